@@ -1,0 +1,71 @@
+//! What a message means: which entity changed, to what, and where that stands in the owner's order.
+
+use std::fmt;
+
+use bson::Document;
+
+use super::{EntityId, Version};
+
+/// The publisher's own name for an event; it identifies, it does not order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EventId(String);
+
+impl EventId {
+    /// The longest event id that is kept, in bytes; what is longer is cut, since it only informs.
+    const LONGEST: usize = 256;
+
+    /// Takes the publisher's text.
+    pub fn new(text: &str) -> Self {
+        let mut end = text.len().min(Self::LONGEST);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self(text[..end].to_owned())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an event says about itself, kept beside the record for whoever asks where a value is from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The publisher's id of the event.
+    pub event: Option<EventId>,
+    /// The owner's time of the change, in microseconds since 1970.
+    pub at: Option<i64>,
+}
+
+/// One change of one entity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeEvent {
+    /// The entity that changed.
+    pub entity: EntityId,
+    /// Its version after the change, where the owner gives one.
+    pub version: Option<Version>,
+    /// What happened.
+    pub change: Change,
+    /// What the event says about itself.
+    pub stamp: Stamp,
+}
+
+/// What happened to an entity.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// This is its full state, in the declared fields.
+    Upsert(Document),
+    /// It is not, or no longer, in the subset that is kept.
+    Leave,
+    /// The owner deleted it.
+    Delete,
+    /// It changed; the owner must be asked how.
+    Refresh,
+}

@@ -1,0 +1,144 @@
+//! Opens a message: finds the event's type, id, time and data, whatever wire format it came in.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::extract::Wanted;
+use super::{DecodeError, EventId, FieldPath, Limits, Message, Reason, cloudevents, version::parse_time};
+
+/// How the events of a source are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WireFormat {
+    /// Plain JSON; the paths say where things are.
+    Json {
+        /// The event's own id.
+        id: FieldPath,
+        /// The event's type.
+        kind: FieldPath,
+        /// The owner's time of the change.
+        time: FieldPath,
+        /// What the type is about.
+        data: FieldPath,
+    },
+    /// CloudEvents 1.0, structured or binary, told apart by the content type.
+    CloudEvents,
+}
+
+/// A wire format ready for use, with the bounds on what is accepted.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    format: WireFormat,
+    limits: Limits,
+    wanted: Wanted,
+    slots: [usize; 4],
+}
+
+/// An opened message: its attributes, and its data still unread.
+#[derive(Clone, Debug)]
+pub struct Notice<'a> {
+    /// The event's type, which the manifest maps to a reaction.
+    pub kind: Cow<'a, str>,
+    /// The bounds that values taken out of it must keep.
+    pub limits: Limits,
+    attributes: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
+    data: Option<&'a RawValue>,
+    body: Option<&'a RawValue>,
+}
+
+impl Envelope {
+    /// Prepares a wire format.
+    pub fn new(format: WireFormat, limits: Limits) -> Self {
+        let mut wanted = Wanted::default();
+        let slots = match &format {
+            WireFormat::Json { id, kind, time, data } => [id, kind, time, data].map(|path| wanted.add(path)),
+            WireFormat::CloudEvents => [0; 4],
+        };
+        Self { format, limits, wanted, slots }
+    }
+
+    /// The format that excerpts of events are kept in: the four parts under their plain names.
+    pub fn canonical(limits: Limits) -> Self {
+        let at = |name: &str| FieldPath::parse(name).unwrap_or_else(|_| unreachable!("a plain name"));
+        let format = WireFormat::Json { id: at("id"), kind: at("type"), time: at("time"), data: at("data") };
+        Self::new(format, limits)
+    }
+
+    /// Opens a message, or says why it is no event. Size is checked before anything is read.
+    pub fn open<'a>(&self, message: &Message<'a>) -> Result<Notice<'a>, DecodeError> {
+        if message.body.len() > self.limits.body {
+            return Err(DecodeError::new(
+                Reason::TooLarge,
+                format!("{} bytes, at most {} are accepted", message.body.len(), self.limits.body),
+            ));
+        }
+        let text = std::str::from_utf8(message.body).map_err(|error| {
+            DecodeError::new(Reason::NotJson, format!("no UTF-8 from byte {} on", error.valid_up_to()))
+        })?;
+        match &self.format {
+            WireFormat::Json { .. } => self.open_json(text),
+            WireFormat::CloudEvents => cloudevents::open(message, text, self.limits),
+        }
+    }
+
+    fn open_json<'a>(&self, text: &'a str) -> Result<Notice<'a>, DecodeError> {
+        let found = self.wanted.extract(text)?;
+        let [id, kind, time, data] = self.slots.map(|slot| found[slot]);
+        let attributes = [("id", id), ("type", kind), ("time", time)]
+            .into_iter()
+            .filter_map(|(name, raw)| Some((Cow::Borrowed(name), Cow::Borrowed(raw?))))
+            .collect();
+        let body = serde_json::from_str(text).ok();
+        Notice::new(attributes, data, body, self.limits)
+    }
+}
+
+impl<'a> Notice<'a> {
+    /// Puts the parts of an opened message together; an event without a type is none.
+    pub(super) fn new(
+        attributes: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
+        data: Option<&'a RawValue>,
+        body: Option<&'a RawValue>,
+        limits: Limits,
+    ) -> Result<Self, DecodeError> {
+        let kind = attributes
+            .iter()
+            .find(|(name, _)| name == "type")
+            .and_then(|(_, raw)| serde_json::from_str::<String>(raw.get()).ok())
+            .ok_or_else(|| DecodeError::new(Reason::NoType, "the event does not say its type in text"))?;
+        Ok(Self { kind: kind.into(), limits, attributes, data, body })
+    }
+
+    /// Presents an owner's answer as if it were an event, so that one selection reads both.
+    pub fn of_answer(answer: &'a RawValue, data: Option<&'a RawValue>, limits: Limits) -> Self {
+        Self { kind: Cow::Borrowed(""), limits, attributes: Vec::new(), data, body: Some(answer) }
+    }
+
+    /// An attribute by name: `id`, `type`, `time`, and with CloudEvents every extension.
+    pub fn attribute(&self, name: &str) -> Option<&RawValue> {
+        self.attributes.iter().find(|(known, _)| known == name).map(|(_, raw)| raw.as_ref())
+    }
+
+    /// The part the type is about.
+    pub fn data(&self) -> Option<&'a RawValue> {
+        self.data
+    }
+
+    /// The whole body.
+    pub fn body(&self) -> Option<&'a RawValue> {
+        self.body
+    }
+
+    /// The publisher's id of the event, if it is text or a number.
+    pub fn event_id(&self) -> Option<EventId> {
+        let raw = self.attribute("id")?;
+        let text = serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
+        Some(EventId::new(&text))
+    }
+
+    /// The owner's time of the change in microseconds since 1970; an unreadable one is no time.
+    pub fn time(&self) -> Option<i64> {
+        let raw = self.attribute("time")?;
+        parse_time(raw).or_else(|| raw.get().parse::<i64>().ok()?.checked_mul(1000))
+    }
+}

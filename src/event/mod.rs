@@ -1,0 +1,29 @@
+//! ② What an event says: bytes of a message become a [`ChangeEvent`], or a reason why not.
+//!
+//! Everything here is pure: no clock, no I/O, no logging. Size, depth and type limits apply at this
+//! door, so what is behind it may trust every value it sees.
+
+mod change;
+mod cloudevents;
+mod entity;
+mod envelope;
+mod error;
+mod extract;
+mod limit;
+mod message;
+mod path;
+mod selection;
+mod value;
+mod version;
+
+pub use change::{Change, ChangeEvent, EventId, Stamp};
+pub use entity::{EntityId, EntityType, IdKind};
+pub use envelope::{Envelope, Notice, WireFormat};
+pub use error::{DecodeError, Reason};
+pub use extract::find_at;
+pub use limit::Limits;
+pub use message::{Headers, Message};
+pub use path::{FieldPath, PathError};
+pub use selection::{Field, Selection, Values, VersionRule};
+pub use value::FieldType;
+pub use version::Version;

@@ -1,0 +1,75 @@
+//! Where a value is found inside an event, or a field inside a document.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A dotted path such as `data.address.city`; a dot inside a name is written `\.`.
+///
+/// The empty path stands for the whole value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FieldPath(Arc<[String]>);
+
+/// Why a text is no path.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Two dots in a row, or one at an end.
+    #[error("a name in the path is empty")]
+    EmptyName,
+    /// A backslash before something else than a dot or a backslash.
+    #[error("`\\` may stand only before `.` or `\\`")]
+    BadEscape,
+    /// NUL cannot be in a name.
+    #[error("a name in the path contains NUL")]
+    Nul,
+}
+
+impl FieldPath {
+    /// Reads a path from text.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        if text.is_empty() {
+            return Ok(Self(Arc::from([])));
+        }
+        let mut names = vec![String::new()];
+        let mut letters = text.chars();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '\0' => return Err(PathError::Nul),
+                '.' => names.push(String::new()),
+                '\\' => match letters.next() {
+                    Some(escaped @ ('.' | '\\')) => push(&mut names, escaped),
+                    _ => return Err(PathError::BadEscape),
+                },
+                plain => push(&mut names, plain),
+            }
+        }
+        if names.iter().any(String::is_empty) {
+            return Err(PathError::EmptyName);
+        }
+        Ok(Self(names.into()))
+    }
+
+    /// The names from the outside in.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The path without its first name, and that name; `None` for the empty path.
+    pub fn split_first(&self) -> Option<(&str, Self)> {
+        let (head, tail) = self.0.split_first()?;
+        Some((head, Self(Arc::from(tail))))
+    }
+}
+
+fn push(names: &mut [String], letter: char) {
+    if let Some(last) = names.last_mut() {
+        last.push(letter);
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> =
+            self.0.iter().map(|name| name.replace('\\', "\\\\").replace('.', "\\.")).collect();
+        f.write_str(&names.join("."))
+    }
+}

@@ -1,0 +1,146 @@
+//! What is taken out of an event or an owner's answer: the id, the version, and the declared fields.
+
+use bson::{Bson, Document};
+use serde_json::value::RawValue;
+
+use super::extract::{Slots, Wanted};
+use super::{DecodeError, EntityId, FieldPath, FieldType, IdKind, Notice, Reason, Version};
+
+/// One field of the subset that is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Its name in the record.
+    pub name: String,
+    /// Where it is in the event: `data…`, `body…`, or an attribute's name.
+    pub from: FieldPath,
+    /// The type it is stored as.
+    pub kind: FieldType,
+    /// What is stored when the owner leaves it out; without a default it is left out here, too.
+    pub default: Option<Bson>,
+}
+
+/// Which of the owner's values orders the states of an entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionRule {
+    /// A sequence number at this path.
+    Sequence(FieldPath),
+    /// A time at this path.
+    Time(FieldPath),
+    /// The owner gives none: its events only say that it must be asked.
+    None,
+}
+
+/// Where a value is looked up, decided once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Attribute(String),
+    Data(usize),
+    Body(usize),
+}
+
+/// A compiled selection: one pass over the data yields everything that is wanted of it.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    id_kind: IdKind,
+    id: Place,
+    version: Option<(Place, VersionRule)>,
+    fields: Vec<(Place, Field)>,
+    data: Wanted,
+    body: Wanted,
+}
+
+/// The wanted values of one notice, unread.
+pub struct Values<'n, 'a> {
+    notice: &'n Notice<'a>,
+    data: Slots<'a>,
+    body: Slots<'a>,
+}
+
+impl Selection {
+    /// Compiles a selection; paths begin with `data`, `body`, or name an attribute of the event.
+    pub fn new(id: &FieldPath, id_kind: IdKind, version: VersionRule, fields: Vec<Field>) -> Self {
+        let (mut data, mut body) = (Wanted::default(), Wanted::default());
+        let mut place = |path: &FieldPath| match path.split_first() {
+            Some(("data", tail)) => Place::Data(data.add(&tail)),
+            Some(("body", tail)) => Place::Body(body.add(&tail)),
+            Some((name, _)) => Place::Attribute(name.to_owned()),
+            None => Place::Body(body.add(path)),
+        };
+        let id = place(id);
+        let version = match &version {
+            VersionRule::Sequence(path) | VersionRule::Time(path) => Some((place(path), version)),
+            VersionRule::None => None,
+        };
+        let fields = fields.into_iter().map(|field| (place(&field.from), field)).collect();
+        Self { id_kind, id, version, fields, data, body }
+    }
+
+    /// The type of this replica's identifiers.
+    pub fn id_kind(&self) -> IdKind {
+        self.id_kind
+    }
+
+    /// The declared fields, in their order.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().map(|(_, field)| field)
+    }
+
+    /// Finds the wanted values of a notice.
+    pub fn find<'n, 'a>(&self, notice: &'n Notice<'a>) -> Result<Values<'n, 'a>, DecodeError> {
+        let look = |wanted: &Wanted, raw: Option<&'a RawValue>| match raw {
+            Some(raw) => wanted.extract(raw.get()),
+            None => wanted.extract("null"),
+        };
+        Ok(Values { notice, data: look(&self.data, notice.data())?, body: look(&self.body, notice.body())? })
+    }
+
+    /// Reads which entity the notice speaks of.
+    pub fn entity(&self, values: &Values<'_, '_>) -> Result<EntityId, DecodeError> {
+        let raw = values
+            .at(&self.id)
+            .ok_or_else(|| DecodeError::new(Reason::NoId, "there is no id at the declared path"))?;
+        EntityId::from_json(raw, self.id_kind)
+    }
+
+    /// Reads its version; `None` where the declaration has no rule or the notice no value.
+    pub fn version(&self, values: &Values<'_, '_>) -> Result<Option<Version>, DecodeError> {
+        let Some((place, rule)) = &self.version else { return Ok(None) };
+        let Some(raw) = values.at(place).filter(|raw| raw.get() != "null") else { return Ok(None) };
+        match rule {
+            VersionRule::Time(_) => Version::time(raw).map(Some),
+            VersionRule::Sequence(_) | VersionRule::None => Version::sequence(raw).map(Some),
+        }
+    }
+
+    /// Whether this selection orders by a version at all.
+    pub fn is_versioned(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// Reads the declared fields, each as its declared type.
+    pub fn document(&self, values: &Values<'_, '_>) -> Result<Document, DecodeError> {
+        let mut document = Document::new();
+        for (place, field) in &self.fields {
+            let value = match values.at(place) {
+                Some(raw) => Some(field.kind.read(raw, values.notice.limits.depth).map_err(|error| {
+                    DecodeError::new(error.reason, format!("field `{}`: {}", field.name, error.detail))
+                })?),
+                None => field.default.clone(),
+            };
+            if let Some(value) = value {
+                document.insert(&field.name, value);
+            }
+        }
+        Ok(document)
+    }
+}
+
+impl Values<'_, '_> {
+    fn at(&self, place: &Place) -> Option<&RawValue> {
+        match place {
+            Place::Attribute(name) => self.notice.attribute(name),
+            Place::Data(slot) => self.data[*slot],
+            Place::Body(slot) => self.body[*slot],
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The owner's version of an entity: the one order that decides what may enter a record.
+
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use super::{DecodeError, Reason};
+
+/// The owner's version: a sequence number, or microseconds since 1970 where the owner has only times.
+///
+/// One replica uses one of the two, declared in the manifest; they are never compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(i64);
+
+impl Version {
+    /// Takes a number that is already known to be a version, such as one read back from the store.
+    pub fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The number, as it is stored.
+    pub fn get(self) -> i64 {
+        self.0
+    }
+
+    /// Reads a sequence number: a whole number from 0 to 2^63 − 1, as a JSON number or decimal text
+    /// (CloudEvents' `sequence` is text, zero-padded).
+    pub fn sequence(raw: &RawValue) -> Result<Self, DecodeError> {
+        let text = raw.get().trim();
+        let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        match digits.parse::<i64>() {
+            Ok(number) if plain => Ok(Self(number)),
+            _ => Err(DecodeError::new(
+                Reason::BadVersion,
+                "the version is no whole number from 0 to 9223372036854775807",
+            )),
+        }
+    }
+
+    /// Reads a time version: RFC 3339 text, kept to the microsecond.
+    pub fn time(raw: &RawValue) -> Result<Self, DecodeError> {
+        parse_time(raw)
+            .map(Self)
+            .ok_or_else(|| DecodeError::new(Reason::BadVersion, "the version is no RFC 3339 time"))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Microseconds since 1970 of a JSON string that holds an RFC 3339 time.
+pub(super) fn parse_time(raw: &RawValue) -> Option<i64> {
+    let text: std::borrow::Cow<'_, str> = serde_json::from_str::<String>(raw.get()).ok()?.into();
+    text.parse::<jiff::Timestamp>().ok().map(|time| time.as_microsecond())
+}

@@ -1,0 +1,56 @@
+//! ⑤ Asking the owner for what is missing.
+//!
+//! The contract of every adapter: it asks, and reports what was said; what that means is decided elsewhere.
+//! Only a plain "I do not know it" about one entity is [`Answer::NotFound`]. An entity that a batch answer leaves
+//! out, a refusal, a timeout, an answer of another form: all of these are no answer. Every call ends within its
+//! deadline.
+
+use async_trait::async_trait;
+
+use crate::event::{DecodeError, EntityId, EntityType};
+use crate::replication::{Answer, Class, Subscription};
+
+/// Asks the owners of replicas.
+#[async_trait]
+pub trait Fetch: Send + Sync {
+    /// Asks for some entities at once, and singly for those that the batch answer leaves out.
+    ///
+    /// There is one outcome for each id, in their order. At most one request for an entity is under way from
+    /// this process, and no more requests than declared; while the owner's breaker is open nothing is sent and
+    /// every outcome is [`FetchError::Resting`].
+    async fn ask(&self, of: &Subscription, ids: &[EntityId]) -> Vec<Result<Answer, FetchError>>;
+
+    /// Whether a question would be sent now, or the owner is being left in peace.
+    fn is_resting(&self, of: &EntityType) -> bool;
+}
+
+/// Why there is no answer. Ids are named by the caller, who knows them.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The owner is left in peace until its breaker closes, or its `Retry-After` has passed.
+    #[error("the owner is left in peace for now")]
+    Resting,
+    /// Nothing came back, or not in time.
+    #[error("the owner did not answer: {0}")]
+    Unreachable(String),
+    /// The owner answered that it cannot answer.
+    #[error("the owner answered with status {0}")]
+    Failed(u16),
+    /// The owner does not let us ask: credentials or rights are wrong.
+    #[error("the owner refused to answer with status {0}")]
+    Refused(u16),
+    /// The answer is none of the declared form.
+    #[error("the owner's answer is unreadable: {0}")]
+    Unreadable(#[from] DecodeError),
+}
+
+impl FetchError {
+    /// What kind of trouble it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Resting | Self::Unreachable(_) | Self::Failed(_) => Class::Transient,
+            Self::Refused(_) => Class::Misconfigured,
+            Self::Unreadable(_) => Class::Poison,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! All that a team declares: the manifest's meaning, free of YAML.
+
+use std::sync::Arc;
+
+use super::{Embed, Subscription};
+use crate::event::{EntityType, Envelope};
+
+/// What this sidecar is to do, checked and complete.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// The consuming service; it fences the database against a second one.
+    pub service: String,
+    /// Where events come from.
+    pub sources: Vec<Arc<SourceSpec>>,
+    /// Which entities are replicated.
+    pub replicas: Vec<Arc<Subscription>>,
+    /// Which documents embed which fields.
+    pub embeds: Vec<Arc<Embed>>,
+}
+
+/// A name in the declaration leads nowhere. The manifest finds these first, with line and caret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} `{name}` is not declared")]
+pub struct DeclarationError {
+    /// What was looked for.
+    pub what: &'static str,
+    /// Under which name.
+    pub name: String,
+}
+
+impl Declaration {
+    /// The replica of that name.
+    pub fn replica(&self, name: &str) -> Result<&Arc<Subscription>, DeclarationError> {
+        self.replicas
+            .iter()
+            .find(|replica| replica.name.as_str() == name)
+            .ok_or_else(|| DeclarationError { what: "replica", name: name.to_owned() })
+    }
+
+    /// The replicas that a source feeds.
+    pub fn fed_by<'a>(&'a self, source: &'a str) -> impl Iterator<Item = &'a Arc<Subscription>> {
+        self.replicas.iter().filter(move |replica| replica.source == source)
+    }
+
+    /// The embeds that show a replica's fields.
+    pub fn embeds_of<'a>(&'a self, replica: &'a EntityType) -> impl Iterator<Item = &'a Arc<Embed>> {
+        self.embeds.iter().filter(move |embed| embed.from == *replica)
+    }
+}
+
+/// One source of events.
+#[derive(Clone, Debug)]
+pub struct SourceSpec {
+    /// Its name in the manifest.
+    pub name: String,
+    /// The queue it is read from.
+    pub queue: QueueSpec,
+    /// How its events are written, and how much of them is accepted.
+    pub envelope: Envelope,
+}
+
+/// A queue on RabbitMQ and how it is bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSpec {
+    /// The owner's topic exchange.
+    pub exchange: String,
+    /// This service's own durable quorum queue.
+    pub queue: String,
+    /// The binding keys.
+    pub bindings: Vec<String>,
+    /// Whether queue, bindings and dead-letter exchange are declared, or only checked to exist.
+    pub declare: bool,
+}

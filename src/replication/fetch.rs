@@ -1,0 +1,203 @@
+//! How the owner is asked, and what its answers mean.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use super::{Answer, Content, Keep, Subscription, Why};
+use crate::event::{
+    DecodeError, EntityId, Field, FieldPath, IdKind, Limits, Notice, Reason, Selection, VersionRule,
+};
+
+/// How the owner's API is asked for entities.
+#[derive(Clone, Debug)]
+pub struct FetchSpec {
+    /// Where one entity is found.
+    pub url: UrlTemplate,
+    /// Where several are found at once; preferred where it exists.
+    pub batch: Option<UrlTemplate>,
+    /// How many are asked for at once.
+    pub batch_size: usize,
+    /// How many requests may be under way at once.
+    pub concurrency: usize,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// How stale the owner's answers can be: first answers are asked for again after this long.
+    pub settle: Duration,
+    /// How often what is held is compared with the owner, if at all.
+    pub reconcile: Option<Duration>,
+    /// Reads an answer.
+    pub answers: AnswerPaths,
+}
+
+/// Where things are in the owner's answers.
+#[derive(Clone, Debug)]
+pub struct AnswerPaths {
+    items: FieldPath,
+    data: FieldPath,
+    selection: Selection,
+}
+
+/// A URL with one slot, `{id}` or `{ids}`; scheme and host are fixed, what fills the slot is percent-encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlTemplate {
+    before: Arc<str>,
+    after: Arc<str>,
+}
+
+impl UrlTemplate {
+    /// Reads a template with exactly one slot of that name, in the path or the query.
+    pub fn parse(text: &str, slot: &str) -> Result<Self, String> {
+        let rest = text
+            .strip_prefix("http://")
+            .or_else(|| text.strip_prefix("https://"))
+            .ok_or("the URL begins with neither `http://` nor `https://`")?;
+        let mark = format!("{{{slot}}}");
+        let (before, after) = text.split_once(&mark).ok_or(format!("the URL has no `{mark}`"))?;
+        let host_end =
+            text.len() - rest.len() + rest.find('/').ok_or(format!("`{mark}` is not in the path"))?;
+        if before.len() <= host_end {
+            return Err(format!("`{mark}` may stand only in the path or the query"));
+        }
+        if host_end == text.len() - rest.len() {
+            return Err("the URL has no host".into());
+        }
+        if [before, after].iter().any(|part| part.contains(['{', '}', ' '])) {
+            return Err(format!("besides `{mark}` the URL may contain no braces and no blanks"));
+        }
+        Ok(Self { before: before.into(), after: after.into() })
+    }
+
+    /// The URL that asks for these entities; several are joined by commas.
+    pub fn expand<'a>(&self, ids: impl IntoIterator<Item = &'a EntityId>) -> String {
+        let encoded: Vec<String> = ids.into_iter().map(|id| percent_encode(&id.to_string())).collect();
+        format!("{}{}{}", self.before, encoded.join(","), self.after)
+    }
+}
+
+impl fmt::Display for UrlTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{{…}}{}", self.before, self.after)
+    }
+}
+
+/// Leaves only RFC 3986's unreserved characters as they are. `.` and `..` are encoded whole, because a
+/// client resolves them against the path before it sends.
+fn percent_encode(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte);
+    let dots_only = text.bytes().all(|byte| byte == b'.');
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if plain(byte) || (byte == b'.' && !dots_only) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+        encoded
+    })
+}
+
+impl AnswerPaths {
+    /// Says where id, version and data are in an answer, and where the list is in a batch answer.
+    pub fn new(
+        id: &FieldPath,
+        id_kind: IdKind,
+        version: VersionRule,
+        data: FieldPath,
+        items: FieldPath,
+        fields: Vec<Field>,
+    ) -> Self {
+        Self { items, data, selection: Selection::new(id, id_kind, version, fields) }
+    }
+
+    /// Reads the answer to a question for one entity; an answer about another one is refused.
+    pub fn read_one(&self, body: &[u8], asked: &EntityId, of: &Subscription) -> Result<Answer, DecodeError> {
+        let text = utf8(body)?;
+        let raw = parse(text)?;
+        let (entity, answer) = self.read(raw, of)?;
+        if entity == *asked {
+            Ok(answer)
+        } else {
+            Err(DecodeError::new(
+                Reason::OtherEntity,
+                "the owner answered for another id than the one asked for",
+            ))
+        }
+    }
+
+    /// Reads the answer to a question for several. Entities that were not asked for are left out, and so are
+    /// those that cannot be read: they are asked for singly, where the trouble is seen for what it is.
+    pub fn read_batch(
+        &self,
+        body: &[u8],
+        asked: &[EntityId],
+        of: &Subscription,
+    ) -> Result<Vec<(EntityId, Answer)>, DecodeError> {
+        let text = utf8(body)?;
+        let list = at(parse(text)?, &self.items)?
+            .ok_or_else(|| DecodeError::new(Reason::NotJson, "there is no list at the declared path"))?;
+        let items: Vec<&RawValue> = serde_json::from_str(list.get())
+            .map_err(|_| DecodeError::new(Reason::NotJson, "the answer to a batch is no JSON array"))?;
+        let read = items.into_iter().filter_map(|item| self.read(item, of).ok());
+        Ok(read.filter(|(entity, _)| asked.contains(entity)).collect())
+    }
+
+    fn read(&self, raw: &RawValue, of: &Subscription) -> Result<(EntityId, Answer), DecodeError> {
+        let data = at(raw, &self.data)?;
+        let notice = Notice::of_answer(raw, data, Limits::default());
+        let values = self.selection.find(&notice)?;
+        let entity = self.selection.entity(&values)?;
+        let version = self.selection.version(&values)?;
+        let content = match &of.keep {
+            Keep::Where(condition) if !condition.holds(data)? => Content::Gone(Why::Out),
+            _ => Content::Live(self.selection.document(&values)?),
+        };
+        Ok((entity, Answer::Found { version, content }))
+    }
+}
+
+fn utf8(body: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(body).map_err(|_| DecodeError::new(Reason::NotJson, "the owner's answer is no UTF-8"))
+}
+
+fn parse(text: &str) -> Result<&RawValue, DecodeError> {
+    serde_json::from_str(text)
+        .map_err(|error| DecodeError::new(Reason::NotJson, format!("the owner's answer is no JSON: {error}")))
+}
+
+/// The part of an answer at a path.
+fn at<'a>(raw: &'a RawValue, path: &FieldPath) -> Result<Option<&'a RawValue>, DecodeError> {
+    crate::event::find_at(raw, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fills_the_slot_cannot_leave_it() {
+        let template = UrlTemplate::parse("http://users/v1/{id}?full=1", "id").unwrap();
+        let expand = |text: &str| template.expand([&EntityId::String(text.into())]);
+        assert_eq!(expand("42"), "http://users/v1/42?full=1");
+        assert_eq!(expand("a/../b?c#d@e"), "http://users/v1/a%2F..%2Fb%3Fc%23d%40e?full=1");
+        assert_eq!(expand(".."), "http://users/v1/%2E%2E?full=1");
+        assert_eq!(expand("ü,1"), "http://users/v1/%C3%BC%2C1?full=1");
+    }
+
+    #[test]
+    fn a_template_fixes_scheme_and_host() {
+        for text in [
+            "ftp://users/{id}",
+            "users/{id}",
+            "http://{id}/users",
+            "http://{id}",
+            "http://users/none",
+            "http:///{id}",
+            "http://users/{id}/{id}",
+            "http://us ers/{id}",
+        ] {
+            assert!(UrlTemplate::parse(text, "id").is_err(), "{text}");
+        }
+    }
+}

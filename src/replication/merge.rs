@@ -1,0 +1,145 @@
+//! What the owner's answer does to a record.
+
+use std::time::Duration;
+
+use super::{Content, Due, FetchSpec, Key, Record, RecordWrite, State, Why};
+use crate::event::Version;
+
+/// What the owner said of one entity.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It has it; outside the subset that is kept, the content is gone.
+    Found {
+        /// Its version, where the owner's answers carry one.
+        version: Option<Version>,
+        /// What is to be held.
+        content: Content,
+    },
+    /// It does not know it.
+    NotFound,
+}
+
+/// The longest wait before the owner is asked again about something it did not know.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Decides what an answer does to the record that was read when the owner was asked.
+///
+/// A *settled* answer was asked for at least the declared read lag after the record last changed. Only such
+/// an answer may win at an equal or unknown version, turn a live record into one that is gone, or end a need;
+/// any other is provisional and leads to one more question.
+pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec) -> RecordWrite {
+    let settled = is_settled(record, spec.settle);
+    let verdict = match answer {
+        Answer::Found { version: Some(version), content } => {
+            versioned(record, *version, content, settled, shape)
+        }
+        Answer::Found { version: None, content } => unversioned(record, content, settled),
+        Answer::NotFound => not_found(record, settled),
+    };
+    let tries = if verdict.next == Next::BackOff { record.tries.saturating_add(1) } else { 0 };
+    RecordWrite::Answer {
+        id: record.id.clone(),
+        rev: record.rev,
+        owes: verdict.content.is_some(),
+        content: verdict.content,
+        satisfied: verdict.satisfied,
+        due: match verdict.next {
+            Next::Settle => Due::After(spec.settle),
+            Next::BackOff => Due::After(back_off(spec.settle, tries)),
+            Next::Reconcile => spec.reconcile.map_or(Due::Never, Due::After),
+            Next::Never => Due::Never,
+        },
+        tries,
+    }
+}
+
+/// The wait after so many questions in vain: the base, doubled each time, at most a day.
+pub fn back_off(base: Duration, tries: u32) -> Duration {
+    let factor = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
+    base.saturating_mul(factor).min(LONGEST_BACKOFF)
+}
+
+fn is_settled(record: &Record, settle: Duration) -> bool {
+    let lag = i64::try_from(settle.as_micros()).unwrap_or(i64::MAX);
+    record.asked.is_some_and(|asked| asked.saturating_sub(record.rev) >= lag)
+}
+
+/// When the next question is due.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Settle,
+    BackOff,
+    Reconcile,
+    Never,
+}
+
+struct Verdict {
+    content: Option<(Content, Option<Key>)>,
+    satisfied: bool,
+    next: Next,
+}
+
+fn versioned(record: &Record, version: Version, content: &Content, settled: bool, shape: i32) -> Verdict {
+    let mut key = match content {
+        Content::Live(fields) => Key::live(version, shape, fields),
+        Content::Gone(_) => Key::gone(version, shape),
+    };
+    let held = record.key.as_ref();
+    let newer = held.is_none_or(|held| *held < key.without_hash());
+    let tie = held.is_some_and(|held| held.version == version && held.epoch == key.epoch);
+    let overrides = settled && tie && record.state != State::Gone(Why::Deleted) && differs(record, content);
+    if overrides {
+        Key::SETTLED.clone_into(&mut key.hash);
+    }
+    let behind =
+        record.need.is_some_and(|need| version < need) || held.is_some_and(|held| version < held.version);
+    let satisfied = settled && !behind;
+    Verdict {
+        content: (newer || overrides).then(|| (content.clone(), Some(key))),
+        satisfied,
+        next: match (behind, newer || !settled) {
+            (true, _) => Next::BackOff,
+            (false, true) => Next::Settle,
+            (false, false) => Next::Reconcile,
+        },
+    }
+}
+
+fn unversioned(record: &Record, content: &Content, settled: bool) -> Verdict {
+    let fills = record.state == State::Pending && record.key.is_none();
+    let overwrites = settled && !fills && differs(record, content);
+    let key = record.key.clone().map(|key| Key { hash: Key::SETTLED.into(), ..key });
+    Verdict {
+        content: (fills || overwrites).then(|| (content.clone(), key)),
+        satisfied: settled && !fills,
+        next: match (settled && !fills, record.key.is_some()) {
+            (false, _) => Next::Settle,
+            (true, true) => Next::Reconcile,
+            (true, false) => Next::BackOff,
+        },
+    }
+}
+
+fn not_found(record: &Record, settled: bool) -> Verdict {
+    let unknown = record.state == State::Pending && record.key.is_none();
+    match record.state {
+        State::Gone(Why::Deleted | Why::Out) => {
+            Verdict { content: None, satisfied: settled, next: Next::Never }
+        }
+        State::Gone(Why::NotFound) => Verdict { content: None, satisfied: settled, next: Next::BackOff },
+        State::Pending | State::Live if unknown || settled => {
+            let content = (Content::Gone(Why::NotFound), record.key.clone());
+            Verdict { content: Some(content), satisfied: settled, next: Next::BackOff }
+        }
+        State::Pending | State::Live => Verdict { content: None, satisfied: false, next: Next::Settle },
+    }
+}
+
+/// Whether a record shows something else than the answer says.
+fn differs(record: &Record, content: &Content) -> bool {
+    match (record.state, content) {
+        (State::Live, Content::Live(fields)) => record.fields != *fields,
+        (State::Gone(_), Content::Gone(_)) => false,
+        _ => true,
+    }
+}

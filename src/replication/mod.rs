@@ -1,0 +1,34 @@
+//! ③ What must follow from an event: the rules, and nothing that carries them out.
+//!
+//! Pure functions over plain data: no clock, no I/O, no randomness. The laws they serve:
+//!
+//! 1. *Settle last.* Nothing is acknowledged before its effect, and the work that follows from it, is durable.
+//! 2. *The guard rides in the write.* What was read before may be old by the time the write arrives, so every
+//!    write carries its own condition and may be repeated.
+//! 3. *Two orders.* The owner's [`Key`] decides what may enter a record; the record's own `rev`, given by the
+//!    database at every effective write, orders all that leaves it.
+//! 4. *Weak knowledge is confirmed.* A first answer from the owner may be older than events already passed by,
+//!    so it is asked for once more after the owner's declared read lag.
+//! 5. *The debt is in the same write as the change.* A changed record `owes` its fan-out until it is done.
+
+mod class;
+mod declaration;
+mod embed;
+mod fetch;
+mod keep;
+mod key;
+mod merge;
+mod record;
+mod record_write;
+mod subscription;
+
+pub use class::Class;
+pub use declaration::{Declaration, DeclarationError, QueueSpec, SourceSpec};
+pub use embed::{Embed, RefPath, Rendering, Shows, WhenDeleted};
+pub use fetch::{AnswerPaths, FetchSpec, UrlTemplate};
+pub use keep::{Condition, Keep};
+pub use key::Key;
+pub use merge::{Answer, back_off, merge};
+pub use record::{Record, State, Why};
+pub use record_write::{Content, Due, RecordWrite};
+pub use subscription::{Misread, Reaction, Subscription};

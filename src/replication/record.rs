@@ -1,0 +1,89 @@
+//! One entity as it is held: its state, and what is known to be still owed or asked.
+
+use bson::Document;
+
+use super::Key;
+use crate::event::{EntityId, Version};
+
+/// What is known of an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Wanted, and not known yet.
+    Pending,
+    /// Held, in the declared fields.
+    Live,
+    /// Known not to be there.
+    Gone(Why),
+}
+
+/// Why an entity is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The owner said that it was deleted.
+    Deleted,
+    /// It is outside the subset that is kept.
+    Out,
+    /// The owner, asked, did not know it.
+    NotFound,
+}
+
+/// A record as read back from the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Which entity.
+    pub id: EntityId,
+    /// What is known of it.
+    pub state: State,
+    /// The owner's order; `None` where only unversioned answers, or none, have been seen.
+    pub key: Option<Key>,
+    /// The record's own order, in microseconds of the database's clock, rising with every effective write.
+    pub rev: i64,
+    /// The lowest version that will do, where an event said that there is one.
+    pub need: Option<Version>,
+    /// Whether the fan-out of this `rev` is still to be done.
+    pub owes: bool,
+    /// How often the owner has been asked in vain.
+    pub tries: u32,
+    /// When the owner was last asked, in microseconds of the database's clock.
+    pub asked: Option<i64>,
+    /// The tag of the batch that wrote it last.
+    pub batch: Option<i64>,
+    /// Whether it is marked for retirement.
+    pub marked: bool,
+    /// The declared fields; empty unless live.
+    pub fields: Document,
+}
+
+impl State {
+    /// The word as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Live => "live",
+            Self::Gone(_) => "gone",
+        }
+    }
+
+    /// Reads a stored state and reason.
+    pub fn parse(state: &str, why: Option<&str>) -> Option<Self> {
+        match (state, why) {
+            ("pending", _) => Some(Self::Pending),
+            ("live", _) => Some(Self::Live),
+            ("gone", Some("deleted")) => Some(Self::Gone(Why::Deleted)),
+            ("gone", Some("out")) => Some(Self::Gone(Why::Out)),
+            ("gone", _) => Some(Self::Gone(Why::NotFound)),
+            _ => None,
+        }
+    }
+}
+
+impl Why {
+    /// The word as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Out => "out",
+            Self::NotFound => "404",
+        }
+    }
+}

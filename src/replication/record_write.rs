@@ -1,0 +1,127 @@
+//! The closed list of what may be done to a record. Each carries its guard, so each may be repeated.
+
+use std::time::Duration;
+
+use bson::Document;
+
+use super::{Key, Why};
+use crate::event::{EntityId, Stamp, Version};
+
+/// What a record is to hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// These declared fields.
+    Live(Document),
+    /// Nothing, and why.
+    Gone(Why),
+}
+
+/// When the owner is to be asked about an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// No change to what is planned.
+    Unchanged,
+    /// As soon as somebody gets to it.
+    Now,
+    /// After this long, by the database's clock.
+    After(Duration),
+    /// Not any more.
+    Never,
+}
+
+/// One guarded write of one record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RecordWrite {
+    /// An event's state, written where `guard` is above the key held.
+    State {
+        /// The entity.
+        id: EntityId,
+        /// What the record is to hold.
+        content: Content,
+        /// The key it is then held under.
+        key: Key,
+        /// What must be above the key held now.
+        guard: Key,
+        /// The event it comes from.
+        stamp: Stamp,
+        /// Whether a record is made where there is none.
+        create: bool,
+        /// Whether the change must be fanned out.
+        owes: bool,
+    },
+    /// An event says that something changed: the owner must be asked, unless that version is held.
+    Need {
+        /// The entity.
+        id: EntityId,
+        /// The lowest version that will do.
+        version: Option<Version>,
+    },
+    /// The entity is wanted: a pending record is made where there is none.
+    Placeholder {
+        /// The entity.
+        id: EntityId,
+        /// Whether there is an owner to ask.
+        ask: bool,
+    },
+    /// Somebody relies on the record: it must not be retired under a mark set before.
+    Unmark {
+        /// The entity.
+        id: EntityId,
+    },
+    /// The owner answered, and nothing else has changed the record since it was asked.
+    Answer {
+        /// The entity.
+        id: EntityId,
+        /// The revision that was read when the owner was asked.
+        rev: i64,
+        /// What the record is to hold and the key for it; `None` leaves both.
+        content: Option<(Content, Option<Key>)>,
+        /// Whether the owner's answer meets what was needed.
+        satisfied: bool,
+        /// When to ask again.
+        due: Due,
+        /// How often it was asked in vain by now.
+        tries: u32,
+        /// Whether the change must be fanned out.
+        owes: bool,
+    },
+    /// The owner could not be asked, or its answer was no answer: ask again later.
+    Unanswered {
+        /// The entity.
+        id: EntityId,
+        /// When.
+        due: Due,
+        /// How often it was asked in vain by now.
+        tries: u32,
+    },
+    /// The owner is to be asked, whatever is held.
+    Ask {
+        /// The entity.
+        id: EntityId,
+        /// When.
+        due: Due,
+    },
+    /// The fan-out of this revision is done.
+    Paid {
+        /// The entity.
+        id: EntityId,
+        /// The revision that was fanned out.
+        rev: i64,
+    },
+}
+
+impl RecordWrite {
+    /// The entity it writes.
+    pub fn id(&self) -> &EntityId {
+        match self {
+            Self::State { id, .. }
+            | Self::Need { id, .. }
+            | Self::Placeholder { id, .. }
+            | Self::Unmark { id }
+            | Self::Answer { id, .. }
+            | Self::Unanswered { id, .. }
+            | Self::Ask { id, .. }
+            | Self::Paid { id, .. } => id,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! One unsettled message, and the queue of those that wait to be taken.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::event::{Headers, Message};
+
+/// Takes note of settled deliveries and passes that on to the broker when it can.
+pub trait Ledger: Send + Sync {
+    /// The delivery of this tag, on the connection this ledger belongs to, is done with.
+    fn settle(&self, tag: u64);
+}
+
+/// One unsettled message. It cannot be copied, and settling it consumes it; dropped without that, it comes
+/// again.
+pub struct Delivery {
+    /// The bytes of the body.
+    pub body: Bytes,
+    /// The declared type of the body, if the publisher gave one.
+    pub content_type: Option<String>,
+    /// Application headers.
+    pub headers: Headers,
+    /// Whether the broker has delivered it before.
+    pub redelivered: bool,
+    tag: u64,
+    ledger: Arc<dyn Ledger>,
+}
+
+impl Delivery {
+    /// Wraps a message as the broker delivered it; the ledger belongs to the connection it came on.
+    pub fn new(
+        body: Bytes,
+        content_type: Option<String>,
+        headers: Headers,
+        redelivered: bool,
+        tag: u64,
+        ledger: Arc<dyn Ledger>,
+    ) -> Self {
+        Self { body, content_type, headers, redelivered, tag, ledger }
+    }
+
+    /// The message as decoding sees it.
+    pub fn message(&self) -> Message<'_> {
+        Message { body: &self.body, content_type: self.content_type.as_deref(), headers: &self.headers }
+    }
+
+    /// Says that its effect, and the work that follows from it, is durable.
+    pub fn settle(self) {
+        self.ledger.settle(self.tag);
+    }
+}
+
+/// The deliveries that wait to be taken.
+pub struct Inbox(mpsc::Receiver<Delivery>);
+
+impl Inbox {
+    /// Wraps the receiving end; the sending end stays with the source.
+    pub fn new(receiver: mpsc::Receiver<Delivery>) -> Self {
+        Self(receiver)
+    }
+
+    /// Waits for at least one delivery and takes all that are there, up to `most`; empty when the source has
+    /// ended. Cancel-safe: what was not returned was not taken.
+    pub async fn take(&mut self, most: usize) -> Vec<Delivery> {
+        let mut taken = Vec::new();
+        self.0.recv_many(&mut taken, most).await;
+        taken
+    }
+}
