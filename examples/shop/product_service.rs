@@ -22,16 +22,9 @@ type Products = Collection<Document>;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_ansi(false)
-        .init();
-    let products: Products = web::database("product_service")
-        .await?
-        .collection("products");
-    products
-        .create_index(IndexModel::builder().keys(doc! { "userId": 1 }).build())
-        .await?;
+    tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false).init();
+    let products: Products = web::database("product_service").await?.collection("products");
+    products.create_index(IndexModel::builder().keys(doc! { "userId": 1 }).build()).await?;
     let listen: String = web::setting("LISTEN", "127.0.0.1:8082")?;
     web::serve("product-service", &listen, routes(products)).await
 }
@@ -69,10 +62,7 @@ async fn create(
     State(products): State<Products>,
     Json(mut input): Json<Input>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let id = input
-        .id
-        .take()
-        .unwrap_or_else(|| Uuid::new_v4().to_string());
+    let id = input.id.take().unwrap_or_else(|| Uuid::new_v4().to_string());
     let mut product = doc! { "_id": id };
     product.extend(input.fields());
     let stored = product.clone();
@@ -88,44 +78,23 @@ async fn change(
     let fields = input.fields();
     let changed = to_its_end(async move {
         let change = products.find_one_and_update(doc! { "_id": id }, doc! { "$set": fields });
-        Ok(change
-            .projection(shown())
-            .return_document(ReturnDocument::After)
-            .await?)
+        Ok(change.projection(shown()).return_document(ReturnDocument::After).await?)
     });
     Ok(Json(answer(changed.await?.ok_or(Failure::NotFound)?)))
 }
 
-async fn remove(
-    State(products): State<Products>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Failure> {
-    let removed =
-        to_its_end(async move { Ok(products.delete_one(doc! { "_id": id }).await?) }).await?;
-    if removed.deleted_count == 0 {
-        Err(Failure::NotFound)
-    } else {
-        Ok(StatusCode::NO_CONTENT)
-    }
+async fn remove(State(products): State<Products>, Path(id): Path<String>) -> Result<StatusCode, Failure> {
+    let removed = to_its_end(async move { Ok(products.delete_one(doc! { "_id": id }).await?) }).await?;
+    if removed.deleted_count == 0 { Err(Failure::NotFound) } else { Ok(StatusCode::NO_CONTENT) }
 }
 
-async fn read(
-    State(products): State<Products>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Failure> {
-    let found = products
-        .find_one(doc! { "_id": id })
-        .projection(shown())
-        .await?;
+async fn read(State(products): State<Products>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    let found = products.find_one(doc! { "_id": id }).projection(shown()).await?;
     Ok(Json(answer(found.ok_or(Failure::NotFound)?)))
 }
 
 async fn list(State(products): State<Products>) -> Result<Json<Vec<Value>>, Failure> {
-    let found = products
-        .find(doc! {})
-        .projection(shown())
-        .sort(doc! { "_id": 1 })
-        .await?;
+    let found = products.find(doc! {}).projection(shown()).sort(doc! { "_id": 1 }).await?;
     let products: Vec<Document> = found.try_collect().await?;
     Ok(Json(products.into_iter().map(answer).collect()))
 }

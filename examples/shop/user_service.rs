@@ -17,9 +17,7 @@ use futures::TryStreamExt;
 use jiff::Timestamp;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
-};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
 use mongodb::options::{IndexOptions, ReturnDocument};
 use mongodb::{Collection, IndexModel};
 use serde::{Deserialize, Serialize};
@@ -35,10 +33,7 @@ const OVERDUE: Duration = Duration::from_secs(3);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_ansi(false)
-        .init();
+    tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false).init();
     let service = Arc::new(UserService {
         users: web::database("user_service").await?.collection("users"),
         publisher: Publisher {
@@ -64,10 +59,7 @@ async fn create(
     State(service): State<Arc<UserService>>,
     Json(input): Json<Input>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let id = input
-        .id
-        .clone()
-        .unwrap_or_else(|| Uuid::new_v4().to_string());
+    let id = input.id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     let user = to_its_end(async move { service.create(&id, input).await }).await?;
     Ok((StatusCode::CREATED, Json(user.answer())))
 }
@@ -93,10 +85,7 @@ async fn read(
     State(service): State<Arc<UserService>>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
-    let user = service
-        .users
-        .find_one(doc! { "_id": id, "deleted": false })
-        .await?;
+    let user = service.users.find_one(doc! { "_id": id, "deleted": false }).await?;
     Ok(Json(user.ok_or(Failure::NotFound)?.answer()))
 }
 
@@ -111,10 +100,7 @@ async fn read_many(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Vec<Value>>, Failure> {
     let ids: Vec<&str> = wanted.ids.split(',').collect();
-    let found = service
-        .users
-        .find(doc! { "_id": { "$in": ids }, "deleted": false })
-        .await?;
+    let found = service.users.find(doc! { "_id": { "$in": ids }, "deleted": false }).await?;
     let users: Vec<User> = found.try_collect().await?;
     Ok(Json(users.iter().map(User::answer).collect()))
 }
@@ -133,11 +119,8 @@ struct Input {
 impl Input {
     fn fields(self) -> Document {
         let mut fields = Document::new();
-        let texts = [
-            ("username", self.username),
-            ("email", self.email),
-            ("passwordHash", self.password_hash),
-        ];
+        let texts =
+            [("username", self.username), ("email", self.email), ("passwordHash", self.password_hash)];
         for (name, text) in texts {
             if let Some(text) = text {
                 fields.insert(name, text);
@@ -215,12 +198,7 @@ impl UserService {
     async fn prepare(&self) -> anyhow::Result<()> {
         let sparse = IndexOptions::builder().sparse(true).build();
         self.users
-            .create_index(
-                IndexModel::builder()
-                    .keys(doc! { "untold": 1 })
-                    .options(sparse)
-                    .build(),
-            )
+            .create_index(IndexModel::builder().keys(doc! { "untold": 1 }).options(sparse).build())
             .await?;
         self.publisher.channel().await?; // the exchange is there before anyone binds to it
         Ok(())
@@ -251,16 +229,10 @@ impl UserService {
     /// Publishes the user's state. If that fails the change stays noted as untold, and is told later.
     async fn tell(&self, user: Option<User>) -> Result<User, Failure> {
         let user = user.ok_or(Failure::NotFound)?;
-        match self
-            .publisher
-            .publish(user.event_type(), &user.event())
-            .await
-        {
+        match self.publisher.publish(user.event_type(), &user.event()).await {
             Ok(()) => {
                 let told = doc! { "_id": &user.id, "version": user.version };
-                self.users
-                    .update_one(told, doc! { "$unset": { "untold": "" } })
-                    .await?;
+                self.users.update_one(told, doc! { "$unset": { "untold": "" } }).await?;
             }
             Err(error) => tracing::warn!(user.id, user.version, %error, "not told yet"),
         }
@@ -277,10 +249,7 @@ fn changed(mut fields: Document) -> Document {
 async fn tell_what_is_overdue(service: Arc<UserService>) {
     loop {
         let overdue = (Timestamp::now() - OVERDUE).to_string();
-        let untold = service
-            .users
-            .find(doc! { "untold": true, "changedAt": { "$lt": overdue } })
-            .await;
+        let untold = service.users.find(doc! { "untold": true, "changedAt": { "$lt": overdue } }).await;
         let users: Vec<User> = match untold {
             Ok(cursor) => cursor.try_collect().await.unwrap_or_default(),
             Err(_) => Vec::new(), // asked again in a second
@@ -317,37 +286,21 @@ impl Publisher {
             )
             .await?
             .await?;
-        anyhow::ensure!(
-            matches!(confirmation, Confirmation::Ack(_)),
-            "the broker did not take it"
-        );
+        anyhow::ensure!(matches!(confirmation, Confirmation::Ack(_)), "the broker did not take it");
         Ok(())
     }
 
     async fn channel(&self) -> anyhow::Result<Channel> {
         let mut held = self.channel.lock().await;
-        if let Some((_, channel)) = held
-            .as_ref()
-            .filter(|(_, channel)| channel.status().connected())
-        {
+        if let Some((_, channel)) = held.as_ref().filter(|(_, channel)| channel.status().connected()) {
             return Ok(channel.clone());
         }
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
-        let durable = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        channel
-            .exchange_declare(
-                EXCHANGE.into(),
-                ExchangeKind::Topic,
-                durable,
-                FieldTable::default(),
-            )
+            .exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, durable, FieldTable::default())
             .await?;
         *held = Some((connection, channel.clone()));
         Ok(channel)

@@ -14,9 +14,7 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     let value = std::env::var(name).unwrap_or_else(|_| default.to_owned());
-    value
-        .parse()
-        .map_err(|error| anyhow::Error::new(error).context(format!("{name}={value}")))
+    value.parse().map_err(|error| anyhow::Error::new(error).context(format!("{name}={value}")))
 }
 
 /// Connects to the service's own database.
@@ -30,15 +28,12 @@ pub(crate) async fn database(default_name: &str) -> anyhow::Result<mongodb::Data
 pub(crate) async fn serve(service: &str, listen: &str, routes: Router) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await?;
     tracing::info!(address = %listener.local_addr()?, "{service} listens");
-    Ok(axum::serve(listener, routes)
-        .with_graceful_shutdown(told_to_stop())
-        .await?)
+    Ok(axum::serve(listener, routes).with_graceful_shutdown(told_to_stop()).await?)
 }
 
 async fn told_to_stop() {
     // Without a handler the signal ends us anyway.
-    if let Ok(mut term) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
+    if let Ok(mut term) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         term.recv().await;
     }
 }
@@ -56,11 +51,7 @@ pub(crate) enum Failure {
 
 impl From<mongodb::error::Error> for Failure {
     fn from(error: mongodb::error::Error) -> Self {
-        if is_duplicate_key(&error) {
-            Self::Exists
-        } else {
-            Self::Database(error)
-        }
+        if is_duplicate_key(&error) { Self::Exists } else { Self::Database(error) }
     }
 }
 
