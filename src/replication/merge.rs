@@ -27,7 +27,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
 /// A *settled* answer was asked for at least the declared read lag after the record last changed. Only such
 /// an answer may win at an equal or unknown version, turn a live record into one that is gone, or end a need;
 /// any other is provisional and leads to one more question.
-pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec) -> RecordWrite {
+pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, embedded: bool) -> RecordWrite {
     let settled = is_settled(record, spec.settle);
     let verdict = match answer {
         Answer::Found { version: Some(version), content } => {
@@ -41,7 +41,7 @@ pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec) -> 
         id: record.id.clone(),
         rev: record.rev,
         claim: record.due,
-        owes: verdict.content.is_some(),
+        owes: embedded && verdict.content.is_some(),
         content: verdict.content,
         satisfied: verdict.satisfied,
         due: match verdict.next {

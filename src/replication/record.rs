@@ -89,3 +89,17 @@ impl Why {
         }
     }
 }
+
+impl Record {
+    /// Whether what is held now makes good an event that was put aside: a version at least as new, or, where
+    /// the event had none, the owner's answer since then. Times are milliseconds of the database's clock.
+    pub fn has_overtaken(&self, version: Option<i64>, parked_at: Option<i64>) -> bool {
+        match (version, &self.key) {
+            (Some(version), Some(key)) => key.version.get() >= version,
+            _ => {
+                let asked = self.asked.map(|asked| asked / 1000);
+                self.state != State::Pending && self.tries == 0 && asked > parked_at && parked_at.is_some()
+            }
+        }
+    }
+}

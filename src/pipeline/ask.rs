@@ -1,0 +1,95 @@
+//! Asks owners what is due: first fetches, confirmations, needs, and what is asked again from time to time.
+//!
+//! The question stands in the record, so a restart forgets none. A claim is durable before a request leaves, and
+//! an answer enters only where nothing else has changed the record since.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Halted, Pipeline};
+use crate::event::EntityId;
+use crate::fetch::FetchError;
+use crate::replication::{Answer, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, merge};
+
+/// How long a claim lasts beyond the time that a question may take.
+const SLACK: Duration = Duration::from_secs(5);
+/// The first pause after an owner could not answer for one entity; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// While an owner is being left in peace, what is due waits this long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+impl Pipeline {
+    /// Asks one replica's owner, whenever something is due, for ever.
+    pub(super) async fn ask_owner(self: Arc<Self>, of: Arc<Subscription>) -> Result<(), Halted> {
+        let Some(spec) = of.fetch.clone() else { return Ok(()) };
+        loop {
+            if self.fetch.is_resting(&of.name) || self.ask_once(&of, &spec).await? == 0 {
+                tokio::select! {
+                    () = self.stop.cancelled() => return Err(Halted),
+                    () = self.wanted.notified() => {}
+                    () = tokio::time::sleep(self.rhythm.sweep_every) => {}
+                }
+            }
+        }
+    }
+
+    /// Claims what is due, asks, and brings in the answers; says how many were claimed.
+    async fn ask_once(&self, of: &Subscription, spec: &FetchSpec) -> Result<usize, Halted> {
+        let most = spec.batch_size * spec.concurrency;
+        let hold = spec.timeout * 3 + SLACK;
+        let claimed = self.persist(|| self.store.claim_due(of, most, hold)).await?;
+        if claimed.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<EntityId> = claimed.iter().map(|record| record.id.clone()).collect();
+        let answers = self.fetch.ask(of, &ids).await;
+        let writes: Vec<RecordWrite> =
+            claimed.iter().zip(&answers).map(|(record, answer)| write_for(of, spec, record, answer)).collect();
+        let written = self.persist(|| self.store.write(of, &writes, 0)).await?;
+        for refusal in &written.refused {
+            let id = writes.get(refusal.index).map(RecordWrite::id);
+            let id = id.map(tracing::field::display);
+            tracing::error!(event = "answer.refused", entity.r#type = %of.name, entity.id = id, reason = refusal.reason, "the owner's answer cannot be stored");
+        }
+        let changed: Vec<EntityId> = writes.iter().filter(|write| brings_content(write)).map(|write| write.id().clone()).collect();
+        if of.embedded && !changed.is_empty() {
+            let records = self.persist(|| self.store.read(of, &changed, written.moment)).await?;
+            let owing: Vec<Record> = records.into_values().filter(|record| record.owes).collect();
+            let paid = self.fan_out(of, &owing).await?;
+            self.pay(of, &paid).await?;
+        }
+        Ok(claimed.len())
+    }
+}
+
+fn brings_content(write: &RecordWrite) -> bool {
+    matches!(write, RecordWrite::Answer { content: Some(_), .. })
+}
+
+fn write_for(
+    of: &Subscription,
+    spec: &FetchSpec,
+    record: &Record,
+    answer: &Result<Answer, FetchError>,
+) -> RecordWrite {
+    let unanswered = |tries: u32, pause: Duration| RecordWrite::Unanswered {
+        id: record.id.clone(),
+        claim: record.due,
+        due: Due::After(pause),
+        tries,
+    };
+    let tries = record.tries.saturating_add(1);
+    match answer {
+        Ok(answer) => merge(record, answer, of.shape, spec, of.embedded),
+        Err(FetchError::Resting) => unanswered(record.tries, FIRST_PAUSE),
+        Err(error @ (FetchError::Unreachable(_) | FetchError::Failed(_))) => {
+            tracing::debug!(event = "fetch.failed", entity.r#type = %of.name, entity.id = %record.id, %error, "asked in vain");
+            unanswered(tries, back_off(FIRST_PAUSE, tries).min(LONGEST_PAUSE))
+        }
+        Err(error @ (FetchError::Refused(_) | FetchError::Unreadable(_))) => {
+            let class = error.class();
+            tracing::warn!(event = "fetch.failed", entity.r#type = %of.name, entity.id = %record.id, %class, %error, "the owner's answer is no answer");
+            unanswered(tries, back_off(spec.settle, tries))
+        }
+    }
+}

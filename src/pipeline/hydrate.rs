@@ -1,0 +1,224 @@
+//! Follows the consumer's collections: who is referred to is wanted, and new documents show at once what is held.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::{Bson, Document};
+
+use super::{Halted, Pipeline};
+use crate::event::EntityId;
+use crate::replication::{Embed, EmbedWrite, RecordWrite, Rendering, Scope, Subscription};
+use crate::store::{Changes, Moment, Records, StoreError};
+use crate::telemetry::metric;
+
+/// How long a pod follows a collection before it must say that it is still there.
+const LEASE: Duration = Duration::from_secs(10);
+/// How many documents are looked at together when a whole collection is walked through.
+const PAGE: usize = 500;
+/// After so many quiet looks the position is stored, so that it does not grow older than the log.
+const QUIET: u32 = 20;
+
+impl Pipeline {
+    /// Follows one collection for ever: one pod at a time, from the stored position, from the beginning where
+    /// there is none. A position that the log no longer has is forgotten, and the collection walked through.
+    pub(super) async fn follow(self: Arc<Self>, collection: String) -> Result<(), Halted> {
+        let embeds: Vec<Arc<Embed>> =
+            self.declaration.embeds.iter().filter(|embed| embed.collection == collection).cloned().collect();
+        let lease = format!("follow:{collection}");
+        loop {
+            if self.persist(|| self.store.lease(&lease, LEASE)).await? {
+                match self.follow_while_leased(&collection, &embeds, &lease).await {
+                    Ok(()) => {}
+                    Err(Interrupted::Halted) => {
+                        // A lease that is not given back ends by itself.
+                        let _given_back = self.store.release(&lease).await;
+                        return Err(Halted);
+                    }
+                    Err(Interrupted::Stream(error)) => self.restart(&collection, &error).await?,
+                }
+            }
+            self.pause(Duration::from_secs(1)).await?;
+        }
+    }
+
+    async fn follow_while_leased(
+        &self,
+        collection: &str,
+        embeds: &[Arc<Embed>],
+        lease: &str,
+    ) -> Result<(), Interrupted> {
+        let cursor = format!("follow:{collection}");
+        let from = self.persist(|| self.store.position(&cursor)).await?;
+        let known = from.is_some();
+        let mut changes = self.store.follow(collection, embeds, from).await?;
+        if !known {
+            self.walk(embeds, false).await?;
+        }
+        let mut quiet = 0;
+        while self.persist(|| self.store.lease(lease, LEASE)).await? {
+            quiet = self.follow_on(changes.as_mut(), embeds, &cursor, quiet).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes what has changed, hydrates it, and only then moves the position.
+    async fn follow_on(
+        &self,
+        changes: &mut dyn Changes,
+        embeds: &[Arc<Embed>],
+        cursor: &str,
+        quiet: u32,
+    ) -> Result<u32, Interrupted> {
+        let hints = tokio::select! {
+            () = self.stop.cancelled() => return Err(Interrupted::Halted),
+            hints = changes.next() => hints?,
+        };
+        for embed in embeds {
+            let changed = self.hydrate(embed, &hints.documents, hints.moment).await?;
+            metric::hydrated(&embed.name, changed);
+        }
+        if hints.ended {
+            self.persist(|| self.store.set_position(cursor, None)).await?;
+            return Err(Interrupted::Stream(StoreError::HistoryLost { collection: cursor.to_owned() }));
+        }
+        if hints.documents.is_empty() && quiet < QUIET {
+            return Ok(quiet + 1);
+        }
+        self.persist(|| self.store.set_position(cursor, hints.position.as_ref())).await?;
+        Ok(0)
+    }
+
+    async fn restart(&self, collection: &str, error: &StoreError) -> Result<(), Halted> {
+        metric::change_stream_restarted(collection);
+        tracing::warn!(event = "changes.restart", collection, %error, "the change stream is opened again");
+        if matches!(error, StoreError::HistoryLost { .. }) {
+            let cursor = format!("follow:{collection}");
+            self.persist(|| self.store.set_position(&cursor, None)).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at every document of a collection: the way to start, and to repair what no event or hint told of.
+    pub(super) async fn walk(&self, embeds: &[Arc<Embed>], is_repair: bool) -> Result<(), Halted> {
+        for embed in embeds {
+            let mut from: Option<Bson> = None;
+            loop {
+                let page = self.persist(|| self.store.scan(embed, from.as_ref(), PAGE)).await?;
+                let Some(last) = page.last().and_then(|document| document.get("_id").cloned()) else { break };
+                let changed = self.hydrate_documents(embed, &page, None).await?;
+                if is_repair {
+                    metric::drift_repaired(&embed.name, changed);
+                }
+                from = Some(last);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings these documents in line with what they refer to, as both are after that moment.
+    async fn hydrate(&self, embed: &Embed, ids: &[Bson], moment: Option<Moment>) -> Result<u64, Halted> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let documents = self.persist(|| self.store.documents(embed, ids, moment)).await?;
+        self.hydrate_documents(embed, &documents, moment).await
+    }
+
+    async fn hydrate_documents(
+        &self,
+        embed: &Embed,
+        documents: &[Document],
+        moment: Option<Moment>,
+    ) -> Result<u64, Halted> {
+        let Ok(of) = self.declaration.replica(embed.from.as_str()) else { return Ok(0) };
+        let References { known, foreign, all } = references(embed, of, documents);
+        let entities: Vec<EntityId> = known.keys().cloned().collect();
+        let records = self.want(of, &entities, moment).await?;
+        let mut writes: Vec<EmbedWrite> = Vec::new();
+        for (entity, ids) in &known {
+            let Some(record) = records.get(entity) else { continue };
+            if embed.render(record) == Rendering::Remove {
+                self.persist(|| self.store.remove(embed, of, record, ids)).await?;
+            }
+            writes.extend(embed.writes(record, Scope::Exactly(ids)));
+        }
+        writes.push(embed.clear_unreferenced(&all, &Bson::Null));
+        for (id, value) in &foreign {
+            writes.push(embed.clear_unreferenced(std::slice::from_ref(id), value));
+            let reason = format!("its reference is no {}", of.selection.id_kind());
+            self.park_document(embed, id, &reason).await?;
+        }
+        let mut changed = 0;
+        for chunk in writes.chunks(100) {
+            changed += self.embed(embed, chunk).await?;
+        }
+        Ok(changed)
+    }
+
+    /// Reads records that are wanted from now on. Where there is none, one is made, and the owner asked; one that
+    /// is marked for retirement is freed of its mark first, and then read.
+    async fn want(&self, of: &Subscription, ids: &[EntityId], moment: Option<Moment>) -> Result<Records, Halted> {
+        let mut records = self.persist(|| self.store.read(of, ids, moment)).await?;
+        let absent = ids.iter().filter(|id| !records.contains_key(id));
+        let ask = of.fetch.is_some();
+        let mut writes: Vec<RecordWrite> =
+            absent.map(|id| RecordWrite::Placeholder { id: id.clone(), ask }).collect();
+        let marked = records.values().filter(|record| record.marked);
+        writes.extend(marked.map(|record| RecordWrite::Unmark { id: record.id.clone() }));
+        if writes.is_empty() {
+            return Ok(records);
+        }
+        let written = self.persist(|| self.store.write(of, &writes, 0)).await?;
+        let again: Vec<EntityId> = writes.iter().map(|write| write.id().clone()).collect();
+        let after = written.moment.or(moment);
+        records.extend(self.persist(|| self.store.read(of, &again, after)).await?);
+        self.wanted.notify_one();
+        Ok(records)
+    }
+}
+
+/// Who is referred to by which documents.
+struct References {
+    known: BTreeMap<EntityId, Vec<Bson>>,
+    foreign: Vec<(Bson, Bson)>,
+    all: Vec<Bson>,
+}
+
+fn references(embed: &Embed, of: &Subscription, documents: &[Document]) -> References {
+    let mut found = References { known: BTreeMap::new(), foreign: Vec::new(), all: Vec::new() };
+    for document in documents {
+        let Some(id) = document.get("_id") else { continue };
+        found.all.push(id.clone());
+        for reference in embed.reference.find(document) {
+            match EntityId::from_bson(reference, of.selection.id_kind()) {
+                Some(entity) => {
+                    let referring = found.known.entry(entity).or_default();
+                    if referring.last() != Some(id) {
+                        referring.push(id.clone());
+                    }
+                }
+                None => found.foreign.push((id.clone(), reference.clone())),
+            }
+        }
+    }
+    found
+}
+
+/// Why following ended.
+enum Interrupted {
+    Halted,
+    Stream(StoreError),
+}
+
+impl From<Halted> for Interrupted {
+    fn from(_: Halted) -> Self {
+        Self::Halted
+    }
+}
+
+impl From<StoreError> for Interrupted {
+    fn from(error: StoreError) -> Self {
+        Self::Stream(error)
+    }
+}

@@ -1,0 +1,94 @@
+//! ④ Making it happen: what the rules decide, carried out in the one order that loses nothing.
+//!
+//! Two laws stand above every step. *Settle last.* And a duplicate is not done until its fan-out is known done.
+
+mod ask;
+mod batch;
+mod fan_out;
+mod hydrate;
+mod park;
+mod patience;
+mod replicate;
+mod retire;
+mod sweep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Stopwatch;
+use crate::fetch::Fetch;
+use crate::replication::{Declaration, SourceSpec};
+use crate::source::Delivery;
+use crate::store::Store;
+use crate::telemetry::metric;
+
+pub use fan_out::Backlog as FanOutBacklog;
+pub use park::Retry;
+pub use patience::Halted;
+
+/// The rhythm of the work that no event sets off.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// How many deliveries are taken together at most.
+    pub batch: usize,
+    /// How many batches of a source are under way at once.
+    pub in_flight: usize,
+    /// How often the sweep looks for what is due or owed.
+    pub sweep_every: Duration,
+    /// How long a record must have been marked before it is retired.
+    pub retire_grace: Duration,
+    /// How often all records are looked through for those that nobody refers to.
+    pub retire_every: Duration,
+    /// How often all embeds are compared with their records.
+    pub drift_every: Duration,
+}
+
+/// The steps, and what they share: the declaration and the three contracts.
+pub struct Pipeline {
+    declaration: Arc<Declaration>,
+    store: Arc<dyn Store>,
+    fetch: Arc<dyn Fetch>,
+    rhythm: Rhythm,
+    stop: CancellationToken,
+    /// Somebody is wanted, or must be asked about, at once.
+    wanted: Notify,
+    large: FanOutBacklog,
+}
+
+impl Pipeline {
+    /// Puts the pipeline together; nothing runs yet.
+    pub fn new(
+        declaration: Arc<Declaration>,
+        store: Arc<dyn Store>,
+        fetch: Arc<dyn Fetch>,
+        rhythm: Rhythm,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        let (wanted, large) = (Notify::new(), FanOutBacklog::default());
+        Arc::new(Self { declaration, store, fetch, rhythm, stop, wanted, large })
+    }
+
+    /// One batch of deliveries, from bytes to settlement. Halted half-way, nothing of it is settled, and all of
+    /// it comes again.
+    async fn run_batch(&self, source: &SourceSpec, deliveries: Vec<Delivery>) -> Result<(), Halted> {
+        let watch = Stopwatch::start();
+        let mut batch = batch::decode(&self.declaration, source, deliveries); // ② bytes to meaning
+        let mut debts = Vec::new();
+        for (of, events) in batch.events() {
+            let replicated = self.replicate(&of, &events).await?; // ③ decide ⑥ write, and read back
+            let paid = self.fan_out(&of, &replicated.owing).await?; // embeds, or a durable debt
+            batch.conclude(source, &of, replicated.verdicts);
+            debts.push((of, paid));
+        }
+        self.park(source, &mut batch).await?; // what nobody can read
+        batch.settle(source); // last, after durability
+        for (of, paid) in debts {
+            self.pay(&of, &paid).await?; // a debt that is left is found by the sweep
+        }
+        metric::batch_duration(&source.name, watch.elapsed());
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! What no event sets off: the tasks of a running pipeline, and the rounds that find what was left behind.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::{Halted, Pipeline};
+use crate::replication::{Embed, SourceSpec, Subscription};
+use crate::source::Inbox;
+use crate::telemetry::metric;
+
+/// A debt that is older than this was left behind by somebody; a younger one may still be under way.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
+/// How long a pod does the rounds before another may.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// A task that runs until the program stops, with the name that its failure is reported under.
+pub type Task = (String, std::pin::Pin<Box<dyn Future<Output = Result<(), Halted>> + Send>>);
+
+impl Pipeline {
+    /// The tasks that make the pipeline run, one for each thing that must not hold up another.
+    pub fn tasks(self: &Arc<Self>, inboxes: Vec<(Arc<SourceSpec>, Inbox)>) -> Vec<Task> {
+        let mut tasks: Vec<Task> = Vec::new();
+        for (source, inbox) in inboxes {
+            tasks.push((format!("source {}", source.name), Box::pin(self.clone().replicate_source(source, inbox))));
+        }
+        for of in &self.declaration.replicas {
+            tasks.push((format!("rounds of {}", of.name), Box::pin(self.clone().do_rounds(of.clone()))));
+            if of.fetch.is_some() {
+                tasks.push((format!("questions of {}", of.name), Box::pin(self.clone().ask_owner(of.clone()))));
+            }
+        }
+        let collections: BTreeSet<&String> = self.declaration.embeds.iter().map(|embed| &embed.collection).collect();
+        for collection in collections {
+            let name = format!("changes of {collection}");
+            if self.store.has_change_streams() {
+                tasks.push((name, Box::pin(self.clone().follow(collection.clone()))));
+            }
+            let drift = self.clone().repair_drift(collection.clone());
+            tasks.push((format!("drift of {collection}"), Box::pin(drift)));
+        }
+        tasks.push(("large fan-outs".into(), Box::pin(self.clone().fan_out_large())));
+        tasks.push(("parked events".into(), Box::pin(self.clone().tend_parked())));
+        tasks
+    }
+
+    /// Takes batches from a source: whatever has arrived while the ones before were under way.
+    async fn replicate_source(self: Arc<Self>, source: Arc<SourceSpec>, mut inbox: Inbox) -> Result<(), Halted> {
+        let slots = Arc::new(Semaphore::new(self.rhythm.in_flight));
+        loop {
+            let Ok(slot) = slots.clone().acquire_owned().await else { return Err(Halted) };
+            let deliveries = inbox.take(self.rhythm.batch).await;
+            if deliveries.is_empty() {
+                // The source has ended; what is under way is finished first.
+                let all = u32::try_from(self.rhythm.in_flight).unwrap_or(u32::MAX);
+                drop(slot);
+                let _finished = slots.acquire_many(all).await;
+                return Err(Halted);
+            }
+            let (pipeline, source) = (self.clone(), source.clone());
+            tokio::spawn(async move {
+                // Halted half-way, nothing of the batch was settled, and it comes again.
+                let _halted = pipeline.run_batch(&source, deliveries).await;
+                drop(slot);
+            });
+        }
+    }
+
+    /// A replica's rounds: debts left behind, records nobody refers to, and what there is to report.
+    async fn do_rounds(self: Arc<Self>, of: Arc<Subscription>) -> Result<(), Halted> {
+        let (lease, mut since_marking) = (format!("rounds:{}", of.name), self.rhythm.retire_every);
+        loop {
+            let backlog = self.persist(|| self.store.backlog(&of)).await?;
+            metric::pending(of.name.as_str(), backlog.pending);
+            metric::fan_out_owed(of.name.as_str(), backlog.owing);
+            if self.persist(|| self.store.lease(&lease, LEASE)).await? {
+                self.settle_debts(&of).await?;
+                if since_marking >= self.rhythm.retire_every {
+                    self.mark_unreferenced(&of).await?;
+                    since_marking = Duration::ZERO;
+                }
+                self.retire_marked(&of).await?;
+            }
+            self.pause(self.rhythm.sweep_every).await?;
+            since_marking += self.rhythm.sweep_every;
+        }
+    }
+
+    /// Fans out what was written and, by a crash or for its size, not fanned out.
+    async fn settle_debts(&self, of: &Subscription) -> Result<(), Halted> {
+        let owing = self.persist(|| self.store.owing(of, LEFT_BEHIND, 500)).await?;
+        let paid = self.fan_out(of, &owing).await?;
+        self.pay(of, &paid).await
+    }
+
+    /// Compares every embed of a collection with its record from time to time. Without change streams, this is
+    /// also how new documents are found, so it goes on all the time.
+    async fn repair_drift(self: Arc<Self>, collection: String) -> Result<(), Halted> {
+        let embeds: Vec<Arc<Embed>> =
+            self.declaration.embeds.iter().filter(|embed| embed.collection == collection).cloned().collect();
+        let streams = self.store.has_change_streams();
+        let every = if streams { self.rhythm.drift_every } else { self.rhythm.sweep_every };
+        let lease = format!("drift:{collection}");
+        loop {
+            if streams {
+                self.pause(every).await?;
+            }
+            if self.persist(|| self.store.lease(&lease, LEASE)).await? {
+                self.walk(&embeds, streams).await?;
+            }
+            if !streams {
+                self.pause(every).await?;
+            }
+        }
+    }
+
+    /// Closes parked events that have been made good.
+    async fn tend_parked(self: Arc<Self>) -> Result<(), Halted> {
+        loop {
+            if self.persist(|| self.store.lease("parked", LEASE)).await? {
+                self.close_parked().await?;
+            }
+            self.pause(self.rhythm.sweep_every * 5).await?;
+        }
+    }
+}
