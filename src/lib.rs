@@ -4,5 +4,6 @@ pub mod clock;
 pub mod event;
 pub mod fetch;
 pub mod replication;
+pub mod settings;
 pub mod source;
 pub mod telemetry;
