@@ -1,0 +1,201 @@
+//! Addresses, credentials and sizes: what depends on where nearcopy runs, not on what it replicates.
+//!
+//! Defaults, then a file, then the environment, then flags, each above the one before. Every key is in
+//! `config/default.toml`; one that is not there is an error, and all errors are told at once.
+
+mod error;
+mod layer;
+mod read;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::telemetry::{self, LogFormat};
+use read::{Reader, Shown};
+
+pub use error::{Problem, SettingsError};
+
+/// All settings, checked. Shown or logged, it hides what is secret.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The files that declare what is replicated, and folders of them.
+    pub manifest: Vec<PathBuf>,
+    /// The broker.
+    pub rabbitmq: RabbitMq,
+    /// The consumer's database.
+    pub mongodb: MongoDb,
+    /// Where probes and metrics are served.
+    pub admin: SocketAddr,
+    /// How events are written.
+    pub pipeline: Pipeline,
+    /// What is looked for now and then.
+    pub sweep: Sweep,
+    /// How long a parked event is kept.
+    pub parked_ttl: Duration,
+    /// What is logged, and how.
+    pub log: Log,
+    /// How long work under way may take to end after a signal to stop.
+    pub shutdown_grace: Duration,
+    shown: Vec<Shown>,
+}
+
+/// The broker.
+#[derive(Clone, Debug)]
+pub struct RabbitMq {
+    /// How many deliveries may be out and not settled, for each source.
+    pub prefetch: u16,
+    /// How often the connection shows that it lives.
+    pub heartbeat: Duration,
+    url: Option<SecretString>,
+}
+
+/// The consumer's database.
+#[derive(Clone, Debug)]
+pub struct MongoDb {
+    /// Its name; `None` is the one that the URL names.
+    pub database: Option<String>,
+    url: Option<SecretString>,
+}
+
+/// How events are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Pipeline {
+    /// How many events at once, at most.
+    pub batch: usize,
+    /// How many batches of one source at the same time.
+    pub in_flight: usize,
+}
+
+/// What is looked for now and then.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    /// How often is looked for what is owed.
+    pub every: Duration,
+    /// How long a record stays after nobody refers to it any more.
+    pub retire_grace: Duration,
+    /// How often embedded copies are compared with their records.
+    pub drift_every: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which ones are written.
+    pub filter: String,
+}
+
+impl Settings {
+    /// Loads and checks all layers; flags are pairs of key and value, such as `pipeline.batch` and `500`.
+    pub fn load(file: Option<&Path>, flags: &[(String, String)]) -> Result<Self, SettingsError> {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+        Self::from_layers(file, environment.collect(), flags)
+    }
+
+    /// Loads with this in place of the process's environment.
+    pub fn from_layers(
+        file: Option<&Path>,
+        environment: Vec<(String, String)>,
+        flags: &[(String, String)],
+    ) -> Result<Self, SettingsError> {
+        let mut problems = Vec::new();
+        let entries = layer::merge(file, environment, flags, &mut problems)?;
+        let mut reader = Reader::new(&entries, problems);
+        let settings = Self::read(&mut reader);
+        if reader.problems.is_empty() {
+            Ok(Self { shown: reader.shown, ..settings })
+        } else {
+            Err(SettingsError::Wrong(reader.problems))
+        }
+    }
+
+    /// Checks that broker and database are named, both at once; whoever needs only one asks for that one.
+    pub fn check_addresses(&self) -> Result<(), SettingsError> {
+        let missing = [self.rabbitmq.url().err(), self.mongodb.url().err()];
+        let problems: Vec<Problem> = missing
+            .into_iter()
+            .flatten()
+            .flat_map(|error| if let SettingsError::Wrong(problems) = error { problems } else { Vec::new() })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(SettingsError::Wrong(problems)) }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        const MS: Duration = Duration::from_millis(1);
+        const SECOND: Duration = Duration::from_secs(1);
+        Self {
+            manifest: from.paths("manifest.paths"),
+            rabbitmq: RabbitMq {
+                url: from.secret_url("rabbitmq.url", &["amqp://", "amqps://"]),
+                prefetch: from.number("rabbitmq.prefetch", 1..=65_535),
+                heartbeat: from.duration("rabbitmq.heartbeat", SECOND),
+            },
+            mongodb: MongoDb {
+                url: from.secret_url("mongodb.url", &["mongodb://", "mongodb+srv://"]),
+                database: Some(from.text("mongodb.database", "the name of a database", is_database_name))
+                    .filter(|name| !name.is_empty()),
+            },
+            admin: from
+                .address("admin.listen")
+                .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
+            pipeline: Pipeline {
+                batch: from.number("pipeline.batch", 1..=10_000),
+                in_flight: from.number("pipeline.in_flight", 1..=64),
+            },
+            sweep: Sweep {
+                every: from.duration("sweep.every", 10 * MS),
+                retire_grace: from.duration("sweep.retire_grace", MS),
+                drift_every: from.duration("sweep.drift_every", SECOND),
+            },
+            parked_ttl: from.duration("parked.ttl", SECOND),
+            log: Log {
+                format: from.one_of(
+                    "log.format",
+                    &[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)],
+                ),
+                filter: from.text("log.filter", "a level, or levels by module", |text| {
+                    telemetry::check_filter(text).is_ok()
+                }),
+            },
+            shutdown_grace: from.duration("shutdown.grace", MS),
+            shown: Vec::new(),
+        }
+    }
+}
+
+impl RabbitMq {
+    /// The broker's URL, or what to do so that there is one.
+    pub fn url(&self) -> Result<&SecretString, SettingsError> {
+        self.url.as_ref().ok_or_else(|| missing("rabbitmq.url"))
+    }
+}
+
+impl MongoDb {
+    /// The database's URL, or what to do so that there is one.
+    pub fn url(&self) -> Result<&SecretString, SettingsError> {
+        self.url.as_ref().ok_or_else(|| missing("mongodb.url"))
+    }
+}
+
+fn missing(key: &str) -> SettingsError {
+    let variable = layer::variable(key);
+    let advice = Some(format!("set {variable}, or let {variable}_FILE name a file that holds it"));
+    SettingsError::Wrong(vec![Problem { key: key.into(), given: None, what: "is not set".into(), advice }])
+}
+
+fn is_database_name(text: &str) -> bool {
+    text.len() < 64 && !text.contains(['/', '\\', '.', ' ', '"', '$', '\0'])
+}
+
+/// One line for each setting: its key, its value or whether a secret is set, and where it was given.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shown.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
