@@ -4,3 +4,4 @@ pub mod event;
 pub mod fetch;
 pub mod replication;
 pub mod source;
+pub mod store;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::extract::Wanted;
+use super::extract::{Members, Wanted, broken};
 use super::{DecodeError, EventId, FieldPath, Limits, Message, Reason, cloudevents, version::parse_time};
 
 /// How the events of a source are written.
@@ -23,6 +23,8 @@ pub enum WireFormat {
     },
     /// CloudEvents 1.0, structured or binary, told apart by the content type.
     CloudEvents,
+    /// The declared parts of an event that was put aside, attributes beside `data` and `body`.
+    Excerpt,
 }
 
 /// A wire format ready for use, with the bounds on what is accepted.
@@ -52,16 +54,14 @@ impl Envelope {
         let mut wanted = Wanted::default();
         let slots = match &format {
             WireFormat::Json { id, kind, time, data } => [id, kind, time, data].map(|path| wanted.add(path)),
-            WireFormat::CloudEvents => [0; 4],
+            WireFormat::CloudEvents | WireFormat::Excerpt => [0; 4],
         };
         Self { format, limits, wanted, slots }
     }
 
-    /// The format that excerpts of events are kept in: the four parts under their plain names.
-    pub fn canonical(limits: Limits) -> Self {
-        let at = |name: &str| FieldPath::parse(name).unwrap_or_else(|_| unreachable!("a plain name"));
-        let format = WireFormat::Json { id: at("id"), kind: at("type"), time: at("time"), data: at("data") };
-        Self::new(format, limits)
+    /// The format that excerpts of parked events are kept in.
+    pub fn excerpt(limits: Limits) -> Self {
+        Self::new(WireFormat::Excerpt, limits)
     }
 
     /// Opens a message, or says why it is no event. Size is checked before anything is read.
@@ -78,6 +78,7 @@ impl Envelope {
         match &self.format {
             WireFormat::Json { .. } => self.open_json(text),
             WireFormat::CloudEvents => cloudevents::open(message, text, self.limits),
+            WireFormat::Excerpt => open_excerpt(text, self.limits),
         }
     }
 
@@ -91,6 +92,14 @@ impl Envelope {
         let body = serde_json::from_str(text).ok();
         Notice::new(attributes, data, body, self.limits)
     }
+}
+
+fn open_excerpt(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
+    let Members(members) = serde_json::from_str(text).map_err(|error| broken(&error))?;
+    let part = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, raw)| *raw);
+    let (data, body) = (part("data"), part("body"));
+    let attributes = members.into_iter().map(|(name, raw)| (name, Cow::Borrowed(raw))).collect();
+    Notice::new(attributes, data, body, limits)
 }
 
 impl<'a> Notice<'a> {

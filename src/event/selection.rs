@@ -47,6 +47,7 @@ pub struct Selection {
     fields: Vec<(Place, Field)>,
     data: Wanted,
     body: Wanted,
+    paths: Vec<FieldPath>,
 }
 
 /// The wanted values of one notice, unread.
@@ -59,12 +60,15 @@ pub struct Values<'n, 'a> {
 impl Selection {
     /// Compiles a selection; paths begin with `data`, `body`, or name an attribute of the event.
     pub fn new(id: &FieldPath, id_kind: IdKind, version: VersionRule, fields: Vec<Field>) -> Self {
-        let (mut data, mut body) = (Wanted::default(), Wanted::default());
-        let mut place = |path: &FieldPath| match path.split_first() {
-            Some(("data", tail)) => Place::Data(data.add(&tail)),
-            Some(("body", tail)) => Place::Body(body.add(&tail)),
-            Some((name, _)) => Place::Attribute(name.to_owned()),
-            None => Place::Body(body.add(path)),
+        let (mut data, mut body, mut paths) = (Wanted::default(), Wanted::default(), Vec::new());
+        let mut place = |path: &FieldPath| {
+            paths.push(path.clone());
+            match path.split_first() {
+                Some(("data", tail)) => Place::Data(data.add(&tail)),
+                Some(("body", tail)) => Place::Body(body.add(&tail)),
+                Some((name, _)) => Place::Attribute(name.to_owned()),
+                None => Place::Body(body.add(path)),
+            }
         };
         let id = place(id);
         let version = match &version {
@@ -72,7 +76,7 @@ impl Selection {
             VersionRule::None => None,
         };
         let fields = fields.into_iter().map(|field| (place(&field.from), field)).collect();
-        Self { id_kind, id, version, fields, data, body }
+        Self { id_kind, id, version, fields, data, body, paths }
     }
 
     /// The type of this replica's identifiers.
@@ -83,6 +87,11 @@ impl Selection {
     /// The declared fields, in their order.
     pub fn fields(&self) -> impl Iterator<Item = &Field> {
         self.fields.iter().map(|(_, field)| field)
+    }
+
+    /// Every path that is read, for an excerpt of the event.
+    pub fn paths(&self) -> impl Iterator<Item = &FieldPath> {
+        self.paths.iter()
     }
 
     /// Finds the wanted values of a notice.

@@ -40,6 +40,7 @@ pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec) -> 
     RecordWrite::Answer {
         id: record.id.clone(),
         rev: record.rev,
+        claim: record.due,
         owes: verdict.content.is_some(),
         content: verdict.content,
         satisfied: verdict.satisfied,

@@ -14,21 +14,27 @@
 mod class;
 mod declaration;
 mod embed;
+mod embed_write;
 mod fetch;
+mod fold;
 mod keep;
 mod key;
 mod merge;
 mod record;
 mod record_write;
+mod settlement;
 mod subscription;
 
 pub use class::Class;
 pub use declaration::{Declaration, DeclarationError, QueueSpec, SourceSpec};
 pub use embed::{Embed, RefPath, Rendering, Shows, WhenDeleted};
+pub use embed_write::{EmbedWrite, Scope};
 pub use fetch::{AnswerPaths, FetchSpec, UrlTemplate};
+pub use fold::{Folded, fold};
 pub use keep::{Condition, Keep};
 pub use key::Key;
 pub use merge::{Answer, back_off, merge};
 pub use record::{Record, State, Why};
 pub use record_write::{Content, Due, RecordWrite};
+pub use settlement::{Expected, Judgement, Outcome, judge};
 pub use subscription::{Misread, Reaction, Subscription};

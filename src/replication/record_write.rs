@@ -68,12 +68,15 @@ pub enum RecordWrite {
         /// The entity.
         id: EntityId,
     },
-    /// The owner answered, and nothing else has changed the record since it was asked.
+    /// The owner answered, and nothing else has changed the record, or asked for another look at the owner,
+    /// since it was claimed.
     Answer {
         /// The entity.
         id: EntityId,
         /// The revision that was read when the owner was asked.
         rev: i64,
+        /// When it was due then, which the claim had moved; whoever wants another look moves it again.
+        claim: Option<i64>,
         /// What the record is to hold and the key for it; `None` leaves both.
         content: Option<(Content, Option<Key>)>,
         /// Whether the owner's answer meets what was needed.
@@ -89,6 +92,8 @@ pub enum RecordWrite {
     Unanswered {
         /// The entity.
         id: EntityId,
+        /// When it was due as claimed.
+        claim: Option<i64>,
         /// When.
         due: Due,
         /// How often it was asked in vain by now.

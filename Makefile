@@ -1,0 +1,33 @@
+# What a person types. Everything else is cargo.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check deny services-up services-down
+
+services = tests/services up && urls=$$(tests/services env) && eval "$$urls"
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .toolchain ## two services, nearcopy between them, and every promise checked live (KEEP=1 leaves all up)
+	@cargo build --release --bin nearcopy --example user_service --example product_service --example demo
+	@$(services) && target/release/examples/demo $(if $(KEEP),--keep)
+
+test: .toolchain ## every test, upon a real RabbitMQ and MongoDB
+	@$(services) && if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
+
+check: .toolchain deny ## formatting, lints, licences and sources of the dependencies
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+deny: .toolchain
+	@cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
+	cargo deny --config .deny.toml check --hide-inclusion-graph licenses bans sources
+
+services-up: ## start RabbitMQ and MongoDB, or find them again
+	@tests/services up && tests/services env
+
+services-down: ## stop them
+	@tests/services down
+
+.PHONY: .toolchain
+.toolchain:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }

@@ -1,0 +1,92 @@
+//! Many events, one write per record: the newest state and the highest need of each entity.
+
+use std::collections::BTreeMap;
+
+use super::settlement::Expected;
+use super::{Content, Key, RecordWrite, Subscription, Why};
+use crate::event::{Change, ChangeEvent, EntityId, Stamp, Version};
+
+/// The writes of a batch, and what each of its events expects to find when they are done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Folded {
+    /// At most one state and one need for each entity.
+    pub writes: Vec<RecordWrite>,
+    /// For each event, in order: the entity, and what it claims.
+    pub expected: Vec<(EntityId, Expected)>,
+}
+
+/// The state that leads so far for an entity, and the event it comes from.
+struct Leader<'e> {
+    key: Key,
+    guard: Key,
+    content: Content,
+    stamp: &'e Stamp,
+    event: usize,
+}
+
+/// Folds the events of one replica. Which one wins depends on their keys alone, never on their order, but for
+/// equal versions of different content, of which the first stays until the owner has decided.
+pub fn fold(of: &Subscription, events: &[ChangeEvent]) -> Folded {
+    let mut leaders: BTreeMap<&EntityId, Leader<'_>> = BTreeMap::new();
+    let mut needs: BTreeMap<&EntityId, Option<Version>> = BTreeMap::new();
+    let mut expected = Vec::with_capacity(events.len());
+    for (at, event) in events.iter().enumerate() {
+        match state(of, event) {
+            Some((key, content)) => {
+                let guard = of.guard(&key);
+                expected.push((
+                    event.entity.clone(),
+                    Expected::State { key: key.clone(), guard: guard.clone(), winner: false },
+                ));
+                if leaders.get(&event.entity).is_none_or(|leader| guard > leader.guard) {
+                    let leader = Leader { key, guard, content, stamp: &event.stamp, event: at };
+                    leaders.insert(&event.entity, leader);
+                }
+            }
+            None => {
+                expected.push((event.entity.clone(), Expected::Need(event.version)));
+                let need = needs.entry(&event.entity).or_default();
+                *need = (*need).max(event.version);
+            }
+        }
+    }
+    for leader in leaders.values() {
+        if let Expected::State { winner, .. } = &mut expected[leader.event].1 {
+            *winner = true;
+        }
+    }
+    Folded { writes: writes(of, leaders, needs), expected }
+}
+
+/// The state that an event carries; one that only asks for a look at the owner carries none.
+fn state(of: &Subscription, event: &ChangeEvent) -> Option<(Key, Content)> {
+    let version = event.version?;
+    match &event.change {
+        Change::Upsert(fields) => Some((Key::live(version, of.shape, fields), Content::Live(fields.clone()))),
+        Change::Leave => Some((Key::gone(version, of.shape), Content::Gone(Why::Out))),
+        Change::Delete => Some((Key::gone(version, of.shape), Content::Gone(Why::Deleted))),
+        Change::Refresh => None,
+    }
+}
+
+fn writes(
+    of: &Subscription,
+    leaders: BTreeMap<&EntityId, Leader<'_>>,
+    needs: BTreeMap<&EntityId, Option<Version>>,
+) -> Vec<RecordWrite> {
+    let create = of.keep.creates();
+    let states = leaders.into_iter().map(|(id, leader)| RecordWrite::State {
+        id: id.clone(),
+        content: leader.content,
+        key: leader.key,
+        guard: leader.guard,
+        stamp: leader.stamp.clone(),
+        create,
+        owes: of.embedded,
+    });
+    let asks = needs.into_iter().flat_map(|(id, version)| {
+        let placeholder = create.then(|| RecordWrite::Placeholder { id: id.clone(), ask: true });
+        placeholder.into_iter().chain([RecordWrite::Need { id: id.clone(), version }])
+    });
+    states.chain(asks).collect()
+}

@@ -1,0 +1,326 @@
+//! ⑥ Where copies live. We say *store*, not *sink*: it is read back, and served from.
+//!
+//! The contract of every store:
+//!
+//! * A write that returned is durable on a majority of the database's members, journal included.
+//! * A timeout means *unknown*. Every write carries its guard, so the caller repeats it.
+//! * A read `after` a [`Moment`] sees everything that was durable at that moment, on whatever member.
+//! * Times are the database's: what is due, claimed or leased is compared there, never with a pod's clock.
+
+pub mod mongo;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bson::{Bson, Document};
+
+use crate::event::{EntityId, EntityType};
+use crate::replication::{Class, Embed, EmbedWrite, Record, RecordWrite, Subscription};
+
+/// A point in the database's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub bson::Timestamp);
+
+/// What a group of guarded writes did.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// How many documents changed.
+    pub changed: u64,
+    /// When that was durable; `None` on a server that keeps no such order.
+    pub moment: Option<Moment>,
+    /// The statements that the database refused for what they contain.
+    pub refused: Vec<Refusal>,
+    /// How many statements there were.
+    pub statements: usize,
+}
+
+/// One statement that the database will never accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which of the statements.
+    pub index: usize,
+    /// The database's code.
+    pub code: i32,
+    /// The database's name for it; its message is left out, because it quotes values.
+    pub reason: String,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be reached, or did not answer in time; whether it acted is not known.
+    #[error("{action}: the database did not answer: {detail}")]
+    Unavailable {
+        /// What was attempted.
+        action: String,
+        /// What the driver said, without values.
+        detail: String,
+    },
+    /// It refused the whole request.
+    #[error("{action}: the database refused ({code}): {detail}")]
+    Refused {
+        /// What was attempted.
+        action: String,
+        /// The database's code.
+        code: i32,
+        /// The database's name for it.
+        detail: String,
+    },
+    /// It is not as it must be for this program.
+    #[error("{action}: {detail}")]
+    Unsuitable {
+        /// What was attempted.
+        action: String,
+        /// What is wrong and what to do.
+        detail: String,
+    },
+    /// The point from which changes were to be read again is no longer in the database's log.
+    #[error("the change stream of `{collection}` cannot be resumed: its position is no longer in the log")]
+    HistoryLost {
+        /// The consumer's collection.
+        collection: String,
+    },
+}
+
+impl StoreError {
+    /// What kind of trouble it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unavailable { .. } | Self::HistoryLost { .. } => Class::Transient,
+            Self::Refused { .. } => Class::Poison,
+            Self::Unsuitable { .. } => Class::Misconfigured,
+        }
+    }
+}
+
+/// Records, by id.
+pub type Records = BTreeMap<EntityId, Record>;
+
+/// Keeps the records of replicas.
+#[async_trait]
+pub trait RecordStore: Send + Sync {
+    /// Writes records, in no order, each under its guard. `batch` tags the states that events bring.
+    async fn write(
+        &self,
+        of: &Subscription,
+        writes: &[RecordWrite],
+        batch: i64,
+    ) -> Result<Written, StoreError>;
+
+    /// Makes a real majority write that changes nothing anybody reads: what is read after its moment was not
+    /// read from a deposed primary.
+    async fn heartbeat(&self) -> Result<Option<Moment>, StoreError>;
+
+    /// Reads records back.
+    async fn read(
+        &self,
+        of: &Subscription,
+        ids: &[EntityId],
+        after: Option<Moment>,
+    ) -> Result<Records, StoreError>;
+
+    /// Claims up to `most` records whose owner is to be asked, so that nobody else asks for `hold`.
+    async fn claim_due(
+        &self,
+        of: &Subscription,
+        most: usize,
+        hold: Duration,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// Finds records whose fan-out is still to be done and that have not changed for `idle`.
+    async fn owing(&self, of: &Subscription, idle: Duration, most: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// Counts records that are pending, and those that owe a fan-out.
+    async fn backlog(&self, of: &Subscription) -> Result<Backlog, StoreError>;
+
+    /// The ids after `from` in their order, for a walk over all records.
+    async fn page(
+        &self,
+        of: &Subscription,
+        from: Option<&EntityId>,
+        most: usize,
+    ) -> Result<Records, StoreError>;
+}
+
+/// What a replica still has before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Wanted and not known yet.
+    pub pending: u64,
+    /// Changed and not fanned out yet.
+    pub owing: u64,
+}
+
+/// Retires records that nobody refers to.
+#[async_trait]
+pub trait RetireStore: Send + Sync {
+    /// Sets a mark of its own on each of these records that has none; a mark that is there stays.
+    async fn mark(&self, of: &Subscription, ids: &[EntityId]) -> Result<Option<Moment>, StoreError>;
+
+    /// The records whose mark is older than `grace`, with that mark.
+    async fn marked(
+        &self,
+        of: &Subscription,
+        grace: Duration,
+        most: usize,
+    ) -> Result<Vec<(EntityId, Bson)>, StoreError>;
+
+    /// Deletes each record that still has the very mark it is named with; says how many.
+    async fn retire(&self, of: &Subscription, marked: &[(EntityId, Bson)]) -> Result<u64, StoreError>;
+}
+
+/// Keeps the copies embedded in the consumer's documents.
+#[async_trait]
+pub trait EmbedStore: Send + Sync {
+    /// How many documents refer to each of these, counted no further than `most` each.
+    async fn count(
+        &self,
+        embed: &Embed,
+        references: &[EntityId],
+        most: u64,
+    ) -> Result<BTreeMap<EntityId, u64>, StoreError>;
+
+    /// Runs statements one after the other.
+    async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<Written, StoreError>;
+
+    /// The `_id`s of documents that match, at most so many.
+    async fn matching(&self, embed: &Embed, filter: Document, most: usize) -> Result<Vec<Bson>, StoreError>;
+
+    /// The documents with these ids, with references, shown values and stamps only.
+    async fn documents(
+        &self,
+        embed: &Embed,
+        ids: &[Bson],
+        after: Option<Moment>,
+    ) -> Result<Vec<Document>, StoreError>;
+
+    /// The documents after `from` in the order of `_id`, as [`EmbedStore::documents`] has them.
+    async fn scan(
+        &self,
+        embed: &Embed,
+        from: Option<&Bson>,
+        most: usize,
+    ) -> Result<Vec<Document>, StoreError>;
+
+    /// Which of these entities any document refers to, read after that moment.
+    async fn referenced(
+        &self,
+        embed: &Embed,
+        ids: &[EntityId],
+        after: Option<Moment>,
+    ) -> Result<Vec<EntityId>, StoreError>;
+
+    /// Deletes documents that refer to a deleted record, under the guard that it is deleted still; says how many.
+    async fn remove(
+        &self,
+        embed: &Embed,
+        of: &Subscription,
+        record: &Record,
+        ids: &[Bson],
+    ) -> Result<u64, StoreError>;
+}
+
+/// Why an event was put aside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parked {
+    /// Its id in the store of parked events.
+    pub id: uuid::Uuid,
+    /// The source it came from.
+    pub source: String,
+    /// The replica it was for, if that much is known.
+    pub replica: Option<EntityType>,
+    /// The entity it speaks of, if that much was readable.
+    pub entity: Option<EntityId>,
+    /// The version it carries, likewise.
+    pub version: Option<i64>,
+    /// The event's type, likewise.
+    pub kind: Option<String>,
+    /// The publisher's id of the event, likewise.
+    pub event: Option<String>,
+    /// The reason, as a fixed word.
+    pub reason: String,
+    /// The reason, for a person; free of payload.
+    pub detail: String,
+    /// Headers, without values that are nobody's business here.
+    pub headers: BTreeMap<String, String>,
+    /// The declared parts of the event, as JSON; `None` where it could not be read at all.
+    pub excerpt: Option<String>,
+    /// The size of the body in bytes.
+    pub size: i64,
+    /// A hash of the body, to find the original by.
+    pub hash: String,
+    /// When it was parked, in milliseconds since 1970; given by the database.
+    pub at: Option<i64>,
+}
+
+/// Keeps parked events.
+#[async_trait]
+pub trait ParkedStore: Send + Sync {
+    /// Puts events aside; the same event parked twice is one.
+    async fn park(&self, parked: &[Parked]) -> Result<(), StoreError>;
+
+    /// Lists parked events, the oldest first.
+    async fn parked(&self, replica: Option<&str>, most: usize) -> Result<Vec<Parked>, StoreError>;
+
+    /// One parked event.
+    async fn parked_one(&self, id: uuid::Uuid) -> Result<Option<Parked>, StoreError>;
+
+    /// Forgets parked events; says how many there were.
+    async fn unpark(&self, ids: &[uuid::Uuid]) -> Result<u64, StoreError>;
+
+    /// Counts parked events.
+    async fn count_parked(&self) -> Result<u64, StoreError>;
+}
+
+/// What happened in a consumer's collection, as far as embeds are concerned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hints {
+    /// The documents that came or changed.
+    pub documents: Vec<Bson>,
+    /// The position after them.
+    pub position: Option<Document>,
+    /// When they were durable.
+    pub moment: Option<Moment>,
+    /// Whether the collection was dropped or renamed, so that the stream is at its end.
+    pub ended: bool,
+}
+
+/// A running change stream.
+#[async_trait]
+pub trait Changes: Send {
+    /// Waits for changes, a second or so, and takes those that are there.
+    async fn next(&mut self) -> Result<Hints, StoreError>;
+}
+
+/// Follows the consumer's collections.
+#[async_trait]
+pub trait ChangeStore: Send + Sync {
+    /// Whether the server has change streams at all.
+    fn has_change_streams(&self) -> bool;
+
+    /// Follows a collection from a position, or from now.
+    async fn follow(
+        &self,
+        collection: &str,
+        embeds: &[std::sync::Arc<Embed>],
+        from: Option<Document>,
+    ) -> Result<Box<dyn Changes>, StoreError>;
+
+    /// The stored position of a walk or stream.
+    async fn position(&self, name: &str) -> Result<Option<Document>, StoreError>;
+
+    /// Stores a position, or forgets it.
+    async fn set_position(&self, name: &str, position: Option<&Document>) -> Result<(), StoreError>;
+
+    /// Takes or renews a lease; work is divided by it, correctness does not depend on it.
+    async fn lease(&self, name: &str, hold: Duration) -> Result<bool, StoreError>;
+
+    /// Gives a lease back.
+    async fn release(&self, name: &str) -> Result<(), StoreError>;
+}
+
+/// Everything that a store does.
+pub trait Store: RecordStore + RetireStore + EmbedStore + ParkedStore + ChangeStore {}
+
+impl<T: RecordStore + RetireStore + EmbedStore + ParkedStore + ChangeStore> Store for T {}

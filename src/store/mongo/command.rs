@@ -1,0 +1,241 @@
+//! Runs commands: explicit concerns, a deadline, and errors told apart.
+
+use std::time::Duration;
+
+use bson::{Bson, Document, doc};
+use mongodb::error::{Error, ErrorKind};
+
+use super::{Mongo, Topology};
+use crate::store::{Moment, Refusal, StoreError, Written};
+
+/// How long a command may take before its outcome counts as unknown.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the server waits for the majority.
+const MAJORITY_WAIT_MS: i32 = 10_000;
+/// How many bytes of statements go into one command.
+const LARGEST_COMMAND: usize = 16 << 20;
+/// How many statements go into one command.
+const MOST_STATEMENTS: usize = 1_000;
+/// Two pods inserted the same `_id` at once; the write goes round again.
+const DUPLICATE_KEY: i32 = 11_000;
+/// Codes of requests that are not allowed to us, or not possible on this server.
+const UNSUITABLE: [i32; 6] = [13, 18, 20, 26, 263, 8000];
+/// Codes of trouble that passes: elections, shutdowns, conflicts, time limits.
+const PASSING: [i32; 21] = [
+    6, 7, 24, 50, 64, 89, 91, 112, 133, 134, 189, 202, 251, 262, 9001, 10_058, 10_107, 11_600, 11_602,
+    13_435, 13_436,
+];
+/// The change stream's position is no longer in the log, or never was.
+const HISTORY_LOST: [i32; 3] = [286, 280, 260];
+
+impl Mongo {
+    /// Runs a command. The driver's futures must not be dropped half-way, so it runs on a task of its own and
+    /// only the waiting for it ends at the deadline.
+    pub(super) async fn run(&self, action: &str, command: Document) -> Result<Document, StoreError> {
+        let database = self.database.clone();
+        let running = tokio::spawn(async move { database.run_command(command).await });
+        finish(action, running).await
+    }
+
+    /// Runs a `find` or `aggregate` and takes all that it finds.
+    pub(super) async fn fetch_all(
+        &self,
+        action: &str,
+        command: Document,
+    ) -> Result<Vec<Document>, StoreError> {
+        let database = self.database.clone();
+        let running = tokio::spawn(async move {
+            use futures::TryStreamExt;
+            database.run_cursor_command(command).await?.try_collect().await
+        });
+        finish(action, running).await
+    }
+
+    /// Runs many guarded statements, in as few commands as the server's limits allow.
+    pub(super) async fn update(
+        &self,
+        collection: &str,
+        statements: Vec<Document>,
+        ordered: bool,
+    ) -> Result<Written, StoreError> {
+        let action = format!("writing to `{collection}`");
+        let mut total = Written::default();
+        for chunk in chunks(&statements) {
+            let command = doc! {
+                "update": collection,
+                "updates": chunk,
+                "ordered": ordered,
+                "writeConcern": self.write_concern(),
+            };
+            let done = written(&action, &self.run(&action, command).await?)?;
+            let before = total.refused.len();
+            total.refused.extend(done.refused);
+            for refusal in &mut total.refused[before..] {
+                refusal.index += total.statements;
+            }
+            total.changed += done.changed;
+            total.moment = total.moment.max(done.moment);
+            total.statements += chunk.len();
+        }
+        Ok(total)
+    }
+
+    /// Majority and journal, with an end to the waiting.
+    pub(super) fn write_concern(&self) -> Document {
+        doc! { "w": "majority", "j": true, "wtimeout": MAJORITY_WAIT_MS }
+    }
+
+    /// A read of what the majority holds, at or after a moment.
+    pub(super) fn read_concern(&self, after: Option<Moment>) -> Document {
+        match (self.topology, after) {
+            (Topology::Standalone, _) => doc! { "level": "local" },
+            (Topology::ReplicaSet, None) => doc! { "level": "majority" },
+            (Topology::ReplicaSet, Some(Moment(time))) => {
+                doc! { "level": "majority", "afterClusterTime": time }
+            }
+        }
+    }
+}
+
+async fn finish<T>(
+    action: &str,
+    running: tokio::task::JoinHandle<Result<T, Error>>,
+) -> Result<T, StoreError> {
+    let unavailable = |detail: String| StoreError::Unavailable { action: action.to_owned(), detail };
+    match tokio::time::timeout(PATIENCE, running).await {
+        Ok(Ok(result)) => result.map_err(|error| classify(action, &error)),
+        Ok(Err(_)) => Err(unavailable("the task that asked it was stopped".into())),
+        Err(_) => Err(unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// Groups statements so that no command comes near the server's limit of 48 MB.
+fn chunks(statements: &[Document]) -> Vec<&[Document]> {
+    let mut chunks = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, statement) in statements.iter().enumerate() {
+        let size = statement.to_vec().map_or(0, |encoded| encoded.len());
+        if at > start && (bytes + size > LARGEST_COMMAND || at - start == MOST_STATEMENTS) {
+            chunks.push(&statements[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    if start < statements.len() {
+        chunks.push(&statements[start..]);
+    }
+    chunks
+}
+
+/// Reads the reply to an `update` or `delete` command. A majority that did not confirm is an unknown outcome.
+fn written(action: &str, reply: &Document) -> Result<Written, StoreError> {
+    if let Ok(doubt) = reply.get_document("writeConcernError") {
+        let detail = format!("the majority did not confirm ({})", doubt.get_i32("code").unwrap_or_default());
+        return Err(StoreError::Unavailable { action: action.to_owned(), detail });
+    }
+    let errors = reply.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+    let mut refused = Vec::new();
+    for error in errors.iter().filter_map(Bson::as_document) {
+        let code = error.get_i32("code").unwrap_or_default();
+        if code == DUPLICATE_KEY && is_race(error) {
+            continue;
+        }
+        if PASSING.contains(&code) {
+            return Err(StoreError::Unavailable {
+                action: action.to_owned(),
+                detail: format!("code {code}"),
+            });
+        }
+        let index = usize::try_from(error.get_i32("index").unwrap_or_default()).unwrap_or_default();
+        refused.push(Refusal { index, code, reason: reason(code, error) });
+    }
+    Ok(Written {
+        changed: count(reply, "nModified") + upserted(reply),
+        moment: moment(reply),
+        refused,
+        statements: 0,
+    })
+}
+
+/// A duplicate `_id` means that another pod inserted it at the same moment. Any other unique index is not ours.
+fn is_race(error: &Document) -> bool {
+    error.get_document("keyPattern").is_ok_and(|pattern| pattern.len() == 1 && pattern.contains_key("_id"))
+}
+
+/// The name of an error, without the values that the server's message quotes.
+fn reason(code: i32, error: &Document) -> String {
+    match code {
+        DUPLICATE_KEY => {
+            let index = error
+                .get_document("keyPattern")
+                .map(|keys| keys.keys().cloned().collect::<Vec<_>>().join(", "));
+            format!("a unique index on {} is in the way", index.unwrap_or_default())
+        }
+        121 => "the collection's validator refused the document".into(),
+        10_334 | 17_419 | 17_420 | 5_107_201 => "the document would exceed 16 MB".into(),
+        28 => "a parent of the path is no object".into(),
+        2 | 16_836 | 40_091 => "the path is of another type than declared".into(),
+        _ => format!("the database refused the document (code {code})"),
+    }
+}
+
+fn upserted(reply: &Document) -> u64 {
+    reply.get_array("upserted").map_or(0, |list| list.len() as u64)
+}
+
+/// A count in a reply, whichever integer type the server chose.
+pub(super) fn count(reply: &Document, name: &str) -> u64 {
+    let number = match reply.get(name) {
+        Some(Bson::Int32(number)) => i64::from(*number),
+        Some(Bson::Int64(number)) => *number,
+        #[expect(clippy::cast_possible_truncation, reason = "counts are whole numbers far below 2^53")]
+        Some(Bson::Double(number)) => *number as i64,
+        _ => 0,
+    };
+    u64::try_from(number).unwrap_or_default()
+}
+
+/// When what a reply speaks of was durable.
+pub(super) fn moment(reply: &Document) -> Option<Moment> {
+    reply.get_timestamp("operationTime").ok().map(Moment)
+}
+
+/// Tells passing trouble from refusals and from a server that is not as it must be.
+pub(super) fn classify(action: &str, error: &Error) -> StoreError {
+    let (action, detail) = (action.to_owned(), describe(error));
+    match error.kind.as_ref() {
+        ErrorKind::Command(command)
+            if PASSING.contains(&command.code) || error.contains_label("RetryableWriteError") =>
+        {
+            StoreError::Unavailable { action, detail }
+        }
+        ErrorKind::Command(command) if HISTORY_LOST.contains(&command.code) => {
+            StoreError::HistoryLost { collection: action }
+        }
+        ErrorKind::Command(command) if UNSUITABLE.contains(&command.code) => {
+            StoreError::Unsuitable { action, detail }
+        }
+        ErrorKind::Command(command) => StoreError::Refused { action, code: command.code, detail },
+        ErrorKind::Authentication { .. }
+        | ErrorKind::InvalidTlsConfig { .. }
+        | ErrorKind::IncompatibleServer { .. }
+        | ErrorKind::InvalidArgument { .. } => StoreError::Unsuitable { action, detail },
+        ErrorKind::BsonSerialization(_) | ErrorKind::Bson(_) => {
+            StoreError::Refused { action, code: 0, detail }
+        }
+        _ => StoreError::Unavailable { action, detail },
+    }
+}
+
+/// Says what went wrong without quoting values: a server's message may contain them, so only its name is used.
+pub(super) fn describe(error: &Error) -> String {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => format!("{} ({})", command.code_name, command.code),
+        ErrorKind::Authentication { .. } => "the credentials were not accepted".into(),
+        ErrorKind::ServerSelection { .. } => "no suitable server was found in time".into(),
+        ErrorKind::Io(error) => error.kind().to_string(),
+        ErrorKind::InvalidArgument { message, .. } => message.clone(),
+        ErrorKind::DnsResolve { .. } => "a host name could not be resolved".into(),
+        _ => "the connection failed".into(),
+    }
+}

@@ -1,0 +1,128 @@
+//! The consumer's documents, as far as they embed a replica's fields.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bson::{Bson, Document, doc};
+
+use super::{Mongo, command, record::limit};
+use crate::event::EntityId;
+use crate::replication::{Embed, EmbedWrite, Record, Subscription};
+use crate::store::{EmbedStore, Moment, StoreError, Written};
+
+#[async_trait]
+impl EmbedStore for Mongo {
+    async fn count(
+        &self,
+        embed: &Embed,
+        references: &[EntityId],
+        most: u64,
+    ) -> Result<BTreeMap<EntityId, u64>, StoreError> {
+        let action = format!("counting references in `{}`", embed.collection);
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let all: Vec<Bson> = references.iter().map(EntityId::to_bson).collect();
+        let count = async |query: Document| {
+            let command = doc! { "count": &embed.collection, "query": query, "limit": limit };
+            Ok::<u64, StoreError>(command::count(&self.run(&action, command).await?, "n"))
+        };
+        let path = embed.reference.dotted();
+        if count(doc! { &path: { "$in": all } }).await? < most {
+            return Ok(BTreeMap::new());
+        }
+        let mut counted = BTreeMap::new();
+        for reference in references {
+            counted.insert(reference.clone(), count(doc! { &path: { "$eq": reference.to_bson() } }).await?);
+        }
+        Ok(counted)
+    }
+
+    async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<Written, StoreError> {
+        let statement = |write: &EmbedWrite| {
+            let mut statement = doc! { "q": &write.filter, "u": &write.update, "multi": true };
+            if !write.array_filters.is_empty() {
+                statement.insert("arrayFilters", &write.array_filters);
+            }
+            statement
+        };
+        self.update(&embed.collection, writes.iter().map(statement).collect(), false).await
+    }
+
+    async fn matching(&self, embed: &Embed, filter: Document, most: usize) -> Result<Vec<Bson>, StoreError> {
+        let command = doc! {
+            "find": &embed.collection,
+            "filter": filter,
+            "projection": { "_id": 1 },
+            "limit": limit(most),
+        };
+        let found =
+            self.fetch_all(&format!("looking for documents of `{}`", embed.collection), command).await?;
+        Ok(found.into_iter().filter_map(|mut document| document.remove("_id")).collect())
+    }
+
+    async fn documents(
+        &self,
+        embed: &Embed,
+        ids: &[Bson],
+        after: Option<Moment>,
+    ) -> Result<Vec<Document>, StoreError> {
+        let command = doc! {
+            "find": &embed.collection,
+            "filter": { "_id": { "$in": ids } },
+            "projection": { embed.reference.dotted(): 1 },
+            "readConcern": self.read_concern(after),
+        };
+        self.fetch_all(&format!("reading documents of `{}`", embed.collection), command).await
+    }
+
+    async fn scan(
+        &self,
+        embed: &Embed,
+        from: Option<&Bson>,
+        most: usize,
+    ) -> Result<Vec<Document>, StoreError> {
+        let filter =
+            from.map_or_else(Document::new, |id| doc! { "$expr": { "$gt": ["$_id", { "$literal": id }] } });
+        let command = doc! {
+            "find": &embed.collection,
+            "filter": filter,
+            "projection": { embed.reference.dotted(): 1 },
+            "sort": { "_id": 1 },
+            "limit": limit(most),
+            "readConcern": self.read_concern(None),
+        };
+        self.fetch_all(&format!("walking through `{}`", embed.collection), command).await
+    }
+
+    async fn referenced(
+        &self,
+        embed: &Embed,
+        ids: &[EntityId],
+        after: Option<Moment>,
+    ) -> Result<Vec<EntityId>, StoreError> {
+        let mut referenced = Vec::new();
+        for id in ids {
+            let command = doc! {
+                "find": &embed.collection,
+                "filter": { embed.reference.dotted(): { "$eq": id.to_bson() } },
+                "projection": { "_id": 1 },
+                "limit": 1,
+                "readConcern": self.read_concern(after),
+            };
+            let action = format!("looking for references in `{}`", embed.collection);
+            if !self.fetch_all(&action, command).await?.is_empty() {
+                referenced.push(id.clone());
+            }
+        }
+        Ok(referenced)
+    }
+
+    async fn remove(
+        &self,
+        embed: &Embed,
+        of: &Subscription,
+        record: &Record,
+        ids: &[Bson],
+    ) -> Result<u64, StoreError> {
+        self.remove_under_guard(embed, of, record, ids).await
+    }
+}

@@ -1,0 +1,138 @@
+//! What `check --online` finds out about the database, changing nothing.
+
+use bson::{Document, doc};
+
+use super::{Mongo, Topology};
+use crate::replication::{Declaration, Embed, WhenDeleted};
+use crate::store::StoreError;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it stands in the way.
+    pub fatal: bool,
+    /// What was found, and what to do.
+    pub text: String,
+}
+
+impl Finding {
+    /// Something that is as it should be.
+    pub fn good(text: impl Into<String>) -> Self {
+        Self { fatal: false, text: text.into() }
+    }
+
+    /// Something that stands in the way.
+    pub fn bad(text: impl Into<String>) -> Self {
+        Self { fatal: true, text: text.into() }
+    }
+}
+
+impl Mongo {
+    /// Looks at the server, its concerns, the fence, and the indexes that fan-out needs.
+    pub async fn inspect(&self, declaration: &Declaration) -> Result<Vec<Finding>, StoreError> {
+        let build = self.run("asking for the version", doc! { "buildInfo": 1 }).await?;
+        let version = build.get_str("version").unwrap_or("unknown");
+        let mut findings = vec![self.topology_finding(version, declaration)];
+        findings.push(self.concern_finding().await);
+        findings.extend(self.fence_finding(&declaration.service).await?);
+        for replica in &declaration.replicas {
+            findings.extend(self.unique_findings(replica.name.as_str()).await?);
+        }
+        for embed in &declaration.embeds {
+            findings.push(self.reference_finding(embed).await?);
+        }
+        Ok(findings)
+    }
+
+    fn topology_finding(&self, version: &str, declaration: &Declaration) -> Finding {
+        let destroys = declaration.embeds.iter().any(|embed| embed.when_deleted == WhenDeleted::Delete);
+        match (self.topology, destroys) {
+            (Topology::ReplicaSet, _) => {
+                Finding::good(format!("MongoDB {version}, a replica set or sharded cluster"))
+            }
+            (Topology::Standalone, false) => Finding::good(format!(
+                "MongoDB {version}, standalone: no change streams, so new documents are found by sweeps; make it a \
+                 replica set of one member for immediate embeds"
+            )),
+            (Topology::Standalone, true) => Finding::bad(format!(
+                "MongoDB {version}, standalone: `when_deleted: delete` needs transactions; make it a replica set"
+            )),
+        }
+    }
+
+    /// Writes name their concern themselves; what readers get by default is worth a word.
+    async fn concern_finding(&self) -> Finding {
+        let read = "reading the default concerns";
+        let command = doc! { "getDefaultRWConcern": 1 };
+        let admin = self.database.client().database("admin");
+        let reply = match tokio::spawn(async move { admin.run_command(command).await }).await {
+            Ok(Ok(reply)) => reply,
+            _ => {
+                return Finding::good(format!(
+                    "{read}: not permitted or not supported; ours are explicit anyway"
+                ));
+            }
+        };
+        let write = reply.get_document("defaultWriteConcern").map(ToString::to_string).unwrap_or_default();
+        Finding::good(format!(
+            "writes are confirmed by the majority and journaled, whatever the default ({})",
+            if write.is_empty() { "implicit".into() } else { write }
+        ))
+    }
+
+    async fn fence_finding(&self, service: &str) -> Result<Option<Finding>, StoreError> {
+        let command = doc! { "find": "nearcopy.shapes", "filter": { "_id": "service" } };
+        let found = self.fetch_all("reading the fence", command).await?;
+        let holder = found.first().and_then(|fence| fence.get_str("service").ok());
+        Ok(match holder {
+            Some(holder) if holder != service => Some(Finding::bad(format!(
+                "database `{}` belongs to service `{holder}`, the manifest declares `{service}`",
+                self.options.database
+            ))),
+            Some(_) | None => {
+                Some(Finding::good(format!("database `{}` is free or ours", self.options.database)))
+            }
+        })
+    }
+
+    /// A unique index on a replica makes valid events fail: two owners' rows may share a value for a moment.
+    async fn unique_findings(&self, collection: &str) -> Result<Vec<Finding>, StoreError> {
+        let unique = |index: &Document| index.get_bool("unique").unwrap_or_default();
+        let found = self.indexes(collection).await?;
+        let names = found.iter().filter(|index| unique(index)).filter_map(|index| index.get_str("name").ok());
+        let text = |name: &str| {
+            Finding::bad(format!(
+                "replica `{collection}` has the unique index `{name}`: two entities may share a value for a moment \
+                 while events are under way; drop it"
+            ))
+        };
+        Ok(names.map(text).collect())
+    }
+
+    async fn reference_finding(&self, embed: &Embed) -> Result<Finding, StoreError> {
+        let path = embed.reference.dotted();
+        let leads = |index: &Document| {
+            let keys = index.get_document("key").ok();
+            let whole = !index.contains_key("partialFilterExpression");
+            whole && keys.and_then(|keys| keys.keys().next()) == Some(&path)
+        };
+        let indexed = self.indexes(&embed.collection).await?.iter().any(leads);
+        Ok(if indexed {
+            Finding::good(format!("embed `{}`: `{path}` of `{}` is indexed", embed.name, embed.collection))
+        } else {
+            Finding::bad(format!(
+                "embed `{}`: `{path}` of `{}` is not indexed, so every change would read the whole collection; \
+                 create it: db.{}.createIndex({{ \"{path}\": 1 }})",
+                embed.name, embed.collection, embed.collection
+            ))
+        })
+    }
+
+    async fn indexes(&self, collection: &str) -> Result<Vec<Document>, StoreError> {
+        let command = doc! { "listIndexes": collection };
+        match self.fetch_all(&format!("listing the indexes of `{collection}`"), command).await {
+            Err(StoreError::Unsuitable { .. }) => Ok(Vec::new()),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Leases divide work between pods, and positions remember how far a walk or stream has come.
+//!
+//! Both go by the server's clock. Losing a lease is harmless: what two pods do at once, the guards of their
+//! writes make one.
+
+use std::time::Duration;
+
+use bson::{Document, doc};
+
+use super::{Mongo, change, record_statement};
+use crate::store::StoreError;
+
+const LEASES: &str = "nearcopy.leases";
+const CURSORS: &str = "nearcopy.cursors";
+
+impl Mongo {
+    /// Takes a lease that is free or expired, or renews our own.
+    pub(super) async fn take_lease(&self, name: &str, hold: Duration) -> Result<bool, StoreError> {
+        let ensure = doc! { "q": { "_id": name }, "u": { "$setOnInsert": { "holder": "" } }, "upsert": true };
+        let free = doc! { "$or": [
+            { "$eq": ["$holder", &self.pod] },
+            { "$eq": ["$holder", ""] },
+            { "$lte": ["$until", "$$NOW"] },
+        ] };
+        let take = doc! {
+            "q": { "_id": name, "$expr": free },
+            "u": [{ "$set": { "holder": &self.pod, "until": record_statement::from_now(hold) } }],
+        };
+        let known = self.update(LEASES, vec![take.clone()], true).await?;
+        if known.changed > 0 {
+            return Ok(true);
+        }
+        self.update(LEASES, vec![ensure], true).await?;
+        Ok(self.update(LEASES, vec![take], true).await?.changed > 0)
+    }
+
+    /// Gives a lease back, so that the next pod need not wait for its end.
+    pub(super) async fn give_lease_back(&self, name: &str) -> Result<(), StoreError> {
+        let mine = doc! { "q": { "_id": name, "holder": &self.pod }, "u": { "$set": { "holder": "" } } };
+        self.update(LEASES, vec![mine], true).await.map(|_| ())
+    }
+
+    /// The stored position of that name.
+    pub(super) async fn load_position(&self, name: &str) -> Result<Option<Document>, StoreError> {
+        let command = doc! {
+            "find": CURSORS,
+            "filter": { "_id": name },
+            "limit": 1,
+            "readConcern": self.read_concern(None),
+        };
+        let found = self.fetch_all(&format!("reading the position of `{name}`"), command).await?;
+        Ok(found.first().and_then(|cursor| change::as_position(cursor.get("position"))))
+    }
+
+    /// Stores a position under that name, or forgets it.
+    pub(super) async fn save_position(
+        &self,
+        name: &str,
+        position: Option<&Document>,
+    ) -> Result<(), StoreError> {
+        let update = match position {
+            Some(position) => doc! { "$set": { "position": position }, "$currentDate": { "at": true } },
+            None => doc! { "$unset": { "position": "" }, "$currentDate": { "at": true } },
+        };
+        let statement = doc! { "q": { "_id": name }, "u": update, "upsert": true };
+        self.update(CURSORS, vec![statement], true).await.map(|_| ())
+    }
+}

@@ -1,0 +1,90 @@
+//! MongoDB. The only place that knows the driver, and the only one that knows how things are stored.
+//!
+//! Commands are built here, not by the driver's helpers, because the write shape is what this program costs:
+//! one `update` command of many statements, each a pipeline under its guard. The driver does not retry such
+//! commands; the guards make our own repetition safe.
+
+mod change;
+mod command;
+mod embed;
+mod inspect;
+mod lease;
+mod parked;
+mod record;
+mod record_statement;
+mod remove;
+mod retire;
+mod setup;
+
+use std::time::Duration;
+
+use bson::{Document, doc};
+use mongodb::options::ClientOptions;
+use mongodb::{Client, Database};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::StoreError;
+
+pub use inspect::Finding;
+
+/// How the database is reached.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The connection string.
+    pub url: SecretString,
+    /// The consumer's database.
+    pub database: String,
+    /// How long a parked event is kept.
+    pub parked_for: Duration,
+}
+
+/// The consumer's database.
+#[derive(Clone)]
+pub struct Mongo {
+    database: Database,
+    options: Options,
+    topology: Topology,
+    pod: String,
+}
+
+/// What kind of server it is, which decides what it can promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// Majority writes survive a failover; changes can be followed.
+    ReplicaSet,
+    /// Neither; sweeps take the place of change streams.
+    Standalone,
+}
+
+impl Mongo {
+    /// Connects, and asks the server what it is.
+    pub async fn connect(options: Options) -> Result<Self, StoreError> {
+        let unsuitable = |error: mongodb::error::Error| StoreError::Unsuitable {
+            action: "reading `mongodb.url`".into(),
+            detail: command::describe(&error),
+        };
+        let mut parsed = ClientOptions::parse(options.url.expose_secret()).await.map_err(unsuitable)?;
+        parsed.app_name = Some("nearcopy".into());
+        parsed.server_selection_timeout.get_or_insert(Duration::from_secs(5));
+        parsed.connect_timeout.get_or_insert(Duration::from_secs(5));
+        let client = Client::with_options(parsed).map_err(unsuitable)?;
+        let database = client.database(&options.database);
+        let pod = uuid::Uuid::new_v4().to_string();
+        let mut mongo = Self { database, options, topology: Topology::ReplicaSet, pod };
+        let hello = mongo.run("connecting", doc! { "hello": 1 }).await?;
+        if !hello.contains_key("setName") && hello.get_str("msg").ok() != Some("isdbgrid") {
+            mongo.topology = Topology::Standalone;
+        }
+        Ok(mongo)
+    }
+
+    /// What kind of server it is.
+    pub fn topology(&self) -> Topology {
+        self.topology
+    }
+
+    /// Asks for a sign of life.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.run("pinging", doc! { "ping": 1 }).await.map(|_: Document| ())
+    }
+}

@@ -1,0 +1,117 @@
+//! Parked events: our own dead letters, with their reasons.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bson::{Bson, Document, doc};
+
+use super::{Mongo, command, record::limit, record_statement};
+use crate::event::{EntityId, EntityType, IdKind};
+use crate::store::{Parked, ParkedStore, StoreError};
+
+/// The collection of parked events.
+const PARKED: &str = "nearcopy.parked";
+
+#[async_trait]
+impl ParkedStore for Mongo {
+    async fn park(&self, parked: &[Parked]) -> Result<(), StoreError> {
+        let statements = parked.iter().map(|parked| {
+            let mut kept = doc! { "$literal": store(parked) };
+            kept = doc! { "$mergeObjects": ["$$ROOT", kept, {
+                "at": { "$ifNull": ["$at", "$$NOW"] },
+                "expires": record_statement::from_now(self.options.parked_for),
+                "times": { "$add": [{ "$ifNull": ["$times", 0] }, 1] },
+            }] };
+            doc! { "q": { "_id": parked.id.to_string() }, "u": [{ "$replaceWith": kept }], "upsert": true }
+        });
+        let written = self.update(PARKED, statements.collect(), false).await?;
+        match written.refused.into_iter().next() {
+            None => Ok(()),
+            Some(refusal) => Err(StoreError::Refused {
+                action: "parking an event".into(),
+                code: refusal.code,
+                detail: refusal.reason,
+            }),
+        }
+    }
+
+    async fn parked(&self, replica: Option<&str>, most: usize) -> Result<Vec<Parked>, StoreError> {
+        let filter = replica.map_or_else(Document::new, |name| doc! { "replica": name });
+        let command = doc! { "find": PARKED, "filter": filter, "sort": { "at": 1 }, "limit": limit(most) };
+        let found = self.fetch_all("listing parked events", command).await?;
+        Ok(found.iter().filter_map(load).collect())
+    }
+
+    async fn parked_one(&self, id: uuid::Uuid) -> Result<Option<Parked>, StoreError> {
+        let command = doc! { "find": PARKED, "filter": { "_id": id.to_string() }, "limit": 1 };
+        let found = self.fetch_all("reading a parked event", command).await?;
+        Ok(found.iter().find_map(load))
+    }
+
+    async fn unpark(&self, ids: &[uuid::Uuid]) -> Result<u64, StoreError> {
+        let ids: Vec<Bson> = ids.iter().map(|id| Bson::String(id.to_string())).collect();
+        let command = doc! {
+            "delete": PARKED,
+            "deletes": [{ "q": { "_id": { "$in": ids } }, "limit": 0 }],
+            "writeConcern": self.write_concern(),
+        };
+        Ok(command::count(&self.run("dropping parked events", command).await?, "n"))
+    }
+
+    async fn count_parked(&self) -> Result<u64, StoreError> {
+        let reply = self.run("counting parked events", doc! { "count": PARKED }).await?;
+        Ok(command::count(&reply, "n"))
+    }
+}
+
+fn store(parked: &Parked) -> Document {
+    let headers: Document = parked.headers.iter().map(|(name, value)| (name.clone(), value.into())).collect();
+    doc! {
+        "_id": parked.id.to_string(),
+        "source": &parked.source,
+        "replica": parked.replica.as_ref().map(EntityType::as_str),
+        "entity": parked.entity.as_ref().map(EntityId::to_bson),
+        "version": parked.version,
+        "type": &parked.kind,
+        "event": &parked.event,
+        "reason": &parked.reason,
+        "detail": &parked.detail,
+        "headers": headers,
+        "excerpt": &parked.excerpt,
+        "size": parked.size,
+        "hash": &parked.hash,
+    }
+}
+
+fn load(stored: &Document) -> Option<Parked> {
+    let text = |name: &str| stored.get_str(name).ok().map(str::to_owned);
+    let headers: BTreeMap<String, String> = stored.get_document("headers").map_or_else(
+        |_| BTreeMap::new(),
+        |headers| {
+            let text = |(name, value): (&String, &Bson)| Some((name.clone(), value.as_str()?.to_owned()));
+            headers.iter().filter_map(text).collect()
+        },
+    );
+    Some(Parked {
+        id: uuid::Uuid::parse_str(stored.get_str("_id").ok()?).ok()?,
+        source: text("source")?,
+        replica: stored.get_str("replica").ok().map(EntityType::new),
+        entity: stored.get("entity").and_then(any_id),
+        version: stored.get_i64("version").ok(),
+        kind: text("type"),
+        event: text("event"),
+        reason: text("reason")?,
+        detail: text("detail")?,
+        headers,
+        excerpt: text("excerpt"),
+        size: stored.get_i64("size").unwrap_or_default(),
+        hash: text("hash").unwrap_or_default(),
+        at: stored.get_datetime("at").ok().map(|time| time.timestamp_millis()),
+    })
+}
+
+/// An id of whatever type it was stored as.
+fn any_id(stored: &Bson) -> Option<EntityId> {
+    let kinds = [IdKind::String, IdKind::Int, IdKind::ObjectId, IdKind::Uuid];
+    kinds.into_iter().find_map(|kind| EntityId::from_bson(stored, kind))
+}

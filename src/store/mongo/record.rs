@@ -1,0 +1,158 @@
+//! The records of replicas: written by statements, read back by majority.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bson::{Bson, Document, doc};
+
+use super::{Mongo, Topology, command, record_statement};
+use crate::event::{EntityId, Version};
+use crate::replication::{Key, Record, RecordWrite, State, Subscription};
+use crate::store::{Backlog, Moment, RecordStore, Records, StoreError, Written};
+
+#[async_trait]
+impl RecordStore for Mongo {
+    async fn write(
+        &self,
+        of: &Subscription,
+        writes: &[RecordWrite],
+        batch: i64,
+    ) -> Result<Written, StoreError> {
+        let statements = writes.iter().map(|write| record_statement::statement(of, write, batch)).collect();
+        self.update(of.name.as_str(), statements, false).await
+    }
+
+    async fn heartbeat(&self) -> Result<Option<Moment>, StoreError> {
+        let statement = doc! {
+            "q": { "_id": format!("heartbeat:{}", self.pod) },
+            "u": { "$inc": { "beats": 1_i64 }, "$currentDate": { "at": true } },
+            "upsert": true,
+        };
+        Ok(self.update("nearcopy.leases", vec![statement], true).await?.moment)
+    }
+
+    async fn read(
+        &self,
+        of: &Subscription,
+        ids: &[EntityId],
+        after: Option<Moment>,
+    ) -> Result<Records, StoreError> {
+        let ids: Vec<Bson> = ids.iter().map(EntityId::to_bson).collect();
+        let mut command = self.find(of, doc! { "_id": { "$in": ids } }, after);
+        if !of.embedded {
+            command.insert("projection", doc! { "_nearcopy": 1 });
+        }
+        self.records(of, command).await
+    }
+
+    async fn claim_due(
+        &self,
+        of: &Subscription,
+        most: usize,
+        hold: Duration,
+    ) -> Result<Vec<Record>, StoreError> {
+        let due =
+            doc! { "_nearcopy.due": { "$exists": true }, "$expr": { "$lte": ["$_nearcopy.due", "$$NOW"] } };
+        let mut look = self.find(of, due.clone(), None);
+        look.extend(
+            doc! { "sort": { "_nearcopy.due": 1 }, "limit": limit(most), "projection": { "_id": 1 } },
+        );
+        let found = self.fetch_all(&format!("looking for due records of `{}`", of.name), look).await?;
+        let ids: Vec<Bson> = found.into_iter().filter_map(|mut record| record.remove("_id")).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claim = uuid::Uuid::new_v4().to_string();
+        let mut still_due = due;
+        still_due.insert("_id", doc! { "$in": &ids });
+        let claimed = doc! {
+            "_nearcopy.due": record_statement::from_now(hold),
+            "_nearcopy.asked": "$$NOW",
+            "_nearcopy.claim": &claim,
+        };
+        let statement = doc! { "q": still_due, "u": [{ "$set": claimed }], "multi": true };
+        let written = self.update(of.name.as_str(), vec![statement], false).await?;
+        let mine = doc! { "_id": { "$in": ids }, "_nearcopy.claim": claim };
+        let records = self.records(of, self.find(of, mine, written.moment)).await?;
+        Ok(records.into_values().collect())
+    }
+
+    async fn owing(&self, of: &Subscription, idle: Duration, most: usize) -> Result<Vec<Record>, StoreError> {
+        let idle = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
+        let latest = doc! { "$multiply": [{ "$subtract": [{ "$toLong": "$$NOW" }, idle] }, 1000_i64] };
+        let filter = doc! { "_nearcopy.owes": true, "$expr": { "$lte": ["$_nearcopy.rev", latest] } };
+        let mut command = self.find(of, filter, None);
+        command.insert("limit", limit(most));
+        Ok(self.records(of, command).await?.into_values().collect())
+    }
+
+    async fn backlog(&self, of: &Subscription) -> Result<Backlog, StoreError> {
+        let count = async |filter: Document| {
+            let command = doc! { "count": of.name.as_str(), "query": filter, "maxTimeMS": 5_000 };
+            let reply = self.run(&format!("counting records of `{}`", of.name), command).await?;
+            Ok::<u64, StoreError>(command::count(&reply, "n"))
+        };
+        Ok(Backlog {
+            pending: count(doc! { "_nearcopy.state": "pending" }).await?,
+            owing: count(doc! { "_nearcopy.owes": true }).await?,
+        })
+    }
+
+    async fn page(
+        &self,
+        of: &Subscription,
+        from: Option<&EntityId>,
+        most: usize,
+    ) -> Result<Records, StoreError> {
+        let filter = match from {
+            Some(id) => doc! { "_id": { "$gt": id.to_bson() }, "_nearcopy": { "$exists": true } },
+            None => doc! { "_nearcopy": { "$exists": true } },
+        };
+        let mut command = self.find(of, filter, None);
+        command.extend(doc! { "sort": { "_id": 1 }, "limit": limit(most), "projection": { "_nearcopy": 1 } });
+        self.records(of, command).await
+    }
+}
+
+impl Mongo {
+    fn find(&self, of: &Subscription, filter: Document, after: Option<Moment>) -> Document {
+        doc! { "find": of.name.as_str(), "filter": filter, "readConcern": self.read_concern(after) }
+    }
+
+    async fn records(&self, of: &Subscription, command: Document) -> Result<Records, StoreError> {
+        let found = self.fetch_all(&format!("reading records of `{}`", of.name), command).await?;
+        let records = found.into_iter().filter_map(|stored| parse(of, stored));
+        Ok(records.map(|record| (record.id.clone(), record)).collect())
+    }
+
+    /// Whether reads can be tied to a moment at all.
+    pub(super) fn is_replica_set(&self) -> bool {
+        self.topology == Topology::ReplicaSet
+    }
+}
+
+/// Reads a stored record. A document without our marks is none of ours, and is left alone.
+fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
+    let id = EntityId::from_bson(&stored.remove("_id")?, of.selection.id_kind())?;
+    let Bson::Document(meta) = stored.remove("_nearcopy")? else { return None };
+    let millis = |name: &str| meta.get_datetime(name).ok().map(|time| time.timestamp_millis());
+    Some(Record {
+        id,
+        state: State::parse(meta.get_str("state").ok()?, meta.get_str("why").ok())?,
+        key: meta.get_document("key").ok().and_then(Key::from_document),
+        rev: meta.get_i64("rev").ok()?,
+        need: meta.get_i64("need").ok().map(Version::new),
+        due: millis("due"),
+        owes: meta.get_bool("owes").unwrap_or_default(),
+        tries: meta.get_i64("tries").ok().and_then(|tries| u32::try_from(tries).ok()).unwrap_or_default(),
+        asked: millis("asked").map(|asked| asked.saturating_mul(1000)),
+        batch: meta.get_i64("batch").ok(),
+        marked: meta.contains_key("mark"),
+        fields: stored,
+    })
+}
+
+/// A limit as the server takes it.
+pub(super) fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,215 @@
+//! How each write of a record is said to MongoDB: one statement, a pipeline, its guard inside.
+//!
+//! Values from outside stand under `$literal`, so that none is ever read as a path or an operator. What a
+//! pipeline does not name in `_nearcopy` is gone afterwards, so each names all that it keeps.
+
+use std::time::Duration;
+
+use bson::{Bson, Document, doc};
+
+use crate::event::{Stamp, Version};
+use crate::replication::{Content, Due, Key, RecordWrite, Subscription};
+
+/// The statement for a write, as it stands in an `update` command.
+pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document {
+    let id = write.id().to_bson();
+    let known = doc! { "_id": &id, "_nearcopy": { "$exists": true } };
+    match write {
+        RecordWrite::State { content, key, guard, stamp, create, owes, .. } => {
+            let next = state(of, &id, content, key, stamp, *owes, batch);
+            let newer = doc! { "$lt": ["$_nearcopy.key", literal(guard.to_document())] };
+            let pipeline = replace(choose(newer, next, "$$ROOT"));
+            doc! { "q": { "_id": id }, "u": pipeline, "upsert": create }
+        }
+        RecordWrite::Need { version: Some(version), .. } => doc! { "q": known, "u": need(*version) },
+        RecordWrite::Need { version: None, .. } => set(known, Due::Now, false),
+        RecordWrite::Placeholder { ask, .. } => {
+            let mut meta = doc! { "state": "pending", "rev": next_rev() };
+            if *ask {
+                meta.insert("due", "$$NOW");
+            }
+            let absent = doc! { "$eq": [{ "$type": "$_nearcopy" }, "missing"] };
+            let next = doc! { "$mergeObjects": ["$$ROOT", { "_nearcopy": meta }] };
+            doc! { "q": { "_id": id }, "u": replace(choose(absent, next, "$$ROOT")), "upsert": true }
+        }
+        RecordWrite::Unmark { .. } => {
+            let marked = doc! { "_id": id, "_nearcopy.mark": { "$exists": true } };
+            doc! { "q": marked, "u": { "$unset": { "_nearcopy.mark": "" } } }
+        }
+        RecordWrite::Answer { .. } => answer(&id, write),
+        RecordWrite::Unanswered { claim, due, tries, .. } => {
+            let mut statement = set(doc! { "_id": id, "_nearcopy.due": date(*claim) }, *due, false);
+            push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
+            statement
+        }
+        RecordWrite::Ask { due, .. } => set(known, *due, true),
+        RecordWrite::Paid { rev, .. } => {
+            let same = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.owes": true };
+            doc! { "q": same, "u": { "$unset": { "_nearcopy.owes": "" } } }
+        }
+    }
+}
+
+/// The whole record as an event makes it.
+fn state(
+    of: &Subscription,
+    id: &Bson,
+    content: &Content,
+    key: &Key,
+    stamp: &Stamp,
+    owes: bool,
+    batch: i64,
+) -> Document {
+    let unmet = doc! { "$gt": ["$_nearcopy.need", key.version.get()] };
+    let mut meta = described(content, Some(key));
+    meta.extend(doc! {
+        "rev": next_rev(),
+        "need": choose(unmet, "$_nearcopy.need", "$$REMOVE"),
+        "due": "$_nearcopy.due",
+        "tries": "$_nearcopy.tries",
+        "asked": "$_nearcopy.asked",
+        "mark": "$_nearcopy.mark",
+        "hold": "$_nearcopy.hold",
+        "origin": "event",
+        "batch": batch,
+    });
+    if let Some(reconcile) = of.fetch.as_ref().and_then(|fetch| fetch.reconcile) {
+        meta.insert("due", doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] });
+    }
+    if let Some(at) = stamp.at {
+        meta.insert("at", Bson::DateTime(bson::DateTime::from_millis(at.div_euclid(1000))));
+    }
+    if let Some(event) = &stamp.event {
+        meta.insert("event", literal(event.as_str()));
+    }
+    if owes {
+        meta.insert("owes", true);
+    }
+    whole(id, content, meta)
+}
+
+/// What the owner's answer makes of a record nobody else has touched since it was asked.
+fn answer(id: &Bson, write: &RecordWrite) -> Document {
+    let RecordWrite::Answer { rev, claim, content, satisfied, due, tries, owes, .. } = write else {
+        return Document::new();
+    };
+    let guard = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.due": date(*claim) };
+    let Some((content, key)) = content else {
+        let mut statement = set(guard, *due, false);
+        push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
+        if *satisfied {
+            push_stage(&mut statement, doc! { "$unset": "_nearcopy.need" });
+        }
+        return statement;
+    };
+    let mut meta = described(content, key.as_ref());
+    meta.extend(doc! {
+        "rev": next_rev(),
+        "tries": tries_of(*tries),
+        "asked": "$_nearcopy.asked",
+        "mark": "$_nearcopy.mark",
+        "hold": "$_nearcopy.hold",
+        "origin": "fetch",
+    });
+    if !satisfied {
+        meta.insert("need", "$_nearcopy.need");
+    }
+    if let Some(due) = due_value(*due) {
+        meta.insert("due", due);
+    }
+    if *owes {
+        meta.insert("owes", true);
+    }
+    doc! { "q": guard, "u": replace(whole(id, content, meta)) }
+}
+
+/// State, reason and key.
+fn described(content: &Content, key: Option<&Key>) -> Document {
+    let mut meta = match content {
+        Content::Live(_) => doc! { "state": "live" },
+        Content::Gone(why) => doc! { "state": "gone", "why": why.as_str() },
+    };
+    if let Some(key) = key {
+        meta.insert("key", literal(key.to_document()));
+    }
+    meta
+}
+
+/// The record with its fields first, as a person reads it.
+fn whole(id: &Bson, content: &Content, meta: Document) -> Document {
+    let mut shown = doc! { "_id": id };
+    if let Content::Live(fields) = content {
+        shown.extend(fields.clone());
+    }
+    doc! { "$mergeObjects": [literal(shown), { "_nearcopy": meta }] }
+}
+
+/// A need, unless that version is held or needed already.
+fn need(version: Version) -> Vec<Document> {
+    let floor = doc! { "e": 0_i64, "v": version.get(), "g": 0, "s": 0, "h": "" };
+    let met = doc! { "$or": [
+        { "$gte": ["$_nearcopy.key", literal(floor)] },
+        { "$gte": ["$_nearcopy.need", version.get()] },
+    ] };
+    let wanted = doc! { "$mergeObjects": ["$_nearcopy", { "need": version.get(), "due": "$$NOW" }] };
+    replace(choose(met, "$$ROOT", doc! { "$mergeObjects": ["$$ROOT", { "_nearcopy": wanted }] }))
+}
+
+/// Plans the next question; `only_sooner` leaves an earlier plan as it is.
+fn set(guard: Document, due: Due, only_sooner: bool) -> Document {
+    let stage = match due_value(due) {
+        Some(time) if only_sooner => {
+            doc! { "$set": { "_nearcopy.due": { "$min": ["$_nearcopy.due", time] } } }
+        }
+        Some(time) => doc! { "$set": { "_nearcopy.due": time } },
+        None => doc! { "$unset": "_nearcopy.due" },
+    };
+    doc! { "q": guard, "u": [stage] }
+}
+
+fn push_stage(statement: &mut Document, stage: Document) {
+    if let Ok(stages) = statement.get_array_mut("u") {
+        stages.push(stage.into());
+    }
+}
+
+fn due_value(due: Due) -> Option<Bson> {
+    match due {
+        Due::Unchanged => Some("$_nearcopy.due".into()),
+        Due::Now => Some("$$NOW".into()),
+        Due::After(wait) => Some(from_now(wait).into()),
+        Due::Never => None,
+    }
+}
+
+/// The record's own order: the server's clock in microseconds, and in any case more than before.
+fn next_rev() -> Document {
+    let now = doc! { "$multiply": [{ "$toLong": "$$NOW" }, 1000_i64] };
+    doc! { "$max": [now, { "$add": [{ "$ifNull": ["$_nearcopy.rev", 0_i64] }, 1_i64] }] }
+}
+
+/// A time from now, by the server's clock.
+pub fn from_now(wait: Duration) -> Document {
+    doc! { "$add": ["$$NOW", i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)] }
+}
+
+/// A date to compare with; none is null, which matches a missing one.
+fn date(millis: Option<i64>) -> Bson {
+    millis.map_or(Bson::Null, |millis| Bson::DateTime(bson::DateTime::from_millis(millis)))
+}
+
+fn tries_of(tries: u32) -> Bson {
+    if tries == 0 { "$$REMOVE".into() } else { Bson::Int64(i64::from(tries)) }
+}
+
+fn literal(value: impl Into<Bson>) -> Document {
+    doc! { "$literal": value.into() }
+}
+
+fn choose(condition: Document, yes: impl Into<Bson>, no: impl Into<Bson>) -> Document {
+    doc! { "$cond": [condition, yes.into(), no.into()] }
+}
+
+fn replace(with: Document) -> Vec<Document> {
+    vec![doc! { "$replaceWith": with }]
+}

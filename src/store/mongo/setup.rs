@@ -1,0 +1,102 @@
+//! What must be in the database before work begins: the fence, our indexes, the views for readers.
+
+use std::time::Duration;
+
+use bson::{Document, doc};
+
+use super::Mongo;
+use crate::replication::{Declaration, Subscription};
+use crate::store::StoreError;
+
+/// The collection or view exists already, or with other options.
+const EXISTS: i32 = 48;
+/// An index of that name or those keys exists with other options.
+const INDEX_DIFFERS: [i32; 2] = [85, 86];
+
+impl Mongo {
+    /// Prepares the database for a declaration. Running it again changes nothing.
+    pub async fn set_up(&self, declaration: &Declaration) -> Result<(), StoreError> {
+        self.fence(&declaration.service).await?;
+        self.index("nearcopy.parked", doc! { "expires": 1 }, doc! { "expireAfterSeconds": 0 }).await?;
+        self.index("nearcopy.parked", doc! { "replica": 1, "entity": 1 }, Document::new()).await?;
+        for replica in &declaration.replicas {
+            self.set_up_replica(replica).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_up_replica(&self, replica: &Subscription) -> Result<(), StoreError> {
+        let name = replica.name.as_str();
+        self.index(name, doc! { "_nearcopy.due": 1 }, doc! { "sparse": true }).await?;
+        let owes = doc! { "partialFilterExpression": { "_nearcopy.owes": true } };
+        self.index(name, doc! { "_nearcopy.owes": 1 }, owes).await?;
+        self.index(name, doc! { "_nearcopy.mark.at": 1 }, doc! { "sparse": true }).await?;
+        let pending = doc! { "partialFilterExpression": { "_nearcopy.state": "pending" } };
+        self.index(name, doc! { "_nearcopy.state": 1 }, pending).await?;
+        self.view(name).await
+    }
+
+    /// Takes the database for this service, or finds that another has it.
+    async fn fence(&self, service: &str) -> Result<(), StoreError> {
+        let take = doc! { "q": { "_id": "service" }, "u": { "$setOnInsert": { "service": service } }, "upsert": true };
+        self.update("nearcopy.shapes", vec![take], true).await?;
+        let command = doc! {
+            "find": "nearcopy.shapes",
+            "filter": { "_id": "service" },
+            "readConcern": self.read_concern(None),
+        };
+        let found = self.fetch_all("reading the fence", command).await?;
+        let holder = found.first().and_then(|fence| fence.get_str("service").ok()).unwrap_or_default();
+        if holder == service {
+            return Ok(());
+        }
+        Err(StoreError::Unsuitable {
+            action: "taking the database".into(),
+            detail: format!(
+                "`{}` belongs to service `{holder}`, the manifest declares `{service}`; give each service its own database",
+                self.options.database,
+            ),
+        })
+    }
+
+    async fn index(&self, collection: &str, keys: Document, options: Document) -> Result<(), StoreError> {
+        let name: Vec<String> =
+            keys.keys().map(|key| key.trim_start_matches('_').replace('.', "_")).collect();
+        let mut index = doc! { "key": keys, "name": name.join("_") };
+        index.extend(options);
+        let command = doc! { "createIndexes": collection, "indexes": [index] };
+        match self.run_patiently(&format!("creating an index on `{collection}`"), command).await {
+            Err(StoreError::Refused { code, action, .. }) if INDEX_DIFFERS.contains(&code) => {
+                let detail =
+                    "an index of the same name is declared otherwise; drop it and start again".into();
+                Err(StoreError::Unsuitable { action, detail })
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// The view of live records, without what is nobody's business.
+    async fn view(&self, replica: &str) -> Result<(), StoreError> {
+        let pipeline = vec![doc! { "$match": { "_nearcopy.state": "live" } }, doc! { "$unset": "_nearcopy" }];
+        let command = doc! { "create": format!("{replica}.live"), "viewOn": replica, "pipeline": pipeline };
+        match self.run(&format!("creating the view `{replica}.live`"), command).await {
+            Err(StoreError::Refused { code: EXISTS, .. }) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Index builds may take long; that is no reason to give up on them.
+    async fn run_patiently(&self, action: &str, command: Document) -> Result<Document, StoreError> {
+        let mut patience = Duration::from_secs(1);
+        loop {
+            match self.run(action, command.clone()).await {
+                Err(StoreError::Unavailable { detail, .. }) if patience < Duration::from_secs(60) => {
+                    tracing::info!(event = "store.waiting", action, detail, "waiting for the database");
+                    tokio::time::sleep(patience).await;
+                    patience *= 2;
+                }
+                other => return other,
+            }
+        }
+    }
+}
