@@ -11,6 +11,9 @@ use crate::event::{Headers, Message};
 pub trait Ledger: Send + Sync {
     /// The delivery of this tag, on the connection this ledger belongs to, is done with.
     fn settle(&self, tag: u64);
+
+    /// The delivery of this tag was dropped without being settled; the source has to make it come again.
+    fn let_go(&self, _tag: u64) {}
 }
 
 /// One unsettled message. It cannot be copied, and settling it consumes it; dropped without that, it comes
@@ -24,8 +27,7 @@ pub struct Delivery {
     pub headers: Headers,
     /// Whether the broker has delivered it before.
     pub redelivered: bool,
-    tag: u64,
-    ledger: Arc<dyn Ledger>,
+    receipt: Receipt,
 }
 
 impl Delivery {
@@ -38,7 +40,7 @@ impl Delivery {
         tag: u64,
         ledger: Arc<dyn Ledger>,
     ) -> Self {
-        Self { body, content_type, headers, redelivered, tag, ledger }
+        Self { body, content_type, headers, redelivered, receipt: Receipt { tag, ledger: Some(ledger) } }
     }
 
     /// The message as decoding sees it.
@@ -47,8 +49,24 @@ impl Delivery {
     }
 
     /// Says that its effect, and the work that follows from it, is durable.
-    pub fn settle(self) {
-        self.ledger.settle(self.tag);
+    pub fn settle(mut self) {
+        if let Some(ledger) = self.receipt.ledger.take() {
+            ledger.settle(self.receipt.tag);
+        }
+    }
+}
+
+/// What is owed to the broker for a delivery: one word, whatever becomes of it.
+struct Receipt {
+    tag: u64,
+    ledger: Option<Arc<dyn Ledger>>,
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(ledger) = self.ledger.take() {
+            ledger.let_go(self.tag);
+        }
     }
 }
 

@@ -1,0 +1,201 @@
+//! Why events do not come from RabbitMQ.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use lapin::ErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+
+use crate::replication::Class;
+
+/// What was attempted, where, and why it failed. Places are named as host, port and virtual host; no text ever
+/// holds a password.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The address cannot be understood. Its text is not repeated, because it holds a password.
+    #[error(
+        "the address of RabbitMQ is not of the form amqp[s]://user:password@host[:port]/vhost (special characters \
+         percent-encoded, `/` in the virtual host as %2f)"
+    )]
+    Address,
+    /// AMQP has no room for a name of this length.
+    #[error("the {what} `{name}` is too long: AMQP allows 255 bytes")]
+    NameTooLong {
+        /// What the name is of.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// No connection came to be.
+    #[error("cannot connect to RabbitMQ at {place}")]
+    Connect {
+        /// Where.
+        place: String,
+        /// Why.
+        #[source]
+        cause: lapin::Error,
+    },
+    /// The broker, or the way to it, said nothing in time.
+    #[error("RabbitMQ at {place} did not answer within {after:?}")]
+    Silent {
+        /// Where.
+        place: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The owner's exchange is not there.
+    #[error(
+        "exchange `{exchange}` does not exist on {place}; its owner declares it, and reading begins when it is there"
+    )]
+    NoExchange {
+        /// The exchange.
+        exchange: String,
+        /// Where.
+        place: String,
+    },
+    /// The queue is not there, and it is not ours to declare.
+    #[error(
+        "queue `{queue}` does not exist on {place}, and with `declare: false` others have to declare it: {hint}"
+    )]
+    NoQueue {
+        /// The queue.
+        queue: String,
+        /// Where.
+        place: String,
+        /// The command that declares it.
+        hint: String,
+    },
+    /// What we declare is there already, in another form.
+    #[error(
+        "{what} `{name}` on {place} exists in another form than nearcopy declares; compare it by `rabbitmqctl list_queues \
+         name durable arguments` or `rabbitmqctl list_exchanges name type durable arguments`, then delete it (once it \
+         is empty) or say `declare: false`"
+    )]
+    Differs {
+        /// What it is.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Where.
+        place: String,
+        /// What the broker says about the difference.
+        #[source]
+        cause: lapin::Error,
+    },
+    /// The broker did not let us prepare for consuming.
+    #[error("cannot {act} `{name}` on {place}")]
+    Refused {
+        /// What was attempted.
+        act: &'static str,
+        /// On what.
+        name: String,
+        /// Where.
+        place: String,
+        /// Why.
+        #[source]
+        cause: lapin::Error,
+    },
+    /// Consuming had begun, and the connection or its channel came to an end.
+    #[error("the connection that reads queue `{queue}` on {place} was lost")]
+    Lost {
+        /// The queue.
+        queue: String,
+        /// Where.
+        place: String,
+        /// Why.
+        #[source]
+        cause: lapin::Error,
+    },
+    /// The broker ended the consumer: the queue was deleted, or moves.
+    #[error("the broker stopped delivering from queue `{queue}` on {place}: it was deleted, or is moving")]
+    Ended {
+        /// The queue.
+        queue: String,
+        /// Where.
+        place: String,
+    },
+    /// A delivery was dropped without being settled; only a new connection makes it come again.
+    #[error("a delivery from queue `{queue}` was dropped unsettled, so the connection is built anew")]
+    Dropped {
+        /// The queue.
+        queue: String,
+    },
+}
+
+impl SourceError {
+    /// What kind of trouble it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Address
+            | Self::NameTooLong { .. }
+            | Self::NoExchange { .. }
+            | Self::NoQueue { .. }
+            | Self::Differs { .. } => Class::Misconfigured,
+            Self::Connect { cause, .. } | Self::Refused { cause, .. } => class_before_consuming(cause),
+            Self::Lost { cause, .. } => class_while_consuming(cause),
+            Self::Silent { .. } | Self::Ended { .. } => Class::Transient,
+            Self::Dropped { .. } => Class::Bug,
+        }
+    }
+
+    /// The whole of it as one line for a person, the cause included.
+    pub fn report(&self) -> String {
+        match self.source() {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// Whether the broker says that what was named does not exist.
+pub(super) fn is_not_found(error: &lapin::Error) -> bool {
+    soft(error) == Some(&AMQPSoftError::NOTFOUND)
+}
+
+/// Whether the broker says that something exists in another form.
+pub(super) fn is_otherwise(error: &lapin::Error) -> bool {
+    soft(error) == Some(&AMQPSoftError::PRECONDITIONFAILED)
+}
+
+/// While dialling and declaring, a plain refusal means that names, rights or credentials are wrong.
+fn class_before_consuming(error: &lapin::Error) -> Class {
+    match error.kind() {
+        ErrorKind::ProtocolError(told) => match told.kind() {
+            AMQPErrorKind::Soft(_) => Class::Misconfigured,
+            AMQPErrorKind::Hard(
+                AMQPHardError::NOTALLOWED | AMQPHardError::NOTIMPLEMENTED | AMQPHardError::INVALIDPATH,
+            ) => Class::Misconfigured,
+            AMQPErrorKind::Hard(_) => Class::Transient,
+        },
+        ErrorKind::IOError(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some::<&rustls::Error>(_) => Class::Misconfigured,
+            None => Class::Transient,
+        },
+        ErrorKind::InvalidProtocolVersion(_)
+        | ErrorKind::ParsingError(_)
+        | ErrorKind::AuthProviderError(_)
+        | ErrorKind::ChannelsLimitReached => Class::Misconfigured,
+        _ => Class::Transient,
+    }
+}
+
+/// Once deliveries come, the broker ends a channel for reasons of the day (a consumer that took too long is told
+/// "precondition failed" too); only an acknowledgement it has no delivery for is our own mistake.
+fn class_while_consuming(error: &lapin::Error) -> Class {
+    match error.kind() {
+        ErrorKind::ProtocolError(told) if told.get_message().as_str().contains("unknown delivery tag") => {
+            Class::Bug
+        }
+        _ => Class::Transient,
+    }
+}
+
+fn soft(error: &lapin::Error) -> Option<&AMQPSoftError> {
+    match error.kind() {
+        ErrorKind::ProtocolError(told) => match told.kind() {
+            AMQPErrorKind::Soft(soft) => Some(soft),
+            AMQPErrorKind::Hard(_) => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,115 @@
+//! What is on the broker, compared with what is declared, without changing anything.
+
+use super::topology::Topology;
+use super::wire::Wire;
+use super::{Address, Options, SourceError};
+use crate::replication::SourceSpec;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Fine,
+    /// It works, and deserves a look.
+    Advice,
+    /// The source cannot work like this.
+    Wrong,
+}
+
+/// One thing found on the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How much it matters.
+    pub level: Level,
+    /// What was found, for a person.
+    pub text: String,
+}
+
+/// Looks at exchange, queue and dead letters. An error means that nothing could be looked at.
+///
+/// Bindings are not looked at: the protocol has no question for them.
+pub async fn inspect(spec: &SourceSpec, options: &Options) -> Result<Vec<Finding>, SourceError> {
+    let address = Address::parse(&options.url, options.heartbeat)?;
+    let topology = Topology::new(&spec.queue)?;
+    let name = format!("nearcopy {} check", options.service);
+    let wire = Wire::dial(&address, &name, options.ca.clone(), options.connect_timeout).await?;
+    let findings = look(&topology, &wire).await;
+    wire.close().await;
+    findings
+}
+
+async fn look(topology: &Topology, wire: &Wire) -> Result<Vec<Finding>, SourceError> {
+    let mut findings = vec![finding(Level::Fine, format!("connected to {}", wire.place()))];
+    findings.push(look_at_exchange(topology, wire).await?);
+    match topology.depth(wire, &topology.queue).await? {
+        Some(depth) => {
+            let (messages, consumers) = (depth.messages, depth.consumers);
+            findings.push(finding(
+                Level::Fine,
+                format!("queue `{}`: {messages} messages wait, {consumers} consumers", topology.queue),
+            ));
+            findings.extend(compare(topology, wire).await?);
+        }
+        None => findings.push(no_queue(topology)),
+    }
+    findings.extend(look_at_dead_letters(topology, wire).await?);
+    Ok(findings)
+}
+
+async fn look_at_exchange(topology: &Topology, wire: &Wire) -> Result<Finding, SourceError> {
+    let exchange = &topology.exchange;
+    Ok(if topology.has_exchange(wire).await? {
+        finding(Level::Fine, format!("exchange `{exchange}` is there"))
+    } else {
+        finding(Level::Wrong, format!("exchange `{exchange}` does not exist; its owner declares it"))
+    })
+}
+
+/// Declares the queue, which exists, once more: the broker compares, and says what differs.
+async fn compare(topology: &Topology, wire: &Wire) -> Result<Option<Finding>, SourceError> {
+    let level = if topology.declare { Level::Wrong } else { Level::Advice };
+    let channel = wire.channel().await?;
+    match topology.declare_queue(wire, &channel).await {
+        Ok(()) => Ok(None),
+        Err(error @ SourceError::Differs { .. }) => Ok(Some(finding(level, error.report()))),
+        Err(error @ SourceError::Refused { .. }) => {
+            let text = format!("the arguments of the queue could not be compared: {}", error.report());
+            Ok(Some(finding(level, text)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn no_queue(topology: &Topology) -> Finding {
+    let queue = &topology.queue;
+    if topology.declare {
+        let text = format!(
+            "queue `{queue}` does not exist yet; it is declared at the first start, and events from before are not in it"
+        );
+        finding(Level::Advice, text)
+    } else {
+        let command = topology.command();
+        finding(
+            Level::Wrong,
+            format!("queue `{queue}` does not exist; declare it, for example by: {command}"),
+        )
+    }
+}
+
+async fn look_at_dead_letters(topology: &Topology, wire: &Wire) -> Result<Option<Finding>, SourceError> {
+    let queue = &topology.dead_queue;
+    Ok(match topology.depth(wire, queue).await? {
+        Some(depth) if depth.messages > 0 => {
+            let text = format!(
+                "{} messages were dead-lettered into `{queue}`: they came back too often to be delivered again",
+                depth.messages
+            );
+            Some(finding(Level::Advice, text))
+        }
+        _ => None,
+    })
+}
+
+fn finding(level: Level, text: impl Into<String>) -> Finding {
+    Finding { level, text: text.into() }
+}

@@ -1,0 +1,5 @@
+//! The promises against a real broker and a real database; `tests/services up` starts both.
+
+#[path = "../support/rabbitmq.rs"]
+mod rabbitmq;
+mod source;
