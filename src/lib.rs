@@ -2,5 +2,6 @@
 
 pub mod event;
 pub mod fetch;
+pub mod manifest;
 pub mod replication;
 pub mod source;
