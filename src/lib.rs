@@ -4,6 +4,7 @@ pub mod clock;
 pub mod event;
 pub mod fetch;
 pub mod pipeline;
+pub mod manifest;
 pub mod replication;
 pub mod settings;
 pub mod source;

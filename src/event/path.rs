@@ -9,18 +9,36 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FieldPath(Arc<[String]>);
 
-/// Why a text is no path.
+/// Why a text is no path, and from which byte of it on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// Two dots in a row, or one at an end.
     #[error("a name in the path is empty")]
-    EmptyName,
+    EmptyName {
+        /// Where the name is missing.
+        at: usize,
+    },
     /// A backslash before something else than a dot or a backslash.
     #[error("`\\` may stand only before `.` or `\\`")]
-    BadEscape,
+    BadEscape {
+        /// Where the backslash stands.
+        at: usize,
+    },
     /// NUL cannot be in a name.
     #[error("a name in the path contains NUL")]
-    Nul,
+    Nul {
+        /// Where it stands.
+        at: usize,
+    },
+}
+
+impl PathError {
+    /// The byte of the text at which it stops being a path.
+    pub fn at(&self) -> usize {
+        match self {
+            Self::EmptyName { at } | Self::BadEscape { at } | Self::Nul { at } => *at,
+        }
+    }
 }
 
 impl FieldPath {
@@ -30,20 +48,21 @@ impl FieldPath {
             return Ok(Self(Arc::from([])));
         }
         let mut names = vec![String::new()];
-        let mut letters = text.chars();
-        while let Some(letter) = letters.next() {
+        let mut letters = text.char_indices();
+        while let Some((at, letter)) = letters.next() {
             match letter {
-                '\0' => return Err(PathError::Nul),
+                '\0' => return Err(PathError::Nul { at }),
+                '.' if names.last().is_some_and(String::is_empty) => return Err(PathError::EmptyName { at }),
                 '.' => names.push(String::new()),
                 '\\' => match letters.next() {
-                    Some(escaped @ ('.' | '\\')) => push(&mut names, escaped),
-                    _ => return Err(PathError::BadEscape),
+                    Some((_, escaped @ ('.' | '\\'))) => push(&mut names, escaped),
+                    _ => return Err(PathError::BadEscape { at }),
                 },
                 plain => push(&mut names, plain),
             }
         }
-        if names.iter().any(String::is_empty) {
-            return Err(PathError::EmptyName);
+        if names.last().is_some_and(String::is_empty) {
+            return Err(PathError::EmptyName { at: text.len() });
         }
         Ok(Self(names.into()))
     }

@@ -1,0 +1,108 @@
+//! Finds a manifest's files and reads them as text.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::File;
+use super::{Code, Diagnostic};
+
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads every file that is named, or lies in a folder that is named, in order.
+pub(super) fn read_all(paths: &[PathBuf], findings: &mut Vec<Diagnostic>) -> Vec<File> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        let listed = if path.is_dir() { list(path) } else { Ok(vec![path.clone()]) };
+        match listed {
+            Ok(files) if files.is_empty() => findings.push(nothing_in(path)),
+            Ok(files) => {
+                let new: Vec<_> = files.into_iter().filter(|file| !found.contains(file)).collect();
+                found.extend(new);
+            }
+            Err(error) => findings.push(unreadable(path, &error)),
+        }
+    }
+    if paths.is_empty() {
+        findings.push(
+            Diagnostic::nowhere(Code::NoManifest, "no manifest is given")
+                .help("name a file, or a folder of `*.yaml` files"),
+        );
+    }
+    found.iter().filter_map(|path| read(path, findings)).collect()
+}
+
+/// Takes a text as a file; `None` if it is too large.
+pub(super) fn from_text(name: &str, text: &str, findings: &mut Vec<Diagnostic>) -> Option<File> {
+    if text.len() as u64 > LARGEST {
+        findings.push(too_large(name));
+        return None;
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Some(File { name: name.to_owned(), text: text.to_owned() })
+}
+
+/// The manifests in a folder, by name. Hidden entries are passed over: a mounted ConfigMap has some.
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if yaml && !hidden && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path, findings: &mut Vec<Diagnostic>) -> Option<File> {
+    let name = path.display().to_string();
+    let bytes = match read_bounded(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            findings.push(unreadable(path, &error));
+            return None;
+        }
+    };
+    if bytes.len() as u64 > LARGEST {
+        findings.push(too_large(&name));
+        return None;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => from_text(&name, &text, findings),
+        Err(error) => {
+            let from = error.utf8_error().valid_up_to();
+            findings.push(
+                Diagnostic::nowhere(Code::NotText, format!("`{name}` is no UTF-8 text from byte {from} on"))
+                    .help("save the file as UTF-8"),
+            );
+            None
+        }
+    }
+}
+
+/// Reads one byte more than is accepted at most, so that even an endless file ends.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    use io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn nothing_in(folder: &Path) -> Diagnostic {
+    let message = format!("there is no manifest in the folder `{}`", folder.display());
+    Diagnostic::nowhere(Code::NoManifest, message)
+        .help("manifests are the folder's own files that end in `.yaml` or `.yml`")
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::nowhere(Code::Unreadable, format!("`{}` cannot be read: {error}", path.display()))
+        .help("check the path and its permissions")
+}
+
+fn too_large(name: &str) -> Diagnostic {
+    Diagnostic::nowhere(Code::TooLarge, format!("`{name}` is larger than 1 MiB"))
+        .help("split the manifest into several files of one folder")
+}

@@ -1,0 +1,118 @@
+//! How the owner is asked.
+
+use std::time::Duration;
+
+use super::super::place::Place;
+use super::super::raw::{self, Short, Version};
+use super::super::{Code, Diagnostic};
+use super::duration::{self, Range};
+use super::{Noted, path, url, version};
+use crate::event::{Field, IdKind, VersionRule};
+use crate::replication::{AnswerPaths, FetchSpec};
+
+const TIMEOUT: Range = Range {
+    least: Duration::from_millis(1),
+    most: Duration::from_secs(600),
+    words: "from 1ms to 10m",
+};
+const SETTLE: Range =
+    Range { least: Duration::ZERO, most: Duration::from_secs(86_400), words: "from 0s to 24h" };
+const RECONCILE: Range =
+    Range { least: Duration::from_secs(1), most: Duration::from_secs(30 * 86_400), words: "from 1s to 720h" };
+
+/// What the replica has already said, which answers are read by, too.
+pub(super) struct Told {
+    /// The type of its identifiers.
+    pub id_kind: IdKind,
+    /// What orders its events.
+    pub version: VersionRule,
+    /// Its fields.
+    pub fields: Vec<Field>,
+}
+
+/// Reads how the owner is asked; without `told`, only for what is wrong with it.
+pub(super) fn read(
+    raw: &raw::Fetch,
+    at: Place<'_>,
+    told: Option<Told>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<FetchSpec> {
+    let url = url::read(&raw.url, "id", at.at("url")).noted(findings);
+    let batch = raw.batch.as_ref().map(|batch| url::read(batch, "ids", at.at("batch")).noted(findings));
+    let timeout = duration::read(&raw.timeout, at.at("timeout"), &TIMEOUT).noted(findings);
+    let settle = duration::read(&raw.settle, at.at("settle"), &SETTLE).noted(findings);
+    let reconcile = raw
+        .reconcile
+        .as_ref()
+        .map(|every| duration::read(every, at.at("reconcile"), &RECONCILE).noted(findings));
+    let answers = answers(&raw.from, at.at("from"), told, findings);
+    if raw.batch.is_none() && at.get("batch_size").is_some() {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, at.at("batch_size").key, "`batch_size` has no effect here")
+                .why("there is no `batch` URL to ask for several at once")
+                .help("give `batch: \"…?ids={ids}\"`, or remove `batch_size`"),
+        );
+    }
+    Some(FetchSpec {
+        url: url?,
+        batch: transposed(batch)?,
+        batch_size: raw.batch_size,
+        concurrency: raw.concurrency,
+        timeout: timeout?,
+        settle: settle?,
+        reconcile: transposed(reconcile)?,
+        answers: answers?,
+    })
+}
+
+/// Left out is fine; given and wrong is not.
+#[expect(clippy::option_option, reason = "the outer is whether it could be read, the inner whether it is there")]
+fn transposed<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(read) => read.map(Some),
+    }
+}
+
+fn answers(
+    raw: &raw::AnswerPaths,
+    at: Place<'_>,
+    told: Option<Told>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<AnswerPaths> {
+    let id = path::in_answer(&raw.id, at.at("id")).noted(findings);
+    let data = path::read(&raw.data, at.at("data")).noted(findings);
+    let items = path::read(&raw.items, at.at("items")).noted(findings);
+    let told_rule = told.as_ref().map(|told| &told.version);
+    let rule = match &raw.version {
+        None => Some(VersionRule::None),
+        Some(raw) => answer_version(raw, at.at("version"), told_rule).noted(findings),
+    };
+    let (id, data, items, rule, told) = (id?, data?, items?, rule?, told?);
+    Some(AnswerPaths::new(&id, told.id_kind, rule, data, items, told.fields))
+}
+
+/// A plain path is of the kind that events have; the two could not be compared otherwise.
+fn answer_version(
+    raw: &raw::VersionPath,
+    at: Place<'_>,
+    told: Option<&VersionRule>,
+) -> Result<VersionRule, Diagnostic> {
+    let rule = version::read(raw, at, path::in_answer)?;
+    match (raw, told, rule) {
+        (Short::Path(_), Some(VersionRule::Time(_)), VersionRule::Sequence(path)) => Ok(VersionRule::Time(path)),
+        (Short::Full(Version::Sequence(_)), Some(VersionRule::Time(_)), _) => {
+            Err(mixed(at, "a sequence", "times"))
+        }
+        (Short::Full(Version::Time(_)), Some(VersionRule::Sequence(_)), _) => {
+            Err(mixed(at, "a time", "sequence numbers"))
+        }
+        (_, _, rule) => Ok(rule),
+    }
+}
+
+fn mixed(at: Place<'_>, here: &str, there: &str) -> Diagnostic {
+    Diagnostic::new(Code::MixedVersions, at.mark(), "answers and events are ordered by different kinds of version")
+        .why(format!("{here} here, while events are ordered by {there}"))
+        .help("use the same kind in `version` and in `fetch.from.version`")
+}

@@ -1,0 +1,76 @@
+//! The fields that are kept.
+
+use serde_json::value::to_raw_value;
+
+use super::super::place::Place;
+use super::super::raw::{self, Format, Short};
+use super::super::{Code, Diagnostic};
+use super::{Noted, empty, name, path};
+use crate::event::{Field, FieldType};
+
+/// Reads the fields of a replica, in the order in which they are written.
+pub(super) fn read_all(
+    raw: &raw::Replica,
+    at: Place<'_>,
+    format: Option<Format>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Vec<Field>> {
+    if raw.fields.is_empty() {
+        let help = "name at least one: `username: data.username`";
+        findings.push(empty(at, "a replica keeps at least one field", help));
+    }
+    let before = findings.len();
+    let mut fields = Vec::new();
+    for (name, at) in at.entries() {
+        name::field(name, at).noted(findings);
+        let Some(raw_field) = raw.fields.get(name) else { continue };
+        let read_path = |text: &str, at: Place<'_>| {
+            if raw.fetch.is_some() { path::in_data(text, at) } else { path::in_event(text, at, format) }
+        };
+        fields.extend(read(name, raw_field, at, read_path).noted(findings));
+    }
+    (findings.len() == before).then_some(fields)
+}
+
+fn read(
+    name: &str,
+    raw: &Short<raw::Field>,
+    at: Place<'_>,
+    path: impl Fn(&str, Place<'_>) -> Result<crate::event::FieldPath, Diagnostic>,
+) -> Result<Field, Diagnostic> {
+    let name = name.to_owned();
+    match raw {
+        Short::Path(text) => Ok(Field { name, from: path(text, at)?, kind: FieldType::Any, default: None }),
+        Short::Full(raw) => {
+            let kind = kind(raw.kind);
+            let default = raw.default.as_ref().map(|value| default(value, kind, at)).transpose()?;
+            Ok(Field { name, from: path(&raw.from, at.at("from"))?, kind, default })
+        }
+    }
+}
+
+fn default(value: &serde_json::Value, kind: FieldType, at: Place<'_>) -> Result<bson::Bson, Diagnostic> {
+    let bad = |why: String| {
+        Diagnostic::new(Code::BadDefault, at.at("default").mark(), format!("the default is no {kind}"))
+            .why(why)
+            .help(format!("give a value that can be stored as {kind}, or `null`"))
+    };
+    let json = to_raw_value(value).map_err(|error| bad(error.to_string()))?;
+    kind.read(&json, 16).map_err(|error| bad(error.detail))
+}
+
+fn kind(raw: raw::FieldType) -> FieldType {
+    match raw {
+        raw::FieldType::Any => FieldType::Any,
+        raw::FieldType::String => FieldType::String,
+        raw::FieldType::Int => FieldType::Int,
+        raw::FieldType::Double => FieldType::Double,
+        raw::FieldType::Decimal => FieldType::Decimal,
+        raw::FieldType::Bool => FieldType::Bool,
+        raw::FieldType::Date => FieldType::Date,
+        raw::FieldType::ObjectId => FieldType::ObjectId,
+        raw::FieldType::Uuid => FieldType::Uuid,
+        raw::FieldType::Object => FieldType::Object,
+        raw::FieldType::Array => FieldType::Array,
+    }
+}

@@ -1,0 +1,78 @@
+//! What a manifest says: its entries become domain types, and every contradiction is found.
+//!
+//! Entries are read one by one from what has the right form; one that has not is passed over, its name still
+//! known, so that nothing else is blamed for it.
+
+mod duration;
+mod embed;
+mod fetch;
+mod field;
+mod keep;
+mod name;
+mod overlap;
+mod path;
+mod replica;
+mod size;
+mod source;
+mod url;
+mod version;
+
+use serde::de::DeserializeOwned;
+
+use super::place::Place;
+use super::{Code, Diagnostic};
+use crate::replication::Declaration;
+
+/// Reads the whole; the declaration counts only if nothing was found.
+pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<Declaration> {
+    let service = root.get("service").and_then(Place::text);
+    if let Some(service) = service {
+        name::service(service, root.at("service")).noted(findings);
+    }
+    let sources = source::read_all(root, findings);
+    let replicas = replica::read_all(root, &sources, findings);
+    let embeds = embed::read_all(root, &replicas, findings);
+    if root.names("replicas").is_empty() {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, root.at("replicas").key, "the manifest declares no replica")
+                .why("there is nothing to do")
+                .help("declare under `replicas` what is kept of another service's entities"),
+        );
+    }
+    Some(Declaration {
+        service: service?.to_owned(),
+        sources: sources.into_values().filter_map(|known| known.spec).collect(),
+        replicas: replicas.into_values().flatten().collect(),
+        embeds,
+    })
+}
+
+/// Reads an entry as its raw type. One of another form has been reported by the comparison with the schema.
+fn entry<T: DeserializeOwned>(place: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<T> {
+    match serde_json::from_value(place.node.to_json()) {
+        Ok(raw) => Some(raw),
+        Err(_) if !findings.is_empty() => None,
+        Err(error) => {
+            findings.push(
+                Diagnostic::new(Code::WrongType, place.key, "this entry cannot be read").why(error.to_string()),
+            );
+            None
+        }
+    }
+}
+
+/// Keeps what could be read, and notes what is wrong with the rest.
+trait Noted<T> {
+    fn noted(self, findings: &mut Vec<Diagnostic>) -> Option<T>;
+}
+
+impl<T> Noted<T> for Result<T, Diagnostic> {
+    fn noted(self, findings: &mut Vec<Diagnostic>) -> Option<T> {
+        self.map_err(|found| findings.push(found)).ok()
+    }
+}
+
+/// An empty text, list or mapping where something must be.
+fn empty(place: Place<'_>, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(Code::EmptyValue, place.mark(), message).why("this is empty").help(help)
+}

@@ -1,0 +1,149 @@
+//! Replicas: which entities, which of their fields, from where.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::super::place::Place;
+use super::super::raw::{self, Format, Short};
+use super::super::{Code, Diagnostic, suggest};
+use super::source::Known;
+use super::{Noted, empty, entry, fetch, field, keep, name, path, version};
+use crate::event::{EntityType, FieldPath, IdKind, Selection, VersionRule};
+use crate::replication::{Reaction, Subscription};
+
+/// The generation of a declaration that has never changed.
+const FIRST_SHAPE: i32 = 1;
+
+/// Every replica by its name; one that could not be read is known by its name alone.
+pub(super) type Replicas<'t> = BTreeMap<&'t str, Option<Arc<Subscription>>>;
+
+/// Reads every replica.
+pub(super) fn read_all<'t>(
+    root: Place<'t>,
+    sources: &BTreeMap<&str, Known>,
+    findings: &mut Vec<Diagnostic>,
+) -> Replicas<'t> {
+    let embeds = root.get("embeds").into_iter().flat_map(Place::entries);
+    let embedded: BTreeSet<&str> =
+        embeds.filter_map(|(_, embed)| embed.get("from").and_then(Place::text)).collect();
+    let replicas = root.get("replicas").into_iter().flat_map(Place::entries);
+    replicas
+        .map(|(name, at)| {
+            name::replica(name, at).noted(findings);
+            let raw = entry::<raw::Replica>(at, findings);
+            let mut reading = Reading { name, at, embedded: embedded.contains(name), sources, findings };
+            (name, raw.and_then(|raw| reading.read(&raw)).map(Arc::new))
+        })
+        .collect()
+}
+
+struct Reading<'t, 'f> {
+    name: &'t str,
+    at: Place<'t>,
+    embedded: bool,
+    sources: &'f BTreeMap<&'f str, Known>,
+    findings: &'f mut Vec<Diagnostic>,
+}
+
+impl Reading<'_, '_> {
+    fn read(&mut self, raw: &raw::Replica) -> Option<Subscription> {
+        let at = self.at;
+        if raw.owner.is_empty() {
+            self.findings.push(empty(at.at("owner"), "the owner has no name", "name the service that owns the entities"));
+        }
+        let format = self.source(raw);
+        let keep = keep::read(&raw.keep, at.at("keep"), self.embedded).noted(self.findings);
+        let id = id(&raw.id, at.at("id"), format).noted(self.findings);
+        let version = self.version(raw, format);
+        let fields = field::read_all(raw, at.at("fields"), format, self.findings);
+        let reactions = self.reactions(raw);
+        let told = || {
+            let (_, id_kind) = id.as_ref()?;
+            Some(fetch::Told { id_kind: *id_kind, version: version.clone()?, fields: fields.clone()? })
+        };
+        let fetch = match &raw.fetch {
+            None => None,
+            Some(raw) => Some(fetch::read(raw, at.at("fetch"), told(), self.findings)?),
+        };
+        let (id, id_kind) = id?;
+        Some(Subscription {
+            name: EntityType::new(self.name),
+            owner: raw.owner.clone(),
+            source: raw.source.clone(),
+            keep: keep?,
+            selection: Selection::new(&id, id_kind, version?, fields?),
+            reactions,
+            fetch,
+            embedded: self.embedded,
+            shape: FIRST_SHAPE,
+        })
+    }
+
+    /// Looks up the source, and says how its events are written, if that is known.
+    fn source(&mut self, raw: &raw::Replica) -> Option<Format> {
+        if let Some(known) = self.sources.get(raw.source.as_str()) {
+            return known.format;
+        }
+        let at = self.at.at("source").mark();
+        let found = Diagnostic::new(Code::UnknownName, at, format!("there is no source `{}`", raw.source))
+            .why("not declared under `sources`")
+            .help(suggest::advice(&raw.source, self.sources.keys().copied()));
+        self.findings.push(found);
+        None
+    }
+
+    fn version(&mut self, raw: &raw::Replica, format: Option<Format>) -> Option<VersionRule> {
+        if let Some(raw) = &raw.version {
+            let read = |text: &str, at: Place<'_>| path::in_event(text, at, format);
+            return version::read(raw, self.at.at("version"), read).noted(self.findings);
+        }
+        if raw.fetch.is_none() {
+            let found = Diagnostic::new(Code::NeedsFetch, self.at.key, "a replica without `version` needs `fetch`")
+                .why("nothing tells older events from newer ones")
+                .help("say where the version is: `version: data.version`, or `version: { time: data.updatedAt }`")
+                .help("or add `fetch`: every event is then taken as a refresh, and the owner is asked");
+            self.findings.push(found);
+        }
+        Some(VersionRule::None)
+    }
+
+    fn reactions(&mut self, raw: &raw::Replica) -> BTreeMap<String, Reaction> {
+        let at = self.at.at("on");
+        if raw.on.is_empty() {
+            let help = "say what each type of event means: `user.updated: upsert`";
+            self.findings.push(empty(at, "no event means anything to this replica", help));
+        }
+        for (kind, meaning) in &raw.on {
+            if *meaning == raw::Reaction::Refresh && raw.fetch.is_none() {
+                let found = Diagnostic::new(Code::NeedsFetch, at.at(kind).mark(), "`refresh` needs `fetch`")
+                    .why("the owner cannot be asked what changed")
+                    .help("add `fetch` to this replica, or use `upsert` if the event carries the full state");
+                self.findings.push(found);
+            }
+        }
+        raw.on.iter().map(|(kind, meaning)| (kind.clone(), reaction(*meaning))).collect()
+    }
+}
+
+fn reaction(raw: raw::Reaction) -> Reaction {
+    match raw {
+        raw::Reaction::Upsert => Reaction::Upsert,
+        raw::Reaction::Delete => Reaction::Delete,
+        raw::Reaction::Refresh => Reaction::Refresh,
+    }
+}
+
+fn id(raw: &Short<raw::Id>, at: Place<'_>, format: Option<Format>) -> Result<(FieldPath, IdKind), Diagnostic> {
+    match raw {
+        Short::Path(text) => Ok((path::in_event(text, at, format)?, IdKind::String)),
+        Short::Full(raw) => {
+            let kind = match raw.kind {
+                raw::IdType::String => IdKind::String,
+                raw::IdType::Int => IdKind::Int,
+                raw::IdType::ObjectId => IdKind::ObjectId,
+                raw::IdType::Uuid => IdKind::Uuid,
+            };
+            Ok((path::in_event(&raw.from, at.at("from"), format)?, kind))
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! URL templates of the owner's API.
+
+use super::super::place::Place;
+use super::super::{Code, Diagnostic};
+use crate::replication::UrlTemplate;
+
+/// Reads a template with one slot. What the URL holds is not repeated in a message: variables were put in.
+pub(super) fn read(text: &str, slot: &str, at: Place<'_>) -> Result<UrlTemplate, Diagnostic> {
+    let example = match slot {
+        "ids" => "http://user-service/users?ids={ids}",
+        _ => "http://user-service/users/{id}",
+    };
+    let bad = |why: String| {
+        Diagnostic::new(Code::BadUrl, at.mark(), "this URL cannot be asked")
+            .why(why)
+            .help(format!("write it like `{example}`"))
+    };
+    let template = UrlTemplate::parse(text, slot).map_err(bad)?;
+    let host = text.split("//").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+    if host.is_some_and(|host| host.contains('@')) {
+        return Err(Diagnostic::new(Code::BadUrl, at.mark(), "this URL carries credentials")
+            .why("a user before the host")
+            .help("a manifest is reviewed in git and holds no secrets; put them into the settings"));
+    }
+    if text.contains('#') {
+        return Err(bad("a `#…` is never sent to the owner".to_owned()));
+    }
+    Ok(template)
+}

@@ -1,0 +1,80 @@
+//! The manifest: YAML in, a [`Declaration`] out, or all that is wrong with it at once.
+//!
+//! The way of a text: one pass gives a tree whose values know their places ([`yaml`], with the environment's
+//! variables replaced), files are merged by name ([`merge`]), the tree is compared with the very schema that
+//! is printed ([`structure`]), and what then still has a form is read for its meaning ([`meaning`]). Each
+//! step adds to one list of findings and goes on, so that a person sees everything after one run.
+
+mod code;
+mod diagnostic;
+mod environment;
+mod file;
+mod meaning;
+mod merge;
+mod place;
+mod raw;
+mod scalar;
+mod structure;
+mod suggest;
+mod yaml;
+
+use std::path::PathBuf;
+
+use crate::replication::Declaration;
+use diagnostic::File;
+use place::Place;
+
+pub use code::Code;
+pub use diagnostic::{Diagnostic, Diagnostics, Location};
+
+/// Reads manifests: files, and folders' `*.yaml` and `*.yml`, merged by name.
+///
+/// `${NAME}` in values is replaced from this process's environment.
+pub fn load(paths: &[PathBuf]) -> Result<Declaration, Diagnostics> {
+    let mut findings = Vec::new();
+    let files = file::read_all(paths, &mut findings);
+    understand(files, &|name| std::env::var(name).ok(), findings)
+}
+
+/// Reads one manifest from text; `name` stands for the file in diagnostics, `lookup` for the environment.
+pub fn parse(
+    name: &str,
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Declaration, Diagnostics> {
+    let mut findings = Vec::new();
+    let files = file::from_text(name, text, &mut findings).into_iter().collect();
+    understand(files, lookup, findings)
+}
+
+/// The JSON Schema of a manifest: what editors complete by, and what [`load`] compares with.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(raw::Manifest).to_value()
+}
+
+fn understand(
+    files: Vec<File>,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    mut findings: Vec<Diagnostic>,
+) -> Result<Declaration, Diagnostics> {
+    let all_read = findings.is_empty();
+    let mut trees = Vec::new();
+    for (number, file) in files.iter().enumerate() {
+        match yaml::read(&file.text, number, lookup, &mut findings) {
+            Ok(tree) => trees.push(tree),
+            Err(broken) => findings.push(broken),
+        }
+    }
+    // Without one of the files, every name that it declares would be called unknown.
+    let complete = all_read && trees.len() == files.len();
+    let merged = if complete { merge::merge(trees, &mut findings) } else { None };
+    let declaration = merged.and_then(|root| {
+        let root = Place { key: root.span, node: &root };
+        structure::check(root, &schema(), &mut findings);
+        meaning::read(root, &mut findings)
+    });
+    match declaration {
+        Some(declaration) if findings.is_empty() => Ok(declaration),
+        _ => Err(Diagnostics::new(files, findings)),
+    }
+}

@@ -1,0 +1,210 @@
+//! A replica as it is written.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::Short;
+
+/// Which entities of another service are kept here, and which of their fields.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a replica", deny_unknown_fields)]
+pub(in crate::manifest) struct Replica {
+    /// The service that owns the entities.
+    pub owner: String,
+    /// The source their events come from, by its name under `sources`.
+    pub source: String,
+    /// Which entities are kept.
+    pub keep: Keep,
+    /// Where an event says which entity it speaks of.
+    pub id: Short<Id>,
+    /// Where an event says which version of the entity it describes. Without it, events only say that
+    /// something changed, and the owner is asked each time: `fetch` is then needed.
+    pub version: Option<Short<Version>>,
+    /// The fields that are kept, by the name they have here. Nothing else is stored, logged or parked in clear.
+    pub fields: BTreeMap<String, Short<Field>>,
+    /// What each type of event means; events of other types are passed by.
+    pub on: BTreeMap<String, Reaction>,
+    /// How the owner is asked for entities that are missing here.
+    pub fetch: Option<Fetch>,
+}
+
+/// Which entities a replica keeps.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(deny_unknown_fields)]
+pub(in crate::manifest) enum Keep {
+    /// Every one.
+    All,
+    /// Those that a document of this service refers to, by one of the `embeds`.
+    Referenced,
+    /// Those whose data meets this CEL expression, such as `data.country == 'DE'`.
+    Where(String),
+}
+
+/// Where the id is, and of which type.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(title = "an id", deny_unknown_fields)]
+pub(in crate::manifest) struct Id {
+    /// Its path in the event.
+    pub from: String,
+    /// The type it is stored as. References in documents must have the same one.
+    #[serde(rename = "type", default)]
+    pub kind: IdType,
+}
+
+/// The type of identifiers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::manifest) enum IdType {
+    /// Text, taken as it is.
+    #[default]
+    String,
+    /// A whole number of 64 bits.
+    Int,
+    /// MongoDB's ObjectId, 24 hexadecimal digits in events.
+    ObjectId,
+    /// A UUID, stored as binary of subtype 4.
+    Uuid,
+}
+
+/// What orders the states of an entity.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(title = "a version", deny_unknown_fields)]
+pub(in crate::manifest) enum Version {
+    /// The path of a number that grows with every change; a plain path means the same.
+    Sequence(String),
+    /// The path of an RFC 3339 time, where the owner has no number. Changes within one microsecond are one.
+    Time(String),
+}
+
+/// Where a version is found.
+pub(in crate::manifest) type VersionPath = Short<Version>;
+
+/// One field that is kept.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a field", deny_unknown_fields)]
+pub(in crate::manifest) struct Field {
+    /// Its path: `data.…`, `body.…`, or the name of an attribute of the event. With `fetch`, only `data.…`.
+    pub from: String,
+    /// The BSON type it is stored as; what does not fit without loss is parked.
+    #[serde(rename = "type", default)]
+    pub kind: FieldType,
+    /// What is stored where the owner leaves it out; without a default it is left out here, too.
+    #[serde(default, deserialize_with = "present")]
+    pub default: Option<serde_json::Value>,
+}
+
+/// Tells `default: null` from no default at all.
+fn present<'de, D: Deserializer<'de>>(parser: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(parser).map(Some)
+}
+
+/// The type a field is stored as.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::manifest) enum FieldType {
+    /// Whatever comes; whole numbers become 64-bit integers.
+    #[default]
+    Any,
+    /// Text.
+    String,
+    /// A 64-bit integer.
+    Int,
+    /// A double.
+    Double,
+    /// A decimal128, from a number or from text; for money.
+    Decimal,
+    /// True or false.
+    Bool,
+    /// A date, from RFC 3339 text or milliseconds since 1970.
+    Date,
+    /// An ObjectId, from 24 hexadecimal digits.
+    ObjectId,
+    /// A UUID, stored as binary of subtype 4.
+    Uuid,
+    /// A document.
+    Object,
+    /// An array.
+    Array,
+}
+
+/// What an event's type means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::manifest) enum Reaction {
+    /// It carries the full state of the entity.
+    Upsert,
+    /// The entity is no more.
+    Delete,
+    /// It only says that something changed; the owner is asked. Needs `fetch`.
+    Refresh,
+}
+
+/// How the owner's API is asked.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a fetch", deny_unknown_fields)]
+pub(in crate::manifest) struct Fetch {
+    /// Where one entity is found; `{id}` stands for its id, in the path or the query.
+    pub url: String,
+    /// Where several are found at once; `{ids}` stands for their ids, joined by commas. Used where it is given.
+    pub batch: Option<String>,
+    /// How many are asked for at once.
+    #[serde(default = "batch_size")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub batch_size: usize,
+    /// How many requests may be under way at once.
+    #[serde(default = "concurrency")]
+    #[schemars(range(min = 1, max = 256))]
+    pub concurrency: usize,
+    /// How long one request may take, from 1ms to 10m.
+    #[serde(default = "timeout")]
+    pub timeout: String,
+    /// How stale the owner's answers can be, at most 24h: a first answer is asked for again after this long.
+    #[serde(default = "settle")]
+    pub settle: String,
+    /// How often what is held is compared with the owner, at least 1s; left out: never.
+    pub reconcile: Option<String>,
+    /// Where things are in the owner's answers.
+    #[serde(default)]
+    pub from: AnswerPaths,
+}
+
+fn batch_size() -> usize {
+    50
+}
+
+fn concurrency() -> usize {
+    8
+}
+
+fn timeout() -> String {
+    "2s".into()
+}
+
+fn settle() -> String {
+    "30s".into()
+}
+
+/// Where things are in an answer's JSON, as dotted paths; in a batch answer, in each of its items.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(title = "the paths of an answer", deny_unknown_fields)]
+pub(in crate::manifest) struct AnswerPaths {
+    /// The entity's id.
+    pub id: String,
+    /// Its version, of the kind that `version` declares. Without it an answer only fills what is missing.
+    pub version: Option<VersionPath>,
+    /// The part that fields' paths beginning with `data` lead into. Empty: the whole answer.
+    pub data: String,
+    /// The list in a batch answer. Empty: the answer is the list.
+    pub items: String,
+}
+
+impl Default for AnswerPaths {
+    fn default() -> Self {
+        Self { id: "id".into(), version: None, data: String::new(), items: String::new() }
+    }
+}

@@ -1,0 +1,91 @@
+//! A source as it is written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Where events come from, and how they are written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a source", deny_unknown_fields)]
+pub(in crate::manifest) struct Source {
+    /// The queue on RabbitMQ.
+    pub rabbitmq: RabbitMq,
+    /// The wire format of the events.
+    #[serde(default)]
+    pub format: Format,
+    /// Where things are in an event; only with `format: json`, since CloudEvents says it itself.
+    pub event: Option<EventPaths>,
+    /// How much of a message is accepted; what is beyond is parked unread.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// A queue on RabbitMQ.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a RabbitMQ source", deny_unknown_fields)]
+pub(in crate::manifest) struct RabbitMq {
+    /// The owner's topic exchange.
+    pub exchange: String,
+    /// This service's own durable quorum queue. Every pod of the service reads the same one.
+    pub queue: String,
+    /// The binding keys: words between dots, `*` for one word, `#` for any number of them.
+    #[serde(default)]
+    pub bindings: Vec<String>,
+    /// Whether queue, bindings and dead-letter exchange are declared here, or only checked to exist.
+    #[serde(default = "yes")]
+    pub declare: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::manifest) enum Format {
+    /// Plain JSON; `event` says where things are.
+    #[default]
+    Json,
+    /// CloudEvents 1.0, structured or binary.
+    CloudEvents,
+}
+
+/// Where things are in an event's JSON, as dotted paths; a dot inside a name is written `\.`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(title = "the paths of an event", deny_unknown_fields)]
+pub(in crate::manifest) struct EventPaths {
+    /// The event's own id.
+    pub id: String,
+    /// The event's type, which `on` maps to what it means.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When the owner made the change: RFC 3339 text, or milliseconds since 1970.
+    pub time: String,
+    /// What the event is about; paths of replicas that begin with `data` lead into it. Empty: the whole.
+    pub data: String,
+}
+
+impl Default for EventPaths {
+    fn default() -> Self {
+        Self { id: "id".into(), kind: "type".into(), time: "time".into(), data: "data".into() }
+    }
+}
+
+/// Bounds on a message.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(title = "the limits of a source", deny_unknown_fields)]
+pub(in crate::manifest) struct Limits {
+    /// The largest body, such as `512KiB`; from 1KiB to 16MiB.
+    pub body: String,
+    /// The deepest nesting of a stored value.
+    #[schemars(range(min = 1, max = 90))]
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body: "1MiB".into(), depth: 64 }
+    }
+}

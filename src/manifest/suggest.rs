@@ -1,0 +1,41 @@
+//! Finds what a mistyped word was meant to be.
+
+/// The known word nearest to a mistyped one, if one is near enough to be meant.
+pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let lower = word.to_lowercase();
+    let tolerated = (word.chars().count() / 3).clamp(1, 3);
+    known
+        .into_iter()
+        .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= tolerated && *distance < candidate.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Advice on an unknown word: the one that was meant, or else all there are.
+pub(super) fn advice<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> String {
+    if let Some(meant) = nearest(word, known.clone()) {
+        return format!("did you mean `{meant}`?");
+    }
+    let all: Vec<String> = known.into_iter().map(|name| format!("`{name}`")).collect();
+    match all.as_slice() {
+        [] => "there is none yet; declare it first".to_owned(),
+        [only] => format!("there is only {only}"),
+        _ => format!("there are {}", all.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_slip_is_understood_and_a_different_word_is_not() {
+        let known = ["exchange", "queue", "bindings", "in"];
+        assert_eq!(nearest("excahnge", known), Some("exchange"));
+        assert_eq!(nearest("Queue", known), Some("queue"));
+        assert_eq!(nearest("binding", known), Some("bindings"));
+        assert_eq!(nearest("topic", known), None);
+        assert_eq!(nearest("x", known), None, "one letter off of nothing is no suggestion");
+    }
+}
