@@ -16,3 +16,19 @@ pub fn now() -> Instant {
 pub fn wall_micros() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
+
+/// Measures how long something takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts measuring.
+    pub fn start() -> Self {
+        Self(now())
+    }
+
+    /// How long it has been.
+    pub fn elapsed(&self) -> std::time::Duration {
+        now().saturating_duration_since(self.0)
+    }
+}

@@ -3,8 +3,8 @@
 pub mod clock;
 pub mod event;
 pub mod fetch;
-pub mod pipeline;
 pub mod manifest;
+pub mod pipeline;
 pub mod replication;
 pub mod settings;
 pub mod source;

@@ -9,7 +9,10 @@ use super::{Code, Diagnostic, suggest};
 
 /// Words that will mean something one day, and what to do until then.
 const RESERVED: [(&str, &str); 2] = [
-    ("patch", "partial events are not supported yet; use `refresh` with `fetch`, which asks for the full state"),
+    (
+        "patch",
+        "partial events are not supported yet; use `refresh` with `fetch`, which asks for the full state",
+    ),
     ("read_models", "read models are not supported yet; declare `replicas` only"),
 ];
 
@@ -98,9 +101,10 @@ impl<'s> Comparison<'s, '_> {
         }
         let given = place.entries().filter(|(key, _)| known(key).is_some()).count();
         if given != 1 {
-            let found = Diagnostic::new(Code::OneOf, place.key, format!("`{name}` wants exactly one of {all}"))
-                .why(if given == 0 { "none of them is here" } else { "there is more than one" })
-                .help(format!("keep one of {all}"));
+            let found =
+                Diagnostic::new(Code::OneOf, place.key, format!("`{name}` wants exactly one of {all}"))
+                    .why(if given == 0 { "none of them is here" } else { "there is more than one" })
+                    .help(format!("keep one of {all}"));
             self.findings.push(found);
         }
     }

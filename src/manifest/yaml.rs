@@ -65,10 +65,7 @@ impl<'t> Reader<'t, '_> {
                         .why("everything from here on would be left out")
                         .help("one file holds one document; put the second one into a file of its own"));
                 }
-                (
-                    Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing,
-                    _,
-                ) => {}
+                (Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing, _) => {}
                 (event, at) => document = Some(self.node(event, at, 0)?),
             }
         }

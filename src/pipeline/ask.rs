@@ -22,11 +22,12 @@ impl Pipeline {
     /// Asks one replica's owner, whenever something is due, for ever.
     pub(super) async fn ask_owner(self: Arc<Self>, of: Arc<Subscription>) -> Result<(), Halted> {
         let Some(spec) = of.fetch.clone() else { return Ok(()) };
+        let mut wanted = self.wanted.subscribe();
         loop {
             if self.fetch.is_resting(&of.name) || self.ask_once(&of, &spec).await? == 0 {
                 tokio::select! {
                     () = self.stop.cancelled() => return Err(Halted),
-                    () = self.wanted.notified() => {}
+                    _ = wanted.changed() => {}
                     () = tokio::time::sleep(self.rhythm.sweep_every) => {}
                 }
             }
@@ -43,15 +44,19 @@ impl Pipeline {
         }
         let ids: Vec<EntityId> = claimed.iter().map(|record| record.id.clone()).collect();
         let answers = self.fetch.ask(of, &ids).await;
-        let writes: Vec<RecordWrite> =
-            claimed.iter().zip(&answers).map(|(record, answer)| write_for(of, spec, record, answer)).collect();
+        let writes: Vec<RecordWrite> = claimed
+            .iter()
+            .zip(&answers)
+            .map(|(record, answer)| write_for(of, spec, record, answer))
+            .collect();
         let written = self.persist(|| self.store.write(of, &writes, 0)).await?;
         for refusal in &written.refused {
             let id = writes.get(refusal.index).map(RecordWrite::id);
             let id = id.map(tracing::field::display);
             tracing::error!(event = "answer.refused", entity.r#type = %of.name, entity.id = id, reason = refusal.reason, "the owner's answer cannot be stored");
         }
-        let changed: Vec<EntityId> = writes.iter().filter(|write| brings_content(write)).map(|write| write.id().clone()).collect();
+        let changed: Vec<EntityId> =
+            writes.iter().filter(|write| brings_content(write)).map(|write| write.id().clone()).collect();
         if of.embedded && !changed.is_empty() {
             let records = self.persist(|| self.store.read(of, &changed, written.moment)).await?;
             let owing: Vec<Record> = records.into_values().filter(|record| record.owes).collect();

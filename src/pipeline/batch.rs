@@ -124,9 +124,16 @@ impl Batch {
     }
 
     /// Notes what became of a replica's changes, in the order in which they were taken out.
-    pub fn conclude(&mut self, source: &SourceSpec, of: &Subscription, verdicts: Vec<(ChangeEvent, Verdict)>) {
-        let theirs =
-            self.items.iter_mut().filter(|item| matches!(&item.meaning, Meaning::Underway(known, _) if known.name == of.name));
+    pub fn conclude(
+        &mut self,
+        source: &SourceSpec,
+        of: &Subscription,
+        verdicts: Vec<(ChangeEvent, Verdict)>,
+    ) {
+        let theirs = self
+            .items
+            .iter_mut()
+            .filter(|item| matches!(&item.meaning, Meaning::Underway(known, _) if known.name == of.name));
         for (item, (event, verdict)) in theirs.zip(verdicts) {
             match verdict {
                 Verdict::Done(outcome) => item.outcome = Some(outcome),
@@ -155,9 +162,12 @@ impl Batch {
                 Meaning::Unreadable(Some(of), ..) => (of.name.as_str(), None),
                 Meaning::Unreadable(None, ..) | Meaning::Nothing | Meaning::Change(..) => ("", None),
             };
-            metric::events(&source.name, replica, outcome.into(), 1);
+            metric::events(&source.name, replica, outcome, 1);
             if let (Outcome::Applied, Some(at)) = (outcome, at) {
-                #[expect(clippy::cast_precision_loss, reason = "a lag of seconds needs no more than 52 bits")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a lag of seconds needs no more than 52 bits"
+                )]
                 metric::lag(replica, (now - at) as f64 / 1e6);
             }
             item.delivery.settle();

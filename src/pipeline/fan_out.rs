@@ -33,7 +33,11 @@ pub struct Backlog {
 impl Pipeline {
     /// Fans records out that owe it, and says which debts are cleared by that. Records with many documents are
     /// put in line instead, and go on owing.
-    pub(super) async fn fan_out(&self, of: &Subscription, owing: &[Record]) -> Result<Vec<RecordWrite>, Halted> {
+    pub(super) async fn fan_out(
+        &self,
+        of: &Subscription,
+        owing: &[Record],
+    ) -> Result<Vec<RecordWrite>, Halted> {
         if owing.is_empty() {
             return Ok(Vec::new());
         }
@@ -117,7 +121,8 @@ impl Pipeline {
             let Some(end) = ids.last() else { return Ok(changed) };
             last = Some(end.clone());
             for id in ids {
-                let single = EmbedWrite { filter: doc! { "$and": [{ "_id": &id }, &write.filter] }, ..write.clone() };
+                let single =
+                    EmbedWrite { filter: doc! { "$and": [{ "_id": &id }, &write.filter] }, ..write.clone() };
                 let singles = [single];
                 let written = self.persist(|| self.store.embed(embed, &singles)).await?;
                 changed += written.changed;
@@ -137,7 +142,12 @@ impl Pipeline {
             if removed == 0 {
                 return Ok(());
             }
-            tracing::info!(event = "embed.removed", embed = embed.name, documents = removed, "documents of a deleted entity are deleted");
+            tracing::info!(
+                event = "embed.removed",
+                embed = embed.name,
+                documents = removed,
+                "documents of a deleted entity are deleted"
+            );
         }
     }
 

@@ -158,7 +158,12 @@ impl Pipeline {
 
     /// Reads records that are wanted from now on. Where there is none, one is made, and the owner asked; one that
     /// is marked for retirement is freed of its mark first, and then read.
-    async fn want(&self, of: &Subscription, ids: &[EntityId], moment: Option<Moment>) -> Result<Records, Halted> {
+    async fn want(
+        &self,
+        of: &Subscription,
+        ids: &[EntityId],
+        moment: Option<Moment>,
+    ) -> Result<Records, Halted> {
         let mut records = self.persist(|| self.store.read(of, ids, moment)).await?;
         let absent = ids.iter().filter(|id| !records.contains_key(id));
         let ask = of.fetch.is_some();
@@ -173,7 +178,7 @@ impl Pipeline {
         let again: Vec<EntityId> = writes.iter().map(|write| write.id().clone()).collect();
         let after = written.moment.or(moment);
         records.extend(self.persist(|| self.store.read(of, &again, after)).await?);
-        self.wanted.notify_one();
+        self.wanted.send_replace(());
         Ok(records)
     }
 }

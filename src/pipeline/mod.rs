@@ -15,7 +15,7 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Stopwatch;
@@ -53,8 +53,8 @@ pub struct Pipeline {
     fetch: Arc<dyn Fetch>,
     rhythm: Rhythm,
     stop: CancellationToken,
-    /// Somebody is wanted, or must be asked about, at once.
-    wanted: Notify,
+    /// Moves whenever somebody is wanted, or must be asked about, at once.
+    wanted: watch::Sender<()>,
     large: FanOutBacklog,
 }
 
@@ -67,7 +67,7 @@ impl Pipeline {
         rhythm: Rhythm,
         stop: CancellationToken,
     ) -> Arc<Self> {
-        let (wanted, large) = (Notify::new(), FanOutBacklog::default());
+        let (wanted, large) = (watch::Sender::new(()), FanOutBacklog::default());
         Arc::new(Self { declaration, store, fetch, rhythm, stop, wanted, large })
     }
 

@@ -32,7 +32,8 @@ impl Pipeline {
             };
             *item.outcome = Some(if unwanted { Outcome::Ignored } else { Outcome::Parked });
             if !unwanted {
-                self.note(source, item.of, item.parked);
+                metric::parked(item.of.map_or("", |of| of.name.as_str()), item.misread.error.reason.as_str());
+                note(source, item.of, item.parked);
                 self.ask_instead(item.of, item.misread.entity.as_ref()).await?;
                 parked.push(item.parked.clone());
             }
@@ -55,30 +56,19 @@ impl Pipeline {
     }
 
     /// What an event could not say, the owner can.
-    async fn ask_instead(&self, of: Option<&Arc<Subscription>>, entity: Option<&EntityId>) -> Result<(), Halted> {
+    async fn ask_instead(
+        &self,
+        of: Option<&Arc<Subscription>>,
+        entity: Option<&EntityId>,
+    ) -> Result<(), Halted> {
         let (Some(of), Some(entity)) = (of, entity) else { return Ok(()) };
         if of.fetch.is_none() {
             return Ok(());
         }
         let asks = [RecordWrite::Ask { id: entity.clone(), due: Due::Now }];
         self.persist(|| self.store.write(of, &asks, 0)).await?;
-        self.wanted.notify_one();
+        self.wanted.send_replace(());
         Ok(())
-    }
-
-    fn note(&self, source: &SourceSpec, of: Option<&Arc<Subscription>>, parked: &Parked) {
-        metric::parked(of.map_or("", |of| of.name.as_str()), &parked.reason);
-        tracing::warn!(
-            event = "event.parked",
-            source = source.name,
-            entity.r#type = of.map(|of| of.name.as_str()),
-            entity.id = parked.entity.as_ref().map(tracing::field::display),
-            event.version = parked.version,
-            reason = parked.reason,
-            detail = parked.detail,
-            parked.id = %parked.id,
-            "an event is put aside"
-        );
     }
 
     /// Parks a consumer's document that cannot take what it should show.
@@ -117,7 +107,10 @@ impl Pipeline {
         let still = |reason, detail: &str| Ok(Retry::Still(DecodeError::new(reason, detail)));
         let named = parked.replica.as_ref().and_then(|name| self.declaration.replica(name.as_str()).ok());
         let (Some(of), Some(excerpt)) = (named, &parked.excerpt) else {
-            return still(Reason::NotJson, "nothing of its body was kept, so the publisher must send it again");
+            return still(
+                Reason::NotJson,
+                "nothing of its body was kept, so the publisher must send it again",
+            );
         };
         let message = Message { body: excerpt.as_bytes(), content_type: None, headers: &Headers::new() };
         let event = match Envelope::excerpt(Limits::default()).open(&message) {
@@ -164,7 +157,26 @@ impl Pipeline {
         if closed.is_empty() {
             return Ok(());
         }
-        tracing::info!(event = "event.unparked", count = closed.len(), "parked events are made good by newer states");
+        tracing::info!(
+            event = "event.unparked",
+            count = closed.len(),
+            "parked events are made good by newer states"
+        );
         self.persist(|| self.store.unpark(&closed)).await.map(|_| ())
     }
+}
+
+/// Says once, in the log, that an event is put aside; never what it contains.
+fn note(source: &SourceSpec, of: Option<&Arc<Subscription>>, parked: &Parked) {
+    tracing::warn!(
+        event = "event.parked",
+        source = source.name,
+        entity.r#type = of.map(|of| of.name.as_str()),
+        entity.id = parked.entity.as_ref().map(tracing::field::display),
+        event.version = parked.version,
+        reason = parked.reason,
+        detail = parked.detail,
+        parked.id = %parked.id,
+        "an event is put aside"
+    );
 }

@@ -31,7 +31,11 @@ impl Pipeline {
             match attempt().await {
                 Ok(done) => {
                     if attempts > 0 {
-                        tracing::info!(event = "store.recovered", attempts, "the database does what it is asked again");
+                        tracing::info!(
+                            event = "store.recovered",
+                            attempts,
+                            "the database does what it is asked again"
+                        );
                     }
                     return Ok(done);
                 }
@@ -61,8 +65,12 @@ fn complain(error: &StoreError, attempts: u32) {
     let class = error.class();
     if attempts == 0 {
         match class {
-            Class::Transient => tracing::warn!(event = "store.trouble", %class, %error, "will be attempted again"),
-            _ => tracing::error!(event = "store.trouble", %class, %error, "cannot go on until this is mended"),
+            Class::Transient => {
+                tracing::warn!(event = "store.trouble", %class, %error, "will be attempted again")
+            }
+            _ => {
+                tracing::error!(event = "store.trouble", %class, %error, "cannot go on until this is mended")
+            }
         }
     } else {
         tracing::debug!(event = "store.trouble", %class, %error, attempts, "still in trouble");

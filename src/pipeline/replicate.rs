@@ -26,7 +26,11 @@ struct Open {
 
 impl Pipeline {
     /// Writes the events of one replica and finds out what the database holds of each.
-    pub(super) async fn replicate(&self, of: &Subscription, events: &[ChangeEvent]) -> Result<Replicated, Halted> {
+    pub(super) async fn replicate(
+        &self,
+        of: &Subscription,
+        events: &[ChangeEvent],
+    ) -> Result<Replicated, Halted> {
         let mut events: Vec<Open> =
             events.iter().map(|event| Open { event: event.clone(), verdict: None }).collect();
         let mut owing = Records::new();
@@ -46,7 +50,7 @@ impl Pipeline {
         let written = self.persist(|| self.store.write(of, &writes, batch)).await?;
         metric::records_written(of.name.as_str(), usize::try_from(written.changed).unwrap_or(usize::MAX));
         if writes.iter().any(|write| matches!(write, RecordWrite::Need { .. })) {
-            self.wanted.notify_one();
+            self.wanted.send_replace(());
         }
         refuse(&writes, &written.refused, &expected, &open, events);
         let moment = match written.changed {

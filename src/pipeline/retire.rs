@@ -40,8 +40,10 @@ impl Pipeline {
             let moment = self.persist(|| self.store.heartbeat()).await?;
             let ids: Vec<EntityId> = marked.iter().map(|(id, _)| id.clone()).collect();
             let free = self.unreferenced(of, ids, moment).await?;
-            let (retired, wanted): (Vec<_>, Vec<_>) = marked.into_iter().partition(|(id, _)| free.contains(id));
-            let freed: Vec<RecordWrite> = wanted.into_iter().map(|(id, _)| RecordWrite::Unmark { id }).collect();
+            let (retired, wanted): (Vec<_>, Vec<_>) =
+                marked.into_iter().partition(|(id, _)| free.contains(id));
+            let freed: Vec<RecordWrite> =
+                wanted.into_iter().map(|(id, _)| RecordWrite::Unmark { id }).collect();
             self.persist(|| self.store.write(of, &freed, 0)).await?;
             let count = self.persist(|| self.store.retire(of, &retired)).await?;
             metric::retired(of.name.as_str(), count);

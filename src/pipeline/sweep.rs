@@ -24,15 +24,22 @@ impl Pipeline {
     pub fn tasks(self: &Arc<Self>, inboxes: Vec<(Arc<SourceSpec>, Inbox)>) -> Vec<Task> {
         let mut tasks: Vec<Task> = Vec::new();
         for (source, inbox) in inboxes {
-            tasks.push((format!("source {}", source.name), Box::pin(self.clone().replicate_source(source, inbox))));
+            tasks.push((
+                format!("source {}", source.name),
+                Box::pin(self.clone().replicate_source(source, inbox)),
+            ));
         }
         for of in &self.declaration.replicas {
             tasks.push((format!("rounds of {}", of.name), Box::pin(self.clone().do_rounds(of.clone()))));
             if of.fetch.is_some() {
-                tasks.push((format!("questions of {}", of.name), Box::pin(self.clone().ask_owner(of.clone()))));
+                tasks.push((
+                    format!("questions of {}", of.name),
+                    Box::pin(self.clone().ask_owner(of.clone())),
+                ));
             }
         }
-        let collections: BTreeSet<&String> = self.declaration.embeds.iter().map(|embed| &embed.collection).collect();
+        let collections: BTreeSet<&String> =
+            self.declaration.embeds.iter().map(|embed| &embed.collection).collect();
         for collection in collections {
             let name = format!("changes of {collection}");
             if self.store.has_change_streams() {
@@ -47,7 +54,11 @@ impl Pipeline {
     }
 
     /// Takes batches from a source: whatever has arrived while the ones before were under way.
-    async fn replicate_source(self: Arc<Self>, source: Arc<SourceSpec>, mut inbox: Inbox) -> Result<(), Halted> {
+    async fn replicate_source(
+        self: Arc<Self>,
+        source: Arc<SourceSpec>,
+        mut inbox: Inbox,
+    ) -> Result<(), Halted> {
         let slots = Arc::new(Semaphore::new(self.rhythm.in_flight));
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return Err(Halted) };

@@ -9,25 +9,7 @@ use std::time::Duration;
 use metrics::Unit::{Count, Seconds};
 
 use super::family::{Entry, Family};
-
-/// What became of an event for one replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Its state is held.
-    Applied,
-    /// The very state it carries was held before.
-    Duplicate,
-    /// A newer state was held before.
-    Stale,
-    /// Nobody wants it, or its type means nothing here.
-    Ignored,
-    /// It only says that the owner must be asked, and that is noted.
-    Deferred,
-    /// It cannot be understood or stored.
-    Parked,
-    /// Its connection was lost before it was settled; it comes again.
-    Abandoned,
-}
+use crate::replication::Outcome;
 
 /// What came of a request to an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +209,11 @@ pub fn events(source: &str, replica: &str, outcome: Outcome, n: usize) {
     EVENTS.add([source, replica, outcome.as_str()], n as u64);
 }
 
+/// Deliveries were dropped unsettled, because the connection was lost or the program stops; they come again.
+pub fn abandoned(source: &str, n: usize) {
+    EVENTS.add([source, "", "abandoned"], n as u64);
+}
+
 /// A change is durable, this long after the owner made it; clocks that disagree make it 0 at least.
 pub fn lag(replica: &str, seconds: f64) {
     LAG.record([replica], seconds.max(0.0));
@@ -333,21 +320,6 @@ pub(super) fn log_suppressed() {
 /// Says which version runs.
 pub(super) fn build_info() {
     BUILD_INFO.set([env!("CARGO_PKG_VERSION")], 1.0);
-}
-
-impl Outcome {
-    /// The word that labels the metric.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Duplicate => "duplicate",
-            Self::Stale => "stale",
-            Self::Ignored => "ignored",
-            Self::Deferred => "deferred",
-            Self::Parked => "parked",
-            Self::Abandoned => "abandoned",
-        }
-    }
 }
 
 impl Fetched {

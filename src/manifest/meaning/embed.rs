@@ -103,9 +103,13 @@ impl Reading<'_, '_> {
             (None, Some(_)) => self.set(declared),
             (into, _) => {
                 let why = if into.is_none() { "neither is here" } else { "both are here" };
-                let found = Diagnostic::new(Code::OneOf, self.at.key, "an embed wants either `into` or `set`")
-                    .why(why)
-                    .help("`into: user` makes one object; `set: { client_name: username }` makes single values");
+                let found = Diagnostic::new(
+                    Code::OneOf,
+                    self.at.key,
+                    "an embed wants either `into` or `set`",
+                )
+                .why(why)
+                .help("`into: user` makes one object; `set: { client_name: username }` makes single values");
                 self.findings.push(found);
                 None
             }
@@ -144,9 +148,13 @@ impl Reading<'_, '_> {
         let at = self.at.at("set");
         if self.raw.fields.is_some() {
             self.findings.push(
-                Diagnostic::new(Code::NoEffect, self.at.at("fields").key, "`fields` has no effect with `set`")
-                    .why("`set` itself names every field that is shown")
-                    .help("remove `fields`, or use `into`"),
+                Diagnostic::new(
+                    Code::NoEffect,
+                    self.at.at("fields").key,
+                    "`fields` has no effect with `set`",
+                )
+                .why("`set` itself names every field that is shown")
+                .help("remove `fields`, or use `into`"),
             );
         }
         let mut pairs = Vec::new();
@@ -167,7 +175,9 @@ impl Reading<'_, '_> {
     fn target(&mut self, path: &str, at: Place<'_>, mark: super::super::place::Span) {
         let why = match path {
             "" => Some("it is empty"),
-            _ if path.contains(['[', ']']) => Some("it stands beside the reference already, in the same element"),
+            _ if path.contains(['[', ']']) => {
+                Some("it stands beside the reference already, in the same element")
+            }
             _ if path.split('.').any(str::is_empty) => Some("a name in it is empty"),
             _ if path.split('.').any(|name| name.starts_with('$')) => Some("a name in it begins with `$`"),
             _ if path.contains('\0') => Some("it contains NUL"),

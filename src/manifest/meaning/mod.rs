@@ -54,7 +54,8 @@ fn entry<T: DeserializeOwned>(place: Place<'_>, findings: &mut Vec<Diagnostic>) 
         Err(_) if !findings.is_empty() => None,
         Err(error) => {
             findings.push(
-                Diagnostic::new(Code::WrongType, place.key, "this entry cannot be read").why(error.to_string()),
+                Diagnostic::new(Code::WrongType, place.key, "this entry cannot be read")
+                    .why(error.to_string()),
             );
             None
         }

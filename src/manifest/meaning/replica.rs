@@ -49,7 +49,11 @@ impl Reading<'_, '_> {
     fn read(&mut self, raw: &raw::Replica) -> Option<Subscription> {
         let at = self.at;
         if raw.owner.is_empty() {
-            self.findings.push(empty(at.at("owner"), "the owner has no name", "name the service that owns the entities"));
+            self.findings.push(empty(
+                at.at("owner"),
+                "the owner has no name",
+                "name the service that owns the entities",
+            ));
         }
         let format = self.source(raw);
         let keep = keep::read(&raw.keep, at.at("keep"), self.embedded).noted(self.findings);
@@ -98,10 +102,14 @@ impl Reading<'_, '_> {
             return version::read(raw, self.at.at("version"), read).noted(self.findings);
         }
         if raw.fetch.is_none() {
-            let found = Diagnostic::new(Code::NeedsFetch, self.at.key, "a replica without `version` needs `fetch`")
-                .why("nothing tells older events from newer ones")
-                .help("say where the version is: `version: data.version`, or `version: { time: data.updatedAt }`")
-                .help("or add `fetch`: every event is then taken as a refresh, and the owner is asked");
+            let found = Diagnostic::new(
+                Code::NeedsFetch,
+                self.at.key,
+                "a replica without `version` needs `fetch`",
+            )
+            .why("nothing tells older events from newer ones")
+            .help("say where the version is: `version: data.version`, or `version: { time: data.updatedAt }`")
+            .help("or add `fetch`: every event is then taken as a refresh, and the owner is asked");
             self.findings.push(found);
         }
         Some(VersionRule::None)
@@ -133,7 +141,11 @@ fn reaction(raw: raw::Reaction) -> Reaction {
     }
 }
 
-fn id(raw: &Short<raw::Id>, at: Place<'_>, format: Option<Format>) -> Result<(FieldPath, IdKind), Diagnostic> {
+fn id(
+    raw: &Short<raw::Id>,
+    at: Place<'_>,
+    format: Option<Format>,
+) -> Result<(FieldPath, IdKind), Diagnostic> {
     match raw {
         Short::Path(text) => Ok((path::in_event(text, at, format)?, IdKind::String)),
         Short::Full(raw) => {

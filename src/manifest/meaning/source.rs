@@ -79,7 +79,9 @@ fn rabbit_name(name: &str, what: &str, at: Place<'_>) -> Result<(), Diagnostic> 
             .help(help)
     };
     match name {
-        "" => Err(bad("it is empty", "RabbitMQ's default exchange and unnamed queues cannot be bound; name it")),
+        "" => {
+            Err(bad("it is empty", "RabbitMQ's default exchange and unnamed queues cannot be bound; name it"))
+        }
         _ if name.len() > LONGEST => Err(bad("it is longer than 255 bytes", "choose a shorter name")),
         _ if name.chars().any(char::is_control) => {
             Err(bad("it contains a control character", "choose a plain name"))
@@ -103,7 +105,10 @@ fn binding_key(key: &str, at: Place<'_>) -> Result<(), Diagnostic> {
         None => Ok(()),
         Some(word) => Err(bad(
             "`*` and `#` stand for whole words only",
-            &format!("put a dot between: `{}`", word.replace('*', ".*").replace('#', ".#").trim_start_matches('.')),
+            &format!(
+                "put a dot between: `{}`",
+                word.replace('*', ".*").replace('#', ".#").trim_start_matches('.')
+            ),
         )),
     }
 }
