@@ -1,1 +1,7 @@
-fn main() {}
+//! nearcopy: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nearcopy::cli::main()
+}

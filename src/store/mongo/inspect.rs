@@ -3,29 +3,8 @@
 use bson::{Document, doc};
 
 use super::{Mongo, Topology};
-use crate::replication::{Declaration, Embed, WhenDeleted};
+use crate::replication::{Declaration, Embed, Finding, WhenDeleted};
 use crate::store::StoreError;
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Whether it stands in the way.
-    pub fatal: bool,
-    /// What was found, and what to do.
-    pub text: String,
-}
-
-impl Finding {
-    /// Something that is as it should be.
-    pub fn good(text: impl Into<String>) -> Self {
-        Self { fatal: false, text: text.into() }
-    }
-
-    /// Something that stands in the way.
-    pub fn bad(text: impl Into<String>) -> Self {
-        Self { fatal: true, text: text.into() }
-    }
-}
 
 impl Mongo {
     /// Looks at the server, its concerns, the fence, and the indexes that fan-out needs.
@@ -48,13 +27,13 @@ impl Mongo {
         let destroys = declaration.embeds.iter().any(|embed| embed.when_deleted == WhenDeleted::Delete);
         match (self.topology, destroys) {
             (Topology::ReplicaSet, _) => {
-                Finding::good(format!("MongoDB {version}, a replica set or sharded cluster"))
+                Finding::fine(format!("MongoDB {version}, a replica set or sharded cluster"))
             }
-            (Topology::Standalone, false) => Finding::good(format!(
+            (Topology::Standalone, false) => Finding::advice(format!(
                 "MongoDB {version}, standalone: no change streams, so new documents are found by sweeps; make it a \
                  replica set of one member for immediate embeds"
             )),
-            (Topology::Standalone, true) => Finding::bad(format!(
+            (Topology::Standalone, true) => Finding::wrong(format!(
                 "MongoDB {version}, standalone: `when_deleted: delete` needs transactions; make it a replica set"
             )),
         }
@@ -68,13 +47,13 @@ impl Mongo {
         let reply = match tokio::spawn(async move { admin.run_command(command).await }).await {
             Ok(Ok(reply)) => reply,
             _ => {
-                return Finding::good(format!(
+                return Finding::fine(format!(
                     "{read}: not permitted or not supported; ours are explicit anyway"
                 ));
             }
         };
         let write = reply.get_document("defaultWriteConcern").map(ToString::to_string).unwrap_or_default();
-        Finding::good(format!(
+        Finding::fine(format!(
             "writes are confirmed by the majority and journaled, whatever the default ({})",
             if write.is_empty() { "implicit".into() } else { write }
         ))
@@ -85,12 +64,12 @@ impl Mongo {
         let found = self.fetch_all("reading the fence", command).await?;
         let holder = found.first().and_then(|fence| fence.get_str("service").ok());
         Ok(match holder {
-            Some(holder) if holder != service => Some(Finding::bad(format!(
+            Some(holder) if holder != service => Some(Finding::wrong(format!(
                 "database `{}` belongs to service `{holder}`, the manifest declares `{service}`",
                 self.options.database
             ))),
             Some(_) | None => {
-                Some(Finding::good(format!("database `{}` is free or ours", self.options.database)))
+                Some(Finding::fine(format!("database `{}` is free or ours", self.options.database)))
             }
         })
     }
@@ -101,7 +80,7 @@ impl Mongo {
         let found = self.indexes(collection).await?;
         let names = found.iter().filter(|index| unique(index)).filter_map(|index| index.get_str("name").ok());
         let text = |name: &str| {
-            Finding::bad(format!(
+            Finding::wrong(format!(
                 "replica `{collection}` has the unique index `{name}`: two entities may share a value for a moment \
                  while events are under way; drop it"
             ))
@@ -118,9 +97,9 @@ impl Mongo {
         };
         let indexed = self.indexes(&embed.collection).await?.iter().any(leads);
         Ok(if indexed {
-            Finding::good(format!("embed `{}`: `{path}` of `{}` is indexed", embed.name, embed.collection))
+            Finding::fine(format!("embed `{}`: `{path}` of `{}` is indexed", embed.name, embed.collection))
         } else {
-            Finding::bad(format!(
+            Finding::wrong(format!(
                 "embed `{}`: `{path}` of `{}` is not indexed, so every change would read the whole collection; \
                  create it: db.{}.createIndex({{ \"{path}\": 1 }})",
                 embed.name, embed.collection, embed.collection

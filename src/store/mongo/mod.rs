@@ -25,8 +25,6 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::StoreError;
 
-pub use inspect::Finding;
-
 /// How the database is reached.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -1,0 +1,157 @@
+//! The command line: where the parts are wired together, and nowhere else.
+//!
+//! Data goes to standard output, talk to standard error. Exit codes are part of the interface: see [`Exit`].
+
+mod check;
+mod parked;
+mod run;
+mod wiring;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::manifest;
+use crate::settings::Settings;
+
+/// Keeps a near copy of the data another service owns.
+#[derive(Parser)]
+#[command(name = "nearcopy", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// A settings file (TOML), between the built-in defaults and the environment.
+    #[arg(long, global = true, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Sets one setting, above every other layer: --set rabbitmq.prefetch=500.
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Replicates what the manifest declares, until it is told to stop.
+    Run(Manifest),
+    /// Reads the manifest and says everything that is wrong with it.
+    Check {
+        #[command(flatten)]
+        manifest: Manifest,
+        /// Also looks at the broker, the database and the owners.
+        #[arg(long)]
+        online: bool,
+    },
+    /// Prints the JSON Schema of the manifest.
+    Schema,
+    /// Shows, retries and drops events that were put aside.
+    Parked {
+        #[command(subcommand)]
+        command: parked::Command,
+    },
+    /// Shows the settings as they are in force; secrets are left out.
+    Settings,
+    /// Prints completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the manifest is.
+#[derive(clap::Args, Clone)]
+struct Manifest {
+    /// Files, or folders of them; what the settings name, where none is given.
+    #[arg(value_name = "MANIFEST")]
+    paths: Vec<PathBuf>,
+}
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what it was asked.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The manifest or the settings are wrong.
+    Invalid = 4,
+    /// The broker, the database or an owner could not be reached, or is not as it must be.
+    Unreachable = 5,
+}
+
+/// Why a command ended early: the text is for a person, the code for a script.
+struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+type Outcome = Result<Exit, Failure>;
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = dispatch(arguments);
+    let exit = outcome.unwrap_or_else(|failure| {
+        complain(&failure.text);
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn dispatch(arguments: Arguments) -> Outcome {
+    let settings = || load_settings(&arguments);
+    match &arguments.command {
+        Command::Run(paths) => run::run(&settings()?, &paths.paths),
+        Command::Check { manifest, online } => check::check(settings, &manifest.paths, *online),
+        Command::Schema => print(&format!("{:#}", manifest::schema())),
+        Command::Parked { command } => parked::parked(&settings()?, command),
+        Command::Settings => print(&settings()?.to_string()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "nearcopy", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn load_settings(arguments: &Arguments) -> Result<Settings, Failure> {
+    Settings::load(arguments.settings.as_deref(), &arguments.set).map_err(Failure::invalid)
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("it is written KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Writes data. A reader that has gone away is no failure.
+fn print(text: &str) -> Outcome {
+    let written = writeln!(std::io::stdout(), "{}", text.trim_end());
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Failed, error)),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// Writes talk. Where nobody can hear it, nothing is left to be said.
+fn complain(text: &str) {
+    let _unheard = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+/// Whether talk may have colours.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+impl Failure {
+    fn new(exit: Exit, error: impl std::fmt::Display) -> Self {
+        Self { exit, text: format!("error: {error}") }
+    }
+
+    fn invalid(error: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Invalid, error)
+    }
+
+    fn unreachable(error: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Unreachable, error)
+    }
+}

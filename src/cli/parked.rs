@@ -1,0 +1,185 @@
+//! `nearcopy parked`: events that were put aside.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, Failure, Outcome, complain, print, wiring};
+use crate::event::EntityId;
+use crate::pipeline::Retry;
+use crate::settings::Settings;
+use crate::store::{Parked, ParkedStore, StoreError};
+
+/// What to do with parked events.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Lists them, the oldest first.
+    List {
+        /// Only those of this replica.
+        #[arg(long)]
+        replica: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// The form of the list.
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Shows one with everything that was kept of it.
+    Show {
+        /// Its id, as the list shows it.
+        id: uuid::Uuid,
+    },
+    /// Takes events up again, as the manifest reads them now.
+    Retry {
+        /// Their ids; all of them, where none is given.
+        ids: Vec<uuid::Uuid>,
+        /// The manifest.
+        #[arg(long, value_name = "MANIFEST")]
+        manifest: Vec<PathBuf>,
+        /// Only says what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Forgets events for good.
+    Drop {
+        /// Their ids.
+        #[arg(required = true)]
+        ids: Vec<uuid::Uuid>,
+        /// Only says what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// The form of a list.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Columns for a person.
+    Table,
+    /// JSON for a program.
+    Json,
+}
+
+/// Runs the command.
+pub fn parked(settings: &Settings, command: &Command) -> Outcome {
+    wiring::runtime()?.block_on(async {
+        let store = wiring::mongodb(settings).await?;
+        match command {
+            Command::List { replica, limit, output } => {
+                let listed = store.parked(replica.as_deref(), *limit).await.map_err(failed)?;
+                print(&if *output == Output::Json { json(&listed) } else { table(&listed) })
+            }
+            Command::Show { id } => print(&json(&[one(&store, *id).await?])),
+            Command::Retry { ids, manifest, dry_run } => retry(settings, store, ids, manifest, *dry_run).await,
+            Command::Drop { ids, dry_run } => {
+                let mut known = Vec::new();
+                for id in ids {
+                    known.push(one(&store, *id).await?.id);
+                }
+                let dropped = if *dry_run { known.len() as u64 } else { store.unpark(&known).await.map_err(failed)? };
+                print(&format!("{}{dropped} dropped", if *dry_run { "would be: " } else { "" }))
+            }
+        }
+    })
+}
+
+async fn one(store: &impl ParkedStore, id: uuid::Uuid) -> Result<Parked, Failure> {
+    let found = store.parked_one(id).await.map_err(failed)?;
+    found.ok_or_else(|| Failure::new(Exit::Failed, format!("no event is parked under {id}; `parked list` shows those that are")))
+}
+
+async fn retry(
+    settings: &Settings,
+    store: crate::store::mongo::Mongo,
+    ids: &[uuid::Uuid],
+    manifest: &[PathBuf],
+    dry_run: bool,
+) -> Outcome {
+    let mut chosen = Vec::new();
+    for id in ids {
+        chosen.push(one(&store, *id).await?);
+    }
+    if ids.is_empty() {
+        chosen = store.parked(None, 10_000).await.map_err(failed)?;
+    }
+    if dry_run {
+        return print(&format!("would be retried: {}\n{}", chosen.len(), table(&chosen)));
+    }
+    let declaration = wiring::declaration(settings, manifest)?;
+    let pipeline = wiring::pipeline(settings, declaration, store.into(), CancellationToken::new())?;
+    let mut left = 0;
+    for event in &chosen {
+        match pipeline.retry(event).await.map_err(|halted| Failure::new(Exit::Failed, halted))? {
+            Retry::Done(outcome) => print(&format!("{}  {}", event.id, outcome.as_str()))?,
+            Retry::Still(error) => {
+                left += 1;
+                complain(&format!("{}  still parked: {error}", event.id));
+                Exit::Failed
+            }
+        };
+    }
+    Ok(if left == 0 { Exit::Done } else { Exit::Failed })
+}
+
+fn failed(error: StoreError) -> Failure {
+    Failure::unreachable(error)
+}
+
+fn table(parked: &[Parked]) -> String {
+    if parked.is_empty() {
+        return "nothing is parked".into();
+    }
+    let head = ["ID", "PARKED AT", "REPLICA", "ENTITY", "REASON", "DETAIL"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(parked.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..5).map(width).collect();
+    let line = |row: &[String; 6]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  "));
+        cells.collect::<String>() + &row[5]
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn row(parked: &Parked) -> [String; 6] {
+    [
+        parked.id.to_string(),
+        time(parked.at),
+        parked.replica.as_ref().map_or("-".into(), ToString::to_string),
+        parked.entity.as_ref().map_or("-".into(), ToString::to_string),
+        parked.reason.clone(),
+        parked.detail.clone(),
+    ]
+}
+
+fn time(millis: Option<i64>) -> String {
+    let time = millis.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+    time.map_or("-".into(), |time| time.to_string())
+}
+
+fn json(parked: &[Parked]) -> String {
+    let objects: Vec<serde_json::Value> = parked
+        .iter()
+        .map(|parked| {
+            let excerpt = parked.excerpt.as_deref().map(serde_json::from_str::<serde_json::Value>);
+            serde_json::json!({
+                "id": parked.id.to_string(),
+                "parkedAt": time(parked.at),
+                "source": parked.source,
+                "replica": parked.replica.as_ref().map(ToString::to_string),
+                "entity": parked.entity.as_ref().map(EntityId::to_string),
+                "version": parked.version,
+                "type": parked.kind,
+                "event": parked.event,
+                "reason": parked.reason,
+                "detail": parked.detail,
+                "headers": parked.headers,
+                "excerpt": excerpt.and_then(Result::ok),
+                "bytes": parked.size,
+                "hash": parked.hash,
+            })
+        })
+        .collect();
+    format!("{:#}", serde_json::Value::Array(objects))
+}

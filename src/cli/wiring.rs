@@ -1,0 +1,80 @@
+//! Makes the adapters from the settings.
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, Failure};
+use crate::fetch::http::Http;
+use crate::manifest;
+use crate::pipeline::{Pipeline, Rhythm};
+use crate::replication::Declaration;
+use crate::settings::Settings;
+use crate::source::rabbitmq;
+use crate::store::mongo::{self, Mongo};
+
+/// Reads the manifest from the given places, or from those that the settings name.
+pub fn declaration(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Declaration>, Failure> {
+    let paths = if paths.is_empty() { &settings.manifest } else { paths };
+    manifest::load(paths).map(Arc::new).map_err(|diagnostics| {
+        let text = if super::colours() { diagnostics.render(true) } else { diagnostics.to_string() };
+        Failure { exit: Exit::Invalid, text }
+    })
+}
+
+/// A runtime for commands; failing to get one is the machine's fault.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    // One TLS provider for every client, chosen before the first is made. It can only be there already.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+/// How RabbitMQ is reached.
+pub fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::Options, Failure> {
+    let url = settings.rabbitmq.url().map_err(Failure::invalid)?.clone();
+    let mut options = rabbitmq::Options::new(url, service);
+    options.prefetch = NonZeroU16::new(settings.rabbitmq.prefetch).unwrap_or(options.prefetch);
+    options.heartbeat = settings.rabbitmq.heartbeat;
+    Ok(options)
+}
+
+/// Connects to the consumer's database.
+pub async fn mongodb(settings: &Settings) -> Result<Mongo, Failure> {
+    let url = settings.mongodb.url().map_err(Failure::invalid)?.clone();
+    let options = mongo::Options {
+        database: settings.mongodb.database.clone(),
+        url,
+        parked_for: settings.parked_ttl,
+    };
+    Mongo::connect(options).await.map_err(Failure::unreachable)
+}
+
+/// The owners' clients.
+pub fn owners() -> Result<Arc<Http>, Failure> {
+    Http::new().map(Arc::new).map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+/// The pipeline over its adapters.
+pub fn pipeline(
+    settings: &Settings,
+    declaration: Arc<Declaration>,
+    store: Arc<Mongo>,
+    stop: CancellationToken,
+) -> Result<Arc<Pipeline>, Failure> {
+    let rhythm = Rhythm {
+        batch: settings.pipeline.batch,
+        in_flight: settings.pipeline.in_flight,
+        sweep_every: settings.sweep.every,
+        retire_grace: settings.sweep.retire_grace,
+        retire_every: settings.sweep.retire_every,
+        drift_every: settings.sweep.drift_every,
+    };
+    Ok(Pipeline::new(declaration, store, owners()?, rhythm, stop))
+}
+
+/// The longest wait for a first sign of life from a database at start.
+pub const FIRST_SIGN: Duration = Duration::from_secs(5);
