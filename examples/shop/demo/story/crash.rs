@@ -1,0 +1,146 @@
+//! nearcopy is killed in the middle of its work and started again: the books close, and nothing is lost.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
+
+use super::{ADA, SOON};
+use crate::metrics::Scrape;
+use crate::report::{Report, shown};
+use crate::shop::Users;
+use crate::stage::Stage;
+
+const CROWD: usize = 50;
+const PRODUCTS_EACH: usize = 2;
+const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+
+pub(super) async fn nearcopy_is_killed(
+    stage: &mut Stage,
+    report: &Report,
+    updates: usize,
+) -> Result<()> {
+    report.chapter("nearcopy is killed amid the updates");
+    gather_crowd(stage, report).await?;
+
+    let done = AtomicUsize::new(0);
+    let users = stage.users.clone();
+    let began = Instant::now();
+    let (flood, killed) = tokio::join!(
+        flood(&users, updates, &done),
+        kill_amid(stage, report, updates, &done)
+    );
+    killed?;
+    flood?;
+    report.note(&format!(
+        "{updates} updates told in {}",
+        shown(began.elapsed())
+    ));
+
+    let since = Instant::now();
+    let settled = async || {
+        let drift = stage.drift().await?;
+        ensure!(
+            drift.is_empty(),
+            "{} differ; the first: {}",
+            drift.len(),
+            drift[0]
+        );
+        Ok(())
+    };
+    let promise = "nothing is lost: every record is the owner's, every product its record's";
+    report
+        .eventually(promise, since, SETTLES_WITHIN, settled)
+        .await?;
+    let closed = |now: &Scrape| now.received > 0 && now.is_closed();
+    stage
+        .expect_numbers(
+            report,
+            "the books close: each event received has one outcome",
+            closed,
+        )
+        .await?;
+    Ok(())
+}
+
+async fn gather_crowd(stage: &Stage, report: &Report) -> Result<()> {
+    let since = Instant::now();
+    stream::iter(0..CROWD)
+        .map(|number| async move {
+            let user = member(number);
+            stage.users.create(&user, &user).await?;
+            for product in 0..PRODUCTS_EACH {
+                stage
+                    .products
+                    .create(&format!("p-{user}-{product}"), &user)
+                    .await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        })
+        .buffer_unordered(8)
+        .try_collect::<Vec<()>>()
+        .await?;
+    let complete = async || {
+        let drift = stage.drift().await?;
+        ensure!(
+            drift.is_empty(),
+            "{} differ; the first: {}",
+            drift.len(),
+            drift[0]
+        );
+        Ok(())
+    };
+    let promise = format!("{CROWD} more users, {PRODUCTS_EACH} products each: all complete");
+    report.eventually(&promise, since, SOON, complete).await
+}
+
+/// Every update is another name; every fiftieth is ada's, with all her products behind it.
+async fn flood(users: &Users, updates: usize, done: &AtomicUsize) -> Result<()> {
+    stream::iter(0..updates)
+        .map(|number| async move {
+            let user = if number % CROWD == 0 {
+                ADA.to_owned()
+            } else {
+                member(number % CROWD)
+            };
+            users.rename(&user, &format!("name-{number}")).await?;
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, anyhow::Error>(())
+        })
+        .buffer_unordered(16)
+        .try_collect::<Vec<()>>()
+        .await
+        .map(drop)
+}
+
+async fn kill_amid(
+    stage: &mut Stage,
+    report: &Report,
+    updates: usize,
+    done: &AtomicUsize,
+) -> Result<()> {
+    let began = Instant::now();
+    while done.load(Ordering::Relaxed) < updates * 2 / 5 {
+        ensure!(
+            began.elapsed() < SETTLES_WITHIN,
+            "after {SETTLES_WITHIN:?} fewer than 2 of 5 updates are told"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stage.scrape().await?;
+    stage.nearcopy.kill()?;
+    stage.books.close_life();
+    report.note(&format!(
+        "killed after {} of {updates} updates",
+        done.load(Ordering::Relaxed)
+    ));
+    let took = stage.nearcopy.start(&stage.http).await?;
+    report.kept("started again, it is ready", Some(took));
+    Ok(())
+}
+
+fn member(number: usize) -> String {
+    format!("crowd-{number}")
+}
