@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeleteOptions,
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use reqwest::{Client, Method};
 
@@ -75,6 +77,22 @@ impl Broker {
                 .await?;
         }
         Ok(connection.close(200, "done".into()).await?)
+    }
+
+    /// Succeeds once somebody consumes from nearcopy's queue.
+    pub(crate) async fn expect_consumer(&self) -> Result<()> {
+        let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        let look = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = channel
+            .queue_declare(QUEUE.into(), look, FieldTable::default())
+            .await?;
+        connection.close(200, "looked".into()).await?;
+        ensure!(queue.consumer_count() > 0, "nobody consumes from {QUEUE}");
+        Ok(())
     }
 
     /// Removes what the story left on the broker.

@@ -66,10 +66,14 @@ async fn run(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
     }
     if arguments.keep {
         stage.leave_running(report);
-        return played;
+        played?;
+        report.end();
+        return Ok(());
     }
     let cleaned = stage.clean_up().await;
-    played.and(cleaned)
+    played.and(cleaned)?;
+    report.end();
+    Ok(())
 }
 
 async fn tell(stage: &mut Stage, report: &Report, arguments: &Arguments) -> anyhow::Result<()> {

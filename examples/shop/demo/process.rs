@@ -152,9 +152,9 @@ impl Process {
         )
     }
 
-    /// Gives up the child: it outlives us.
-    pub(crate) fn leave_running(&mut self) {
-        self.child = None;
+    /// Gives up the child: it outlives us. Its process id, if it runs.
+    pub(crate) fn leave_running(&mut self) -> Option<u32> {
+        self.child.take().map(|child| child.id())
     }
 
     /// The last lines of its log.

@@ -51,9 +51,11 @@ impl Report {
     /// A promise that was kept.
     pub(crate) fn kept(&self, text: &str, took: Option<Duration>) {
         self.promises.set(self.promises.get() + 1);
-        let time = took.map(shown).unwrap_or_default();
         let gap = WIDTH.saturating_sub(5 + text.chars().count());
-        println!("   {} {text}{time:>gap$}", self.paint("32", "✓"));
+        let time = took
+            .map(|took| format!("{:>gap$}", shown(took)))
+            .unwrap_or_default();
+        println!("   {} {text}{time}", self.paint("32", "✓"));
     }
 
     /// Waits until `probe` succeeds, and tells how long after `since` that was. Its last error is what was seen instead.
@@ -124,6 +126,10 @@ impl Report {
                 "summed over {lives} lives of nearcopy; a killed one counts up to its last scrape"
             ));
         }
+    }
+
+    /// The last line of a story in which nothing broke.
+    pub(crate) fn end(&self) {
         let (promises, time) = (self.promises.get(), shown(self.began.elapsed()));
         println!(
             "\n{}\n",
@@ -131,7 +137,7 @@ impl Report {
         );
     }
 
-    pub(crate) fn row(&self, name: &str, value: &str) {
+    fn row(&self, name: &str, value: &str) {
         println!("   {name:<18}{value:>12}");
     }
 
@@ -148,7 +154,7 @@ impl Report {
 pub(crate) fn shown(time: Duration) -> String {
     match time.as_millis() {
         0 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
-        millis @ ..10_000 => format!("{millis} ms"),
+        millis @ ..1_000 => format!("{millis} ms"),
         _ => format!("{:.1} s", time.as_secs_f64()),
     }
 }

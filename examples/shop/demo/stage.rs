@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Client;
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::metrics::{Books, Scrape};
@@ -121,7 +122,12 @@ impl Stage {
                 shown(took)
             ));
         }
-        Ok(())
+        // Ready means that it can be read from; the broker may come later. An event told to no queue would be lost.
+        let listens = async || self.broker.expect_consumer().await;
+        let promise = "nearcopy listens to the users' events";
+        report
+            .eventually(promise, Instant::now(), Duration::from_secs(30), listens)
+            .await
     }
 
     /// The numbers of this moment; remembered for the table.
@@ -145,12 +151,7 @@ impl Stage {
             Ok(())
         };
         report
-            .eventually(
-                promise,
-                tokio::time::Instant::now(),
-                Duration::from_secs(30),
-                look,
-            )
+            .eventually(promise, Instant::now(), Duration::from_secs(30), look)
             .await?;
         self.scrape().await
     }
@@ -167,13 +168,15 @@ impl Stage {
             &mut self.product_service,
             &mut self.nearcopy,
         ] {
+            let id = process
+                .leave_running()
+                .map_or("not running".to_owned(), |id| format!("process {id}"));
             report.note(&format!(
-                "{:<16} {}   log {}",
+                "{:<16} {}   {id}, log {}",
                 process.name,
                 process.url,
                 process.log.display()
             ));
-            process.leave_running();
         }
         report.note(&format!("{:<16} {}/metrics", "metrics", self.nearcopy.url));
         report.note(&format!("{:<16} {}", "broker", self.broker.url));
@@ -183,7 +186,9 @@ impl Stage {
             self.owner.name(),
             self.replica.database.name()
         ));
-        report.note("stop them with: kill, then make services-down");
+        report.note(
+            "end the processes with kill, the broker and the database with make services-down",
+        );
     }
 
     /// Stops the processes; removes their databases and queues.

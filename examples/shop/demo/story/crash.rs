@@ -28,12 +28,10 @@ pub(super) async fn nearcopy_is_killed(
     let done = AtomicUsize::new(0);
     let users = stage.users.clone();
     let began = Instant::now();
-    let (flood, killed) = tokio::join!(
+    tokio::try_join!(
         flood(&users, updates, &done),
         kill_amid(stage, report, updates, &done)
-    );
-    killed?;
-    flood?;
+    )?;
     report.note(&format!(
         "{updates} updates told in {}",
         shown(began.elapsed())
