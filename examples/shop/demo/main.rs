@@ -61,9 +61,8 @@ async fn run(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
         played = tell(&mut stage, report, arguments) => played,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    if played.is_err() {
-        report.last_words(&stage.nearcopy);
-    }
+    let played =
+        played.map_err(|error| anyhow::anyhow!("{error:#}\n\n{}", stage.nearcopy.last_words()));
     if arguments.keep {
         stage.leave_running(report);
         played?;

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::time::Instant;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const LAST_LINES: usize = 12;
+const LINE_WIDTH: usize = 240;
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 /// One program of the story. Dropping it kills it.
@@ -157,14 +159,16 @@ impl Process {
         self.child.take().map(|child| child.id())
     }
 
-    /// The last lines of its log.
-    pub(crate) fn last_words(&self, count: usize) -> Vec<String> {
+    /// The last lines of its log, and where to read the rest.
+    pub(crate) fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(count)..]
-            .iter()
-            .map(|&line| line.to_owned())
-            .collect()
+        let mut words = format!("the last lines of {}:", self.log.display());
+        for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
+            words.push_str("\n   │ ");
+            words.extend(line.chars().take(LINE_WIDTH));
+        }
+        words
     }
 }
 

@@ -8,7 +8,6 @@ use anyhow::{Result, anyhow};
 use tokio::time::Instant;
 
 use crate::metrics::Books;
-use crate::process::Process;
 
 const WIDTH: usize = 84;
 
@@ -86,14 +85,6 @@ impl Report {
     /// The promise that broke.
     pub(crate) fn broken(&self, error: &anyhow::Error) {
         println!("   {} {error:#}\n", self.paint("31", "✗"));
-    }
-
-    pub(crate) fn last_words(&self, process: &Process) {
-        println!("\n   the last lines of {}:", process.log.display());
-        for line in process.last_words(12) {
-            let shortened: String = line.chars().take(240).collect();
-            println!("   {}", self.paint("2", &format!("│ {shortened}")));
-        }
     }
 
     /// The books of all lives of nearcopy, and what differs at the end.

@@ -7,14 +7,16 @@ use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
-use super::{ADA, SOON};
+use super::ADA;
 use crate::metrics::Scrape;
 use crate::report::{Report, shown};
 use crate::shop::Users;
 use crate::stage::Stage;
 
-const CROWD: usize = 50;
-const PRODUCTS_EACH: usize = 2;
+/// Many users with few updates each: of what is under way at the kill, much is the last word on its user, and no later
+/// event would hide its loss.
+const CROWD: usize = 500;
+const UPDATES_OF_ADA: usize = 50;
 const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 
 pub(super) async fn nearcopy_is_killed(
@@ -69,12 +71,7 @@ async fn gather_crowd(stage: &Stage, report: &Report) -> Result<()> {
         .map(|number| async move {
             let user = member(number);
             stage.users.create(&user, &user).await?;
-            for product in 0..PRODUCTS_EACH {
-                stage
-                    .products
-                    .create(&format!("p-{user}-{product}"), &user)
-                    .await?;
-            }
+            stage.products.create(&format!("p-{user}"), &user).await?;
             Ok::<_, anyhow::Error>(())
         })
         .buffer_unordered(8)
@@ -90,24 +87,27 @@ async fn gather_crowd(stage: &Stage, report: &Report) -> Result<()> {
         );
         Ok(())
     };
-    let promise = format!("{CROWD} more users, {PRODUCTS_EACH} products each: all complete");
-    report.eventually(&promise, since, SOON, complete).await
+    let promise = format!("{CROWD} more users, a product each: all complete");
+    report
+        .eventually(&promise, since, SETTLES_WITHIN, complete)
+        .await
 }
 
-/// Every update is another name; every fiftieth is ada's, with all her products behind it.
+/// Every update is another name. One user after the other; between them ada, with all her products behind her.
 async fn flood(users: &Users, updates: usize, done: &AtomicUsize) -> Result<()> {
     stream::iter(0..updates)
         .map(|number| async move {
-            let user = if number % CROWD == 0 {
+            let is_adas = number % (updates / UPDATES_OF_ADA).max(1) == 0;
+            let user = if is_adas {
                 ADA.to_owned()
             } else {
-                member(number % CROWD)
+                member(number * CROWD / updates)
             };
             users.rename(&user, &format!("name-{number}")).await?;
             done.fetch_add(1, Ordering::Relaxed);
             Ok::<_, anyhow::Error>(())
         })
-        .buffer_unordered(16)
+        .buffer_unordered(32)
         .try_collect::<Vec<()>>()
         .await
         .map(drop)
