@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
-use bson::{Bson, Document, doc};
+use bson::{Document, doc};
 use futures::TryStreamExt;
 use mongodb::Database;
 use serde_json::{Value, json};
@@ -89,33 +89,25 @@ impl Replica {
 
     /// Everything in which the copies differ from the owner's state, and the products from the copies.
     pub(crate) async fn drift(&self, owner: &Users) -> Result<Vec<String>> {
-        let records: BTreeMap<String, Document> = self
+        let records: Records = self
             .all("users")
             .await?
             .into_iter()
-            .map(|r| (id(&r), r))
+            .map(|record| (id(&record), record))
             .collect();
         let products = self.all("products").await?;
         let ids: Vec<String> = records.keys().cloned().collect();
-        let owned = owner.get_many(&ids).await?;
-        let owned: BTreeMap<&str, &Value> = owned
+        let answers = owner.get_many(&ids).await?;
+        let states: BTreeMap<&str, &Value> = answers
             .iter()
             .filter_map(|user| Some((user["id"].as_str()?, user)))
             .collect();
 
-        let wanted: BTreeSet<&str> = products
-            .iter()
-            .filter_map(|product| product.get_str("userId").ok())
-            .collect();
-        let kept: BTreeSet<&str> = records.keys().map(String::as_str).collect();
-        let mut drift: Vec<String> = wanted
-            .symmetric_difference(&kept)
-            .map(|id| format!("user {id} is wanted or kept, but not both"))
-            .collect();
+        let mut drift = interest_drift(&records, &products);
         drift.extend(
             records
-                .values()
-                .filter_map(|record| record_drift(record, owned.get(id(record).as_str()).copied())),
+                .iter()
+                .filter_map(|(id, record)| record_drift(id, record, states.get(id.as_str()))),
         );
         drift.extend(
             products
@@ -125,6 +117,8 @@ impl Replica {
         Ok(drift)
     }
 }
+
+type Records = BTreeMap<String, Document>;
 
 pub(crate) fn id(document: &Document) -> String {
     document.get_str("_id").unwrap_or("?").to_owned()
@@ -137,37 +131,47 @@ pub(crate) fn state(record: &Document) -> &str {
         .unwrap_or("without a state")
 }
 
-fn record_drift(record: &Document, owned: Option<&Value>) -> Option<String> {
-    let id = id(record);
-    match (state(record), owned) {
+/// What is kept is what is referenced, no more and no less.
+fn interest_drift(records: &Records, products: &[Document]) -> Vec<String> {
+    let wanted: BTreeSet<&str> = products
+        .iter()
+        .filter_map(|product| product.get_str("userId").ok())
+        .collect();
+    let kept: BTreeSet<&str> = records.keys().map(String::as_str).collect();
+    let unneeded = kept
+        .difference(&wanted)
+        .map(|id| format!("user {id} is kept, yet no product wants her"));
+    let missing = wanted
+        .difference(&kept)
+        .map(|id| format!("user {id} is wanted, yet there is no record"));
+    unneeded.chain(missing).collect()
+}
+
+fn record_drift(id: &str, record: &Document, owned: Option<&&Value>) -> Option<String> {
+    let held = state(record);
+    match (held, owned) {
         ("gone", None) => None,
         ("live", Some(user)) => {
-            let held = json!({
+            let copy = json!({
                 "version": version(record),
                 "username": record.get_str("username").ok(),
                 "email": record.get_str("email").ok(),
                 "city": record.get_str("city").ok(),
             });
-            let owned = json!({
+            let original = json!({
                 "version": user["version"],
                 "username": user["username"],
                 "email": user["email"],
                 "city": user["address"]["city"],
             });
-            (held != owned).then(|| format!("user {id} is {held}, the owner says {owned}"))
+            (copy != original).then(|| format!("user {id} is {copy}, the owner says {original}"))
         }
-        (state, owned) => {
-            let owner = if owned.is_some() {
-                "has her"
-            } else {
-                "has not"
-            };
-            Some(format!("user {id} is {state}, the owner {owner}"))
-        }
+        (_, None) => Some(format!("user {id} is {held}, and unknown to the owner")),
+        (_, Some(_)) => Some(format!("user {id} is {held}, and known to the owner")),
     }
 }
 
-fn product_drift(product: &Document, records: &BTreeMap<String, Document>) -> Option<String> {
+fn product_drift(product: &Document, records: &Records) -> Option<String> {
     let record = records.get(product.get_str("userId").ok()?)?;
     if state(record) != "live" {
         return None; // `when_deleted: keep`: it shows what it showed
@@ -188,15 +192,11 @@ fn product_drift(product: &Document, records: &BTreeMap<String, Document>) -> Op
 }
 
 fn version(record: &Document) -> Option<i64> {
-    match record
+    let version = record
         .get_document("_nearcopy")
         .ok()?
         .get_document("key")
         .ok()?
-        .get("v")?
-    {
-        Bson::Int64(version) => Some(*version),
-        Bson::Int32(version) => Some(i64::from(*version)),
-        _ => None,
-    }
+        .get("v")?;
+    version.as_i64().or_else(|| version.as_i32().map(i64::from))
 }

@@ -1,5 +1,7 @@
 //! What a person sees: chapters, promises with their times, and a table at the end.
 
+#![expect(clippy::print_stdout, reason = "telling the story is what it is for")]
+
 use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -91,7 +93,7 @@ impl Report {
     pub(crate) fn table(&self, books: &Books, drift: usize) {
         let total = books.total();
         println!("\n{}", self.paint("1", "The books"));
-        self.row("received", &total.received.to_string());
+        row("received", &total.received.to_string());
         for outcome in [
             "applied",
             "stale",
@@ -101,16 +103,16 @@ impl Report {
             "parked",
             "abandoned",
         ] {
-            self.row(outcome, &total.outcome(outcome).to_string());
+            row(outcome, &total.outcome(outcome).to_string());
         }
         let quantile = |share| {
             total
                 .lag_at(share)
                 .unwrap_or_else(|| "not measured".to_owned())
         };
-        self.row("lag p50", &quantile(0.50));
-        self.row("lag p99", &quantile(0.99));
-        self.row("drift", &drift.to_string());
+        row("lag p50", &quantile(0.50));
+        row("lag p99", &quantile(0.99));
+        row("drift", &drift.to_string());
         if books.lives() > 1 {
             let lives = books.lives();
             self.note(&format!(
@@ -128,10 +130,6 @@ impl Report {
         );
     }
 
-    fn row(&self, name: &str, value: &str) {
-        println!("   {name:<18}{value:>12}");
-    }
-
     fn paint(&self, code: &str, text: &str) -> String {
         if self.coloured {
             format!("\x1b[{code}m{text}\x1b[0m")
@@ -139,6 +137,10 @@ impl Report {
             text.to_owned()
         }
     }
+}
+
+fn row(name: &str, value: &str) {
+    println!("   {name:<18}{value:>12}");
 }
 
 /// A duration as a person says it.

@@ -50,40 +50,22 @@ impl Stage {
         let broker = Broker::set_up(http.clone(), &name).await?;
         let (owned, consumed) = (format!("{name}-users"), format!("{name}-products"));
 
-        let service = |name, program: &str, database: &str| {
-            let port = free_port()?;
-            Ok::<_, anyhow::Error>(
-                Process::new(
-                    name,
-                    programs.folder.join("examples").join(program),
-                    port,
-                    "/healthz",
-                    &folder,
-                )
-                .environment("LISTEN", format!("127.0.0.1:{port}"))
-                .environment("MONGODB_URL", &mongodb)
-                .environment("MONGODB_DATABASE", database)
-                .environment("RABBITMQ_URL", &broker.url),
-            )
-        };
-        let user_service = service("user-service", "user_service", &owned)?;
-        let product_service = service("product-service", "product_service", &consumed)?;
-        let admin = free_port()?;
-        let nearcopy = Process::new(
-            "nearcopy",
-            programs.folder.join("nearcopy"),
-            admin,
-            "/readyz",
+        let user_service = service("user-service", programs.example("user_service"), &folder)?
+            .environment("MONGODB_URL", &mongodb)
+            .environment("MONGODB_DATABASE", &owned)
+            .environment("RABBITMQ_URL", &broker.url);
+        let product_service = service(
+            "product-service",
+            programs.example("product_service"),
             &folder,
-        )
-        .argument("run")
-        .argument(manifest.display().to_string())
-        .environment("USER_SERVICE_URL", &user_service.url)
-        .environment("NEARCOPY__RABBITMQ__URL", &broker.url)
-        .environment("NEARCOPY__MONGODB__URL", &mongodb)
-        .environment("NEARCOPY__MONGODB__DATABASE", &consumed)
-        .environment("NEARCOPY__ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
-        .environment("NEARCOPY__LOG__FORMAT", "json");
+        )?
+        .environment("MONGODB_URL", &mongodb)
+        .environment("MONGODB_DATABASE", &consumed);
+        let nearcopy = nearcopy(programs.nearcopy(), manifest, &folder)?
+            .environment("USER_SERVICE_URL", &user_service.url)
+            .environment("NEARCOPY__RABBITMQ__URL", &broker.url)
+            .environment("NEARCOPY__MONGODB__URL", &mongodb)
+            .environment("NEARCOPY__MONGODB__DATABASE", &consumed);
         Ok(Self {
             users: Users {
                 http: http.clone(),
@@ -220,6 +202,14 @@ struct Programs {
 }
 
 impl Programs {
+    fn nearcopy(&self) -> PathBuf {
+        self.folder.join("nearcopy")
+    }
+
+    fn example(&self, name: &str) -> PathBuf {
+        self.folder.join("examples").join(name)
+    }
+
     fn find() -> Result<Self> {
         let own = std::env::current_exe()?;
         let folder = own
@@ -240,6 +230,22 @@ impl Programs {
         }
         Ok(Self { folder })
     }
+}
+
+/// One of the shop's services, on a port of its own.
+fn service(name: &'static str, program: PathBuf, folder: &Path) -> Result<Process> {
+    let port = free_port()?;
+    Ok(Process::new(name, program, port, "/healthz", folder)
+        .environment("LISTEN", format!("127.0.0.1:{port}")))
+}
+
+fn nearcopy(program: PathBuf, manifest: &Path, folder: &Path) -> Result<Process> {
+    let port = free_port()?;
+    Ok(Process::new("nearcopy", program, port, "/readyz", folder)
+        .argument("run")
+        .argument(manifest.display().to_string())
+        .environment("NEARCOPY__ADMIN__LISTEN", format!("127.0.0.1:{port}"))
+        .environment("NEARCOPY__LOG__FORMAT", "json"))
 }
 
 /// A free port below the range from which the kernel serves outgoing connections: it stays free while a service is down.

@@ -17,7 +17,7 @@ use crate::stage::Stage;
 /// event would hide its loss.
 const CROWD: usize = 500;
 const UPDATES_OF_ADA: usize = 50;
-const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+const SETTLES_WITHIN: Duration = Duration::from_mins(2);
 
 pub(super) async fn nearcopy_is_killed(
     stage: &mut Stage,
