@@ -20,7 +20,7 @@ check: .toolchain deny ## formatting, lints, licences and sources of the depende
 
 deny: .toolchain
 	@cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
-	cargo deny --config .deny.toml check --hide-inclusion-graph licenses bans sources
+	cargo deny --log-level error --config .deny.toml check licenses bans sources
 
 services-up: ## start RabbitMQ and MongoDB, or find them again
 	@tests/services up && tests/services env

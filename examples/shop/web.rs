@@ -56,11 +56,14 @@ impl From<mongodb::error::Error> for Failure {
 }
 
 fn is_duplicate_key(error: &mongodb::error::Error) -> bool {
-    match error.kind.as_ref() {
-        ErrorKind::Write(WriteFailure::WriteError(write)) => write.code == 11000,
-        ErrorKind::Command(command) => command.code == 11000,
-        _ => false,
-    }
+    let code = if let ErrorKind::Write(WriteFailure::WriteError(write)) = error.kind.as_ref() {
+        Some(write.code)
+    } else if let ErrorKind::Command(command) = error.kind.as_ref() {
+        Some(command.code)
+    } else {
+        None
+    };
+    code == Some(11000)
 }
 
 impl IntoResponse for Failure {
