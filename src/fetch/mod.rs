@@ -5,10 +5,19 @@
 //! out, a refusal, a timeout, an answer of another form: all of these are no answer. Every call ends within its
 //! deadline.
 
+mod breaker;
+mod http;
+mod owner;
+mod request;
+mod single_flight;
+
 use async_trait::async_trait;
 
 use crate::event::{DecodeError, EntityId, EntityType};
 use crate::replication::{Answer, Class, Subscription};
+
+pub use breaker::{Breaker, Pass};
+pub use http::{FetchSetupError, HttpFetch};
 
 /// Asks the owners of replicas.
 #[async_trait]
@@ -39,6 +48,9 @@ pub enum FetchError {
     /// The owner does not let us ask: credentials or rights are wrong.
     #[error("the owner refused to answer with status {0}")]
     Refused(u16),
+    /// The replica declares no way to ask its owner, or is not one of those that were declared.
+    #[error("no way to ask the owner is declared")]
+    NotDeclared,
     /// The answer is none of the declared form.
     #[error("the owner's answer is unreadable: {0}")]
     Unreadable(#[from] DecodeError),
@@ -51,6 +63,7 @@ impl FetchError {
             Self::Resting | Self::Unreachable(_) | Self::Failed(_) => Class::Transient,
             Self::Refused(_) => Class::Misconfigured,
             Self::Unreadable(_) => Class::Poison,
+            Self::NotDeclared => Class::Bug,
         }
     }
 }

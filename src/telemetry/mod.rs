@@ -61,7 +61,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<Metrics, TelemetryError> 
     let recorder = recorder()?;
     let metrics = Metrics(recorder.handle());
     describe(&recorder);
-    metrics::set_global_recorder(recorder).map_err(|error| BuildError::FailedToSetGlobalRecorder(error))?;
+    metrics::set_global_recorder(recorder).map_err(BuildError::FailedToSetGlobalRecorder)?;
     metric::build_info();
     Ok(metrics)
 }

@@ -76,6 +76,18 @@ pub async fn within<T>(context: Option<TraceContext>, work: impl Future<Output =
     }
 }
 
+/// Prepares work that will run as a task of its own, so that it stays a part of the running work's trace.
+pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let (context, span) = (current(), Span::current());
+    let carried = async move {
+        match context {
+            Some(context) => CURRENT.scope(context, work).await,
+            None => work.await,
+        }
+    };
+    carried.instrument(span)
+}
+
 /// The trace that the running work is a part of.
 pub fn current() -> Option<TraceContext> {
     CURRENT.try_get().ok()
@@ -131,5 +143,7 @@ mod tests {
         let context = TraceContext::parse(TEXT);
         assert_eq!(within(context, async { current() }).await, context);
         assert_eq!(within(None, async { current() }).await, None);
+        let elsewhere = within(context, async { tokio::spawn(carried(async { current() })).await }).await;
+        assert_eq!(elsewhere.unwrap(), context);
     }
 }

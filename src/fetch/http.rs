@@ -1,0 +1,74 @@
+//! Asks owners over HTTP.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use rustls::crypto::{CryptoProvider, ring};
+
+use super::owner::Owner;
+use super::request;
+use super::single_flight::Flight;
+use super::{Fetch, FetchError};
+use crate::event::{EntityId, EntityType};
+use crate::replication::{Answer, Subscription};
+use crate::telemetry::trace;
+
+/// Asks owners over HTTP, each by its own bounds and its own breaker.
+///
+/// A question, once begun, is finished even if whoever asked first has gone: others may be waiting for it. So the
+/// answer that an asker shares may have been asked for up to twice the declared timeout before.
+pub struct HttpFetch {
+    owners: HashMap<EntityType, Arc<Owner>>,
+}
+
+/// Why owners cannot be asked at all.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up; https needs the system's certificates")]
+pub struct FetchSetupError(#[from] reqwest::Error);
+
+impl HttpFetch {
+    /// Prepares to ask the owners of those replicas that declare how.
+    pub fn new<'r>(
+        replicas: impl IntoIterator<Item = &'r Arc<Subscription>>,
+    ) -> Result<Self, FetchSetupError> {
+        if CryptoProvider::get_default().is_none() {
+            // Whoever is first sets the same provider, so to be second is no harm.
+            ring::default_provider().install_default().ok();
+        }
+        let declared: Vec<_> =
+            replicas.into_iter().filter_map(|replica| Some((replica, replica.fetch.as_ref()?))).collect();
+        let https = declared.iter().any(|(_, spec)| {
+            [Some(&spec.url), spec.batch.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|url| url.to_string().starts_with("https://"))
+        });
+        let client = request::client(https)?;
+        let owners = declared.into_iter().map(|(replica, spec)| {
+            let owner = Owner::new(Arc::clone(replica), spec.clone(), client.clone());
+            (replica.name.clone(), Arc::new(owner))
+        });
+        Ok(Self { owners: owners.collect() })
+    }
+}
+
+#[async_trait]
+impl Fetch for HttpFetch {
+    async fn ask(&self, of: &Subscription, ids: &[EntityId]) -> Vec<Result<Answer, FetchError>> {
+        let Some(owner) = self.owners.get(&of.name) else {
+            return ids.iter().map(|_| Err(FetchError::NotDeclared)).collect();
+        };
+        let (seats, flights) = owner.flights.board(ids);
+        if !seats.is_empty() {
+            // A task of its own: the leader may be cancelled, those who follow it must not be.
+            drop(tokio::spawn(trace::carried(Arc::clone(owner).answer(seats))));
+        }
+        join_all(flights.into_iter().map(Flight::landed)).await
+    }
+
+    fn is_resting(&self, of: &EntityType) -> bool {
+        self.owners.get(of).is_some_and(|owner| owner.is_resting())
+    }
+}
