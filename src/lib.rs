@@ -1,5 +1,6 @@
 //! nearcopy keeps a near copy of the data another service owns.
 
+pub mod cli;
 pub mod clock;
 pub mod event;
 pub mod fetch;

@@ -8,11 +8,7 @@ use crate::settings::Settings;
 use crate::source::rabbitmq;
 
 /// Checks the manifest, and with `online` the broker, the database and the owners too.
-pub fn check(
-    settings: impl Fn() -> Result<Settings, Failure>,
-    paths: &[PathBuf],
-    online: bool,
-) -> Outcome {
+pub fn check(settings: impl Fn() -> Result<Settings, Failure>, paths: &[PathBuf], online: bool) -> Outcome {
     let settings = settings()?;
     let declaration = wiring::declaration(&settings, paths)?;
     print(&format!(
@@ -38,7 +34,10 @@ pub fn check(
     if wrong == 0 {
         return Ok(Exit::Done);
     }
-    Err(Failure { exit: Exit::Unreachable, text: format!("error: {wrong} of {} findings stand in the way", findings.len()) })
+    Err(Failure {
+        exit: Exit::Unreachable,
+        text: format!("error: {wrong} of {} findings stand in the way", findings.len()),
+    })
 }
 
 async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<(&'static str, Finding)> {
@@ -48,20 +47,20 @@ async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<(&'
         findings.extend(found.into_iter().map(|finding| (place, finding)));
     };
     for source in &declaration.sources {
-        note("rabbitmq", match wiring::rabbitmq(settings, &declaration.service) {
-            Ok(options) => rabbitmq::inspect(source, &options).await.map_err(|error| error.to_string()),
-            Err(failure) => Err(failure.text),
-        });
+        note(
+            "rabbitmq",
+            match wiring::rabbitmq(settings, &declaration.service) {
+                Ok(options) => rabbitmq::inspect(source, &options).await.map_err(|error| error.to_string()),
+                Err(failure) => Err(failure.text),
+            },
+        );
     }
-    note("mongodb", match wiring::mongodb(settings).await {
-        Ok(store) => store.inspect(declaration).await.map_err(|error| error.to_string()),
-        Err(failure) => Err(failure.text),
-    });
-    for replica in &declaration.replicas {
-        note("owner", match wiring::owners() {
-            Ok(owners) => Ok(owners.inspect(replica).await),
+    note(
+        "mongodb",
+        match wiring::mongodb(settings).await {
+            Ok(store) => store.inspect(declaration).await.map_err(|error| error.to_string()),
             Err(failure) => Err(failure.text),
-        });
-    }
+        },
+    );
     findings
 }

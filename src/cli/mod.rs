@@ -127,7 +127,9 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 fn print(text: &str) -> Outcome {
     let written = writeln!(std::io::stdout(), "{}", text.trim_end());
     match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Failed, error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, error))
+        }
         _ => Ok(Exit::Done),
     }
 }

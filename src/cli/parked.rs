@@ -72,13 +72,16 @@ pub fn parked(settings: &Settings, command: &Command) -> Outcome {
                 print(&if *output == Output::Json { json(&listed) } else { table(&listed) })
             }
             Command::Show { id } => print(&json(&[one(&store, *id).await?])),
-            Command::Retry { ids, manifest, dry_run } => retry(settings, store, ids, manifest, *dry_run).await,
+            Command::Retry { ids, manifest, dry_run } => {
+                retry(settings, store, ids, manifest, *dry_run).await
+            }
             Command::Drop { ids, dry_run } => {
                 let mut known = Vec::new();
                 for id in ids {
                     known.push(one(&store, *id).await?.id);
                 }
-                let dropped = if *dry_run { known.len() as u64 } else { store.unpark(&known).await.map_err(failed)? };
+                let dropped =
+                    if *dry_run { known.len() as u64 } else { store.unpark(&known).await.map_err(failed)? };
                 print(&format!("{}{dropped} dropped", if *dry_run { "would be: " } else { "" }))
             }
         }
@@ -87,7 +90,12 @@ pub fn parked(settings: &Settings, command: &Command) -> Outcome {
 
 async fn one(store: &impl ParkedStore, id: uuid::Uuid) -> Result<Parked, Failure> {
     let found = store.parked_one(id).await.map_err(failed)?;
-    found.ok_or_else(|| Failure::new(Exit::Failed, format!("no event is parked under {id}; `parked list` shows those that are")))
+    found.ok_or_else(|| {
+        Failure::new(
+            Exit::Failed,
+            format!("no event is parked under {id}; `parked list` shows those that are"),
+        )
+    })
 }
 
 async fn retry(

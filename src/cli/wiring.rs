@@ -3,12 +3,11 @@
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure};
-use crate::fetch::http::Http;
+use crate::fetch::HttpFetch;
 use crate::manifest;
 use crate::pipeline::{Pipeline, Rhythm};
 use crate::replication::Declaration;
@@ -44,18 +43,12 @@ pub fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::Options,
 
 /// Connects to the consumer's database.
 pub async fn mongodb(settings: &Settings) -> Result<Mongo, Failure> {
-    let url = settings.mongodb.url().map_err(Failure::invalid)?.clone();
     let options = mongo::Options {
         database: settings.mongodb.database.clone(),
-        url,
+        url: settings.mongodb.url().map_err(Failure::invalid)?.clone(),
         parked_for: settings.parked_ttl,
     };
     Mongo::connect(options).await.map_err(Failure::unreachable)
-}
-
-/// The owners' clients.
-pub fn owners() -> Result<Arc<Http>, Failure> {
-    Http::new().map(Arc::new).map_err(|error| Failure::new(Exit::Failed, error))
 }
 
 /// The pipeline over its adapters.
@@ -73,8 +66,6 @@ pub fn pipeline(
         retire_every: settings.sweep.retire_every,
         drift_every: settings.sweep.drift_every,
     };
-    Ok(Pipeline::new(declaration, store, owners()?, rhythm, stop))
+    let owners = HttpFetch::new(&declaration.replicas).map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(Pipeline::new(declaration, store, Arc::new(owners), rhythm, stop))
 }
-
-/// The longest wait for a first sign of life from a database at start.
-pub const FIRST_SIGN: Duration = Duration::from_secs(5);

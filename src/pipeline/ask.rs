@@ -91,7 +91,7 @@ fn write_for(
             tracing::debug!(event = "fetch.failed", entity.r#type = %of.name, entity.id = %record.id, %error, "asked in vain");
             unanswered(tries, back_off(FIRST_PAUSE, tries).min(LONGEST_PAUSE))
         }
-        Err(error @ (FetchError::Refused(_) | FetchError::Unreadable(_))) => {
+        Err(error @ (FetchError::Refused(_) | FetchError::Unreadable(_) | FetchError::NotDeclared)) => {
             let class = error.class();
             tracing::warn!(event = "fetch.failed", entity.r#type = %of.name, entity.id = %record.id, %class, %error, "the owner's answer is no answer");
             unanswered(tries, back_off(spec.settle, tries))

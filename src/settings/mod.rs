@@ -77,6 +77,8 @@ pub struct Sweep {
     pub every: Duration,
     /// How long a record stays after nobody refers to it any more.
     pub retire_grace: Duration,
+    /// How often all records are looked through for those that nobody refers to.
+    pub retire_every: Duration,
     /// How often embedded copies are compared with their records.
     pub drift_every: Duration,
 }
@@ -151,6 +153,7 @@ impl Settings {
             sweep: Sweep {
                 every: from.duration("sweep.every", 10 * MS),
                 retire_grace: from.duration("sweep.retire_grace", MS),
+                retire_every: from.duration("sweep.retire_every", 10 * MS),
                 drift_every: from.duration("sweep.drift_every", SECOND),
             },
             parked_ttl: from.duration("parked.ttl", SECOND),

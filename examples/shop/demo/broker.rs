@@ -2,8 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
@@ -23,35 +22,17 @@ pub(crate) struct Broker {
 impl Broker {
     /// Takes a virtual host of its own if `RABBITMQ_MANAGEMENT_URL` is given; else the one of `RABBITMQ_URL`.
     pub(crate) async fn set_up(http: Client, name: &str) -> Result<Self> {
-        let url =
-            std::env::var("RABBITMQ_URL").context("RABBITMQ_URL is not set: run `make demo`")?;
+        let url = std::env::var("RABBITMQ_URL").context("RABBITMQ_URL is not set: run `make demo`")?;
         let Ok(management) = std::env::var("RABBITMQ_MANAGEMENT_URL") else {
-            return Ok(Self {
-                url,
-                own_host: None,
-                http,
-            });
+            return Ok(Self { url, own_host: None, http });
         };
-        let (server, _) = url
-            .rsplit_once('/')
-            .context("RABBITMQ_URL has no virtual host")?;
-        let user = server
-            .split("//")
-            .nth(1)
-            .and_then(|rest| rest.split(':').next())
-            .unwrap_or("guest");
-        let broker = Self {
-            url: format!("{server}/{name}"),
-            own_host: Some((management, name.to_owned())),
-            http,
-        };
-        broker
-            .manage(Method::PUT, &format!("vhosts/{name}"), "{}")
-            .await?;
+        let (server, _) = url.rsplit_once('/').context("RABBITMQ_URL has no virtual host")?;
+        let user = server.split("//").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or("guest");
+        let broker =
+            Self { url: format!("{server}/{name}"), own_host: Some((management, name.to_owned())), http };
+        broker.manage(Method::PUT, &format!("vhosts/{name}"), "{}").await?;
         let all = r#"{"configure":".*","write":".*","read":".*"}"#;
-        broker
-            .manage(Method::PUT, &format!("permissions/{name}/{user}"), all)
-            .await?;
+        broker.manage(Method::PUT, &format!("permissions/{name}/{user}"), all).await?;
         Ok(broker)
     }
 
@@ -59,20 +40,12 @@ impl Broker {
     pub(crate) async fn publish(&self, events: &[(&str, Vec<u8>)]) -> Result<()> {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
         for (routing_key, body) in events {
             let persistent = BasicProperties::default().with_delivery_mode(2);
             let options = BasicPublishOptions::default();
             channel
-                .basic_publish(
-                    EXCHANGE.into(),
-                    (*routing_key).into(),
-                    options,
-                    body,
-                    persistent,
-                )
+                .basic_publish(EXCHANGE.into(), (*routing_key).into(), options, body, persistent)
                 .await?
                 .await?;
         }
@@ -83,13 +56,8 @@ impl Broker {
     pub(crate) async fn expect_consumer(&self) -> Result<()> {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
-        let look = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let queue = channel
-            .queue_declare(QUEUE.into(), look, FieldTable::default())
-            .await?;
+        let look = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare(QUEUE.into(), look, FieldTable::default()).await?;
         connection.close(200, "looked".into()).await?;
         ensure!(queue.consumer_count() > 0, "nobody consumes from {QUEUE}");
         Ok(())
@@ -98,18 +66,12 @@ impl Broker {
     /// Removes what the story left on the broker.
     pub(crate) async fn clean_up(&self) -> Result<()> {
         if let Some((_, name)) = &self.own_host {
-            return self
-                .manage(Method::DELETE, &format!("vhosts/{name}"), "")
-                .await;
+            return self.manage(Method::DELETE, &format!("vhosts/{name}"), "").await;
         }
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
-        channel
-            .queue_delete(QUEUE.into(), QueueDeleteOptions::default())
-            .await?;
-        channel
-            .exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default())
-            .await?;
+        channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
+        channel.exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default()).await?;
         Ok(connection.close(200, "done".into()).await?)
     }
 
@@ -125,11 +87,7 @@ impl Broker {
             .body(body)
             .send()
             .await?;
-        ensure!(
-            answer.status().is_success(),
-            "the management API refuses {path}: {}",
-            answer.status()
-        );
+        ensure!(answer.status().is_success(), "the management API refuses {path}: {}", answer.status());
         Ok(())
     }
 }

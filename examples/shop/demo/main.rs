@@ -50,10 +50,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
-    if rustls::crypto::ring::default_provider()
-        .install_default()
-        .is_err()
-    {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
         anyhow::bail!("another TLS provider is installed already");
     }
     let mut stage = Stage::set_up(&arguments.manifest).await?;
@@ -61,8 +58,7 @@ async fn run(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
         played = tell(&mut stage, report, arguments) => played,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    let played =
-        played.map_err(|error| anyhow::anyhow!("{error:#}\n\n{}", stage.nearcopy.last_words()));
+    let played = played.map_err(|error| anyhow::anyhow!("{error:#}\n\n{}", stage.nearcopy.last_words()));
     if arguments.keep {
         stage.leave_running(report);
         played?;
@@ -80,9 +76,6 @@ async fn tell(stage: &mut Stage, report: &Report, arguments: &Arguments) -> anyh
     story::play(stage, report, arguments.products, arguments.updates).await?;
     let drift = stage.drift().await?.len();
     report.table(&stage.books, drift);
-    anyhow::ensure!(
-        drift == 0,
-        "{drift} records or products differ from what they copy"
-    );
+    anyhow::ensure!(drift == 0, "{drift} records or products differ from what they copy");
     Ok(())
 }

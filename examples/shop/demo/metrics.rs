@@ -19,26 +19,15 @@ pub(crate) struct Scrape {
 
 impl Scrape {
     pub(crate) async fn take(http: &reqwest::Client, nearcopy: &str) -> Result<Self> {
-        let answer = http
-            .get(format!("{nearcopy}/metrics"))
-            .send()
-            .await?
-            .error_for_status()?;
+        let answer = http.get(format!("{nearcopy}/metrics")).send().await?.error_for_status()?;
         Self::parse(&answer.text().await?)
     }
 
     fn parse(text: &str) -> Result<Self> {
         let mut scrape = Self::default();
-        for line in text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
-            let (series, value) = line
-                .rsplit_once(' ')
-                .with_context(|| format!("no metric: {line}"))?;
-            let value = value
-                .parse::<f64>()
-                .with_context(|| format!("no number: {line}"))?;
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').with_context(|| format!("no metric: {line}"))?;
+            let value = value.parse::<f64>().with_context(|| format!("no number: {line}"))?;
             scrape.note(series, value);
         }
         Ok(scrape)
@@ -78,16 +67,8 @@ impl Scrape {
     /// The bound under which this share of the events lagged.
     #[expect(clippy::cast_precision_loss, reason = "a share of some thousands")]
     pub(crate) fn lag_at(&self, share: f64) -> Option<String> {
-        let all = self
-            .lag
-            .iter()
-            .map(|&(_, count)| count)
-            .max()
-            .filter(|&all| all > 0)?;
-        let (bound, _) = self
-            .lag
-            .iter()
-            .find(|&&(_, count)| count as f64 >= all as f64 * share)?;
+        let all = self.lag.iter().map(|&(_, count)| count).max().filter(|&all| all > 0)?;
+        let (bound, _) = self.lag.iter().find(|&&(_, count)| count as f64 >= all as f64 * share)?;
         Some(match bound.parse::<f64>() {
             Ok(seconds) if seconds.is_finite() => {
                 format!("≤ {}", shown(Duration::from_secs_f64(seconds)))
@@ -110,9 +91,7 @@ impl Scrape {
 impl fmt::Display for Scrape {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "received {}", self.received)?;
-        self.outcomes
-            .iter()
-            .try_for_each(|(outcome, count)| write!(formatter, ", {outcome} {count}"))
+        self.outcomes.iter().try_for_each(|(outcome, count)| write!(formatter, ", {outcome} {count}"))
     }
 }
 

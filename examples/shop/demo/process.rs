@@ -70,11 +70,7 @@ impl Process {
             if let Some(child) = &mut self.child
                 && let Some(status) = child.try_wait()?
             {
-                bail!(
-                    "{} ended at once ({status}): see {}",
-                    self.name,
-                    self.log.display()
-                );
+                bail!("{} ended at once ({status}): see {}", self.name, self.log.display());
             }
             match http.get(&ready).send().await {
                 Ok(answer) if answer.status().is_success() => return Ok(began.elapsed()),
@@ -91,11 +87,7 @@ impl Process {
     }
 
     fn spawn(&self) -> Result<Child> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .context("the log")?;
+        let log = File::options().create(true).append(true).open(&self.log).context("the log")?;
         Command::new(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -113,10 +105,7 @@ impl Process {
 
     /// SIGKILL: it gets no chance to finish anything.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        let mut child = self
-            .child
-            .take()
-            .with_context(|| format!("{} does not run", self.name))?;
+        let mut child = self.child.take().with_context(|| format!("{} does not run", self.name))?;
         child.kill()?;
         child.wait()?;
         Ok(())
@@ -125,33 +114,17 @@ impl Process {
     /// SIGTERM: it may finish, and must do so in time and with success.
     pub(crate) async fn stop(&mut self) -> Result<Duration> {
         let began = Instant::now();
-        let child = self
-            .child
-            .as_mut()
-            .with_context(|| format!("{} does not run", self.name))?;
-        ensure!(
-            Command::new("kill")
-                .arg(child.id().to_string())
-                .status()?
-                .success(),
-            "kill failed"
-        );
+        let child = self.child.as_mut().with_context(|| format!("{} does not run", self.name))?;
+        ensure!(Command::new("kill").arg(child.id().to_string()).status()?.success(), "kill failed");
         while began.elapsed() < STOPS_WITHIN {
             if let Some(status) = child.try_wait()? {
                 self.child = None;
-                ensure!(
-                    status.success(),
-                    "{} ended with {status} when told to stop",
-                    self.name
-                );
+                ensure!(status.success(), "{} ended with {status} when told to stop", self.name);
                 return Ok(began.elapsed());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bail!(
-            "{} still runs {STOPS_WITHIN:?} after it was told to stop",
-            self.name
-        )
+        bail!("{} still runs {STOPS_WITHIN:?} after it was told to stop", self.name)
     }
 
     /// Gives up the child: it outlives us. Its process id, if it runs.

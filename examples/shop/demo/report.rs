@@ -38,10 +38,7 @@ impl Report {
 
     pub(crate) fn chapter(&self, text: &str) {
         self.chapters.set(self.chapters.get() + 1);
-        println!(
-            "\n{}",
-            self.paint("1", &format!("{}. {text}", self.chapters.get()))
-        );
+        println!("\n{}", self.paint("1", &format!("{}. {text}", self.chapters.get())));
     }
 
     /// Tells what happens, without a promise.
@@ -53,9 +50,7 @@ impl Report {
     pub(crate) fn kept(&self, text: &str, took: Option<Duration>) {
         self.promises.set(self.promises.get() + 1);
         let gap = WIDTH.saturating_sub(5 + text.chars().count());
-        let time = took
-            .map(|took| format!("{:>gap$}", shown(took)))
-            .unwrap_or_default();
+        let time = took.map(|took| format!("{:>gap$}", shown(took))).unwrap_or_default();
         println!("   {} {text}{time}", self.paint("32", "✓"));
     }
 
@@ -94,22 +89,10 @@ impl Report {
         let total = books.total();
         println!("\n{}", self.paint("1", "The books"));
         row("received", &total.received.to_string());
-        for outcome in [
-            "applied",
-            "stale",
-            "duplicate",
-            "ignored",
-            "deferred",
-            "parked",
-            "abandoned",
-        ] {
+        for outcome in ["applied", "stale", "duplicate", "ignored", "deferred", "parked", "abandoned"] {
             row(outcome, &total.outcome(outcome).to_string());
         }
-        let quantile = |share| {
-            total
-                .lag_at(share)
-                .unwrap_or_else(|| "not measured".to_owned())
-        };
+        let quantile = |share| total.lag_at(share).unwrap_or_else(|| "not measured".to_owned());
         row("lag p50", &quantile(0.50));
         row("lag p99", &quantile(0.99));
         row("drift", &drift.to_string());
@@ -124,18 +107,11 @@ impl Report {
     /// The last line of a story in which nothing broke.
     pub(crate) fn end(&self) {
         let (promises, time) = (self.promises.get(), shown(self.began.elapsed()));
-        println!(
-            "\n{}\n",
-            self.paint("1;32", &format!("All {promises} promises kept, in {time}."))
-        );
+        println!("\n{}\n", self.paint("1;32", &format!("All {promises} promises kept, in {time}.")));
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.coloured {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 

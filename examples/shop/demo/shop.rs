@@ -23,69 +23,32 @@ impl Users {
             "address": { "city": "London" },
             "passwordHash": SECRET,
         });
-        call(
-            &self.http,
-            Method::POST,
-            format!("{}/users", self.url),
-            Some(user),
-        )
-        .await
-        .map(drop)
+        call(&self.http, Method::POST, format!("{}/users", self.url), Some(user)).await.map(drop)
     }
 
     /// Answers with the user's new state.
     pub(crate) async fn rename(&self, id: &str, name: &str) -> Result<Value> {
         let change = json!({ "username": name, "email": email(name) });
-        call(
-            &self.http,
-            Method::PUT,
-            format!("{}/users/{id}", self.url),
-            Some(change),
-        )
-        .await
+        call(&self.http, Method::PUT, format!("{}/users/{id}", self.url), Some(change)).await
     }
 
     pub(crate) async fn get(&self, id: &str) -> Result<Value> {
-        call(
-            &self.http,
-            Method::GET,
-            format!("{}/users/{id}", self.url),
-            None,
-        )
-        .await
+        call(&self.http, Method::GET, format!("{}/users/{id}", self.url), None).await
     }
 
     /// Those of the ids that exist.
     pub(crate) async fn get_many(&self, ids: &[String]) -> Result<Vec<Value>> {
         let mut users = Vec::new();
         for page in ids.chunks(50) {
-            let answer = call(
-                &self.http,
-                Method::GET,
-                format!("{}/users?ids={}", self.url, page.join(",")),
-                None,
-            );
-            users.extend(
-                answer
-                    .await?
-                    .as_array()
-                    .context("no list of users")?
-                    .iter()
-                    .cloned(),
-            );
+            let answer =
+                call(&self.http, Method::GET, format!("{}/users?ids={}", self.url, page.join(",")), None);
+            users.extend(answer.await?.as_array().context("no list of users")?.iter().cloned());
         }
         Ok(users)
     }
 
     pub(crate) async fn delete(&self, id: &str) -> Result<()> {
-        call(
-            &self.http,
-            Method::DELETE,
-            format!("{}/users/{id}", self.url),
-            None,
-        )
-        .await
-        .map(drop)
+        call(&self.http, Method::DELETE, format!("{}/users/{id}", self.url), None).await.map(drop)
     }
 }
 
@@ -99,34 +62,15 @@ pub(crate) struct Products {
 impl Products {
     pub(crate) async fn create(&self, id: &str, user: &str) -> Result<()> {
         let product = json!({ "id": id, "name": format!("Lamp {id}"), "userId": user });
-        call(
-            &self.http,
-            Method::POST,
-            format!("{}/products", self.url),
-            Some(product),
-        )
-        .await
-        .map(drop)
+        call(&self.http, Method::POST, format!("{}/products", self.url), Some(product)).await.map(drop)
     }
 
     pub(crate) async fn get(&self, id: &str) -> Result<Value> {
-        call(
-            &self.http,
-            Method::GET,
-            format!("{}/products/{id}", self.url),
-            None,
-        )
-        .await
+        call(&self.http, Method::GET, format!("{}/products/{id}", self.url), None).await
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<Value>> {
-        let answer = call(
-            &self.http,
-            Method::GET,
-            format!("{}/products", self.url),
-            None,
-        )
-        .await?;
+        let answer = call(&self.http, Method::GET, format!("{}/products", self.url), None).await?;
         Ok(answer.as_array().context("no list of products")?.clone())
     }
 }
@@ -138,11 +82,7 @@ pub(crate) fn embedded(name: &str) -> Value {
 
 /// The event UserService tells for this state of a user, in its own words.
 pub(crate) fn event(kind: &str, user: &Value) -> Value {
-    let name = format!(
-        "users/{}/{}",
-        user["id"].as_str().unwrap_or_default(),
-        user["version"]
-    );
+    let name = format!("users/{}/{}", user["id"].as_str().unwrap_or_default(), user["version"]);
     let mut data = user.clone();
     data["passwordHash"] = json!(SECRET);
     json!({
@@ -160,17 +100,11 @@ fn email(name: &str) -> String {
 async fn call(http: &Client, method: Method, url: String, body: Option<Value>) -> Result<Value> {
     let mut request = http.request(method.clone(), &url);
     if let Some(body) = body {
-        request = request
-            .header("content-type", "application/json")
-            .body(body.to_string());
+        request = request.header("content-type", "application/json").body(body.to_string());
     }
     let answer = request.send().await?;
     let status = answer.status();
     let text = answer.text().await?;
     ensure!(status.is_success(), "{method} {url}: {status} {text}");
-    if text.is_empty() {
-        Ok(Value::Null)
-    } else {
-        Ok(serde_json::from_str(&text)?)
-    }
+    if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text)?) }
 }

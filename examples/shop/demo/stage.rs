@@ -31,21 +31,13 @@ impl Stage {
     /// Chooses names and ports; nothing runs yet but what was running.
     pub(crate) async fn set_up(manifest: &Path) -> Result<Self> {
         let programs = Programs::find()?;
-        ensure!(
-            manifest.exists(),
-            "there is no manifest at {}",
-            manifest.display()
-        );
+        ensure!(manifest.exists(), "there is no manifest at {}", manifest.display());
         let name = format!("nearcopy-demo-{}", std::process::id());
         let folder = programs.folder.join("demo").join(&name);
         std::fs::create_dir_all(&folder)?;
 
-        let http = Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()?;
-        let mongodb =
-            std::env::var("MONGODB_URL").context("MONGODB_URL is not set: run `make demo`")?;
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+        let mongodb = std::env::var("MONGODB_URL").context("MONGODB_URL is not set: run `make demo`")?;
         let client = mongodb::Client::with_uri_str(&mongodb).await?;
         let broker = Broker::set_up(http.clone(), &name).await?;
         let (owned, consumed) = (format!("{name}-users"), format!("{name}-products"));
@@ -54,30 +46,18 @@ impl Stage {
             .environment("MONGODB_URL", &mongodb)
             .environment("MONGODB_DATABASE", &owned)
             .environment("RABBITMQ_URL", &broker.url);
-        let product_service = service(
-            "product-service",
-            programs.example("product_service"),
-            &folder,
-        )?
-        .environment("MONGODB_URL", &mongodb)
-        .environment("MONGODB_DATABASE", &consumed);
+        let product_service = service("product-service", programs.example("product_service"), &folder)?
+            .environment("MONGODB_URL", &mongodb)
+            .environment("MONGODB_DATABASE", &consumed);
         let nearcopy = nearcopy(programs.nearcopy(), manifest, &folder)?
             .environment("USER_SERVICE_URL", &user_service.url)
             .environment("NEARCOPY__RABBITMQ__URL", &broker.url)
             .environment("NEARCOPY__MONGODB__URL", &mongodb)
             .environment("NEARCOPY__MONGODB__DATABASE", &consumed);
         Ok(Self {
-            users: Users {
-                http: http.clone(),
-                url: user_service.url.clone(),
-            },
-            products: Products {
-                http: http.clone(),
-                url: product_service.url.clone(),
-            },
-            replica: Replica {
-                database: client.database(&consumed),
-            },
+            users: Users { http: http.clone(), url: user_service.url.clone() },
+            products: Products { http: http.clone(), url: product_service.url.clone() },
+            replica: Replica { database: client.database(&consumed) },
             owner: client.database(&owned),
             books: Books::default(),
             http,
@@ -91,25 +71,14 @@ impl Stage {
     /// Starts all three.
     pub(crate) async fn raise_curtain(&mut self, report: &Report) -> Result<()> {
         report.title("nearcopy: the story of a shop, told live");
-        for process in [
-            &mut self.user_service,
-            &mut self.product_service,
-            &mut self.nearcopy,
-        ] {
+        for process in [&mut self.user_service, &mut self.product_service, &mut self.nearcopy] {
             let took = process.start(&self.http).await?;
-            report.note(&format!(
-                "{:<16} {}   ready in {}",
-                process.name,
-                process.url,
-                shown(took)
-            ));
+            report.note(&format!("{:<16} {}   ready in {}", process.name, process.url, shown(took)));
         }
         // Ready means that it can be read from; the broker may come later. An event told to no queue would be lost.
         let listens = async || self.broker.expect_consumer().await;
         let promise = "nearcopy listens to the users' events";
-        report
-            .eventually(promise, Instant::now(), Duration::from_secs(30), listens)
-            .await
+        report.eventually(promise, Instant::now(), Duration::from_secs(30), listens).await
     }
 
     /// The numbers of this moment; remembered for the table.
@@ -132,9 +101,7 @@ impl Stage {
             ensure!(wanted(&scrape), "{scrape}");
             Ok(())
         };
-        report
-            .eventually(promise, Instant::now(), Duration::from_secs(30), look)
-            .await?;
+        report.eventually(promise, Instant::now(), Duration::from_secs(30), look).await?;
         self.scrape().await
     }
 
@@ -145,14 +112,8 @@ impl Stage {
     /// Everything stays, and the report says where.
     pub(crate) fn leave_running(&mut self, report: &Report) {
         report.title("Left running");
-        for process in [
-            &mut self.user_service,
-            &mut self.product_service,
-            &mut self.nearcopy,
-        ] {
-            let id = process
-                .leave_running()
-                .map_or("not running".to_owned(), |id| format!("process {id}"));
+        for process in [&mut self.user_service, &mut self.product_service, &mut self.nearcopy] {
+            let id = process.leave_running().map_or("not running".to_owned(), |id| format!("process {id}"));
             report.note(&format!(
                 "{:<16} {}   {id}, log {}",
                 process.name,
@@ -168,9 +129,7 @@ impl Stage {
             self.owner.name(),
             self.replica.database.name()
         ));
-        report.note(
-            "end the processes with kill, the broker and the database with make services-down",
-        );
+        report.note("end the processes with kill, the broker and the database with make services-down");
     }
 
     /// Stops the processes; removes their databases and queues.
@@ -183,11 +142,7 @@ impl Stage {
     }
 
     async fn stop_all(&mut self) -> Result<()> {
-        for process in [
-            &mut self.nearcopy,
-            &mut self.product_service,
-            &mut self.user_service,
-        ] {
+        for process in [&mut self.nearcopy, &mut self.product_service, &mut self.user_service] {
             if process.is_running() {
                 process.stop().await?;
             }
@@ -212,16 +167,9 @@ impl Programs {
 
     fn find() -> Result<Self> {
         let own = std::env::current_exe()?;
-        let folder = own
-            .parent()
-            .and_then(Path::parent)
-            .context("this program lies in no folder")?
-            .to_owned();
-        for program in [
-            "nearcopy",
-            "examples/user_service",
-            "examples/product_service",
-        ] {
+        let folder =
+            own.parent().and_then(Path::parent).context("this program lies in no folder")?.to_owned();
+        for program in ["nearcopy", "examples/user_service", "examples/product_service"] {
             ensure!(
                 folder.join(program).exists(),
                 "{program} is not built in {}: run `make demo`",
@@ -252,10 +200,8 @@ fn nearcopy(program: PathBuf, manifest: &Path, folder: &Path) -> Result<Process>
 fn free_port() -> Result<u16> {
     for _ in 0..200 {
         let port = 20_000
-            + u16::from_be_bytes([
-                uuid::Uuid::new_v4().as_bytes()[0],
-                uuid::Uuid::new_v4().as_bytes()[0],
-            ]) % 12_000;
+            + u16::from_be_bytes([uuid::Uuid::new_v4().as_bytes()[0], uuid::Uuid::new_v4().as_bytes()[0]])
+                % 12_000;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return Ok(port);
         }

@@ -3,27 +3,7 @@
 use super::topology::Topology;
 use super::wire::Wire;
 use super::{Address, Options, SourceError};
-use crate::replication::SourceSpec;
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// As it should be.
-    Fine,
-    /// It works, and deserves a look.
-    Advice,
-    /// The source cannot work like this.
-    Wrong,
-}
-
-/// One thing found on the broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// How much it matters.
-    pub level: Level,
-    /// What was found, for a person.
-    pub text: String,
-}
+use crate::replication::{Finding, Level, SourceSpec};
 
 /// Looks at exchange, queue and dead letters. An error means that nothing could be looked at.
 ///

@@ -27,7 +27,7 @@ use tracing::{Instrument, info_span};
 use self::address::Address;
 use self::connection::Supervisor;
 pub use self::error::SourceError;
-pub use self::inspect::{Finding, Level, inspect};
+pub use self::inspect::inspect;
 pub use self::status::{Counter, SourceCounters, Status};
 use self::topology::Topology;
 use super::{Delivery, Inbox};

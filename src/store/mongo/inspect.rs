@@ -66,10 +66,10 @@ impl Mongo {
         Ok(match holder {
             Some(holder) if holder != service => Some(Finding::wrong(format!(
                 "database `{}` belongs to service `{holder}`, the manifest declares `{service}`",
-                self.options.database
+                self.database.name()
             ))),
             Some(_) | None => {
-                Some(Finding::fine(format!("database `{}` is free or ours", self.options.database)))
+                Some(Finding::fine(format!("database `{}` is free or ours", self.database.name())))
             }
         })
     }

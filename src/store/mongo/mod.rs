@@ -30,8 +30,8 @@ use super::StoreError;
 pub struct Options {
     /// The connection string.
     pub url: SecretString,
-    /// The consumer's database.
-    pub database: String,
+    /// The consumer's database; the one that the connection string names, where this is none.
+    pub database: Option<String>,
     /// How long a parked event is kept.
     pub parked_for: Duration,
 }
@@ -65,8 +65,13 @@ impl Mongo {
         parsed.app_name = Some("nearcopy".into());
         parsed.server_selection_timeout.get_or_insert(Duration::from_secs(5));
         parsed.connect_timeout.get_or_insert(Duration::from_secs(5));
+        let default = parsed.default_database.clone();
         let client = Client::with_options(parsed).map_err(unsuitable)?;
-        let database = client.database(&options.database);
+        let Some(name) = options.database.clone().or(default) else {
+            let detail = "neither the connection string nor `mongodb.database` names a database".into();
+            return Err(StoreError::Unsuitable { action: "reading `mongodb.url`".into(), detail });
+        };
+        let database = client.database(&name);
         let pod = uuid::Uuid::new_v4().to_string();
         let mut mongo = Self { database, options, topology: Topology::ReplicaSet, pod };
         let hello = mongo.run("connecting", doc! { "hello": 1 }).await?;

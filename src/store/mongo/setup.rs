@@ -54,7 +54,7 @@ impl Mongo {
             action: "taking the database".into(),
             detail: format!(
                 "`{}` belongs to service `{holder}`, the manifest declares `{service}`; give each service its own database",
-                self.options.database,
+                self.database.name(),
             ),
         })
     }

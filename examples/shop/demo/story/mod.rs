@@ -22,12 +22,7 @@ const GRACE: &str = "43";
 /// Is wanted for the first time while her owner is down.
 const HEDY: &str = "44";
 
-pub(crate) async fn play(
-    stage: &mut Stage,
-    report: &Report,
-    products: usize,
-    updates: usize,
-) -> Result<()> {
+pub(crate) async fn play(stage: &mut Stage, report: &Report, products: usize, updates: usize) -> Result<()> {
     replication::a_product_appears(stage, report).await?;
     replication::a_user_renames_herself(stage, report, products).await?;
     outage::the_owner_dies(stage, report).await?;

@@ -24,21 +24,11 @@ pub(super) async fn the_owner_dies(stage: &mut Stage, report: &Report) -> Result
     let since = Instant::now();
     stage.products.create("p-hedy", HEDY).await?;
     let pending = async || stage.replica.expect_state(HEDY, "pending").await.map(drop);
-    report
-        .eventually(
-            "a product of a user never seen: she is pending",
-            since,
-            SOON,
-            pending,
-        )
-        .await?;
+    report.eventually("a product of a user never seen: she is pending", since, SOON, pending).await?;
     tokio::time::sleep(OUTAGE).await;
     pending().await?;
     let shown = &stage.products.get("p-hedy").await?["user"];
-    ensure!(
-        shown.is_null(),
-        "nobody knows hedy, yet her product shows {shown}"
-    );
+    ensure!(shown.is_null(), "nobody knows hedy, yet her product shows {shown}");
     report.kept("she stays so; her product is listed without her", None);
     expect_whole_list(stage, report, "all others are listed whole, still").await?;
 
@@ -47,29 +37,16 @@ pub(super) async fn the_owner_dies(stage: &mut Stage, report: &Report) -> Result
     report.note("UserService returns");
     let complete = async || {
         stage.replica.expect_state(HEDY, "live").await?;
-        stage
-            .replica
-            .expect_products(HEDY, 1, &embedded("hedy"))
-            .await
+        stage.replica.expect_products(HEDY, 1, &embedded("hedy")).await
     };
-    report
-        .eventually(
-            "her product completes by itself",
-            since,
-            RECOVERS_WITHIN,
-            complete,
-        )
-        .await
+    report.eventually("her product completes by itself", since, RECOVERS_WITHIN, complete).await
 }
 
 async fn expect_whole_list(stage: &Stage, report: &Report, promise: &str) -> Result<()> {
     let began = Instant::now();
     let products = stage.products.list().await?;
     let took = began.elapsed();
-    let bare = products
-        .iter()
-        .filter(|p| p["userId"] != HEDY && p["user"]["username"].is_null())
-        .count();
+    let bare = products.iter().filter(|p| p["userId"] != HEDY && p["user"]["username"].is_null()).count();
     ensure!(
         bare == 0 && !products.is_empty(),
         "{bare} of {} products are listed without their user",
