@@ -6,18 +6,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bson::{Bson, Document, RawDocumentBuf, doc};
-use mongodb::change_stream::ChangeStream;
-use mongodb::change_stream::event::ResumeToken;
+use bson::{Bson, Document, doc};
+use mongodb::{ClientSession, Database};
 
 use super::{Mongo, Topology, command};
 use crate::replication::Embed;
 use crate::store::{ChangeStore, Changes, Hints, Moment, StoreError};
 
 /// How many changes are taken together at most.
-const BATCH: usize = 1_000;
+const BATCH: i32 = 1_000;
 /// How long the server waits for a change before it says that there is none.
-const WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+const WAIT_MS: i32 = 1_000;
 
 #[async_trait]
 impl ChangeStore for Mongo {
@@ -31,19 +30,21 @@ impl ChangeStore for Mongo {
         embeds: &[Arc<Embed>],
         from: Option<Document>,
     ) -> Result<Box<dyn Changes>, StoreError> {
-        let token = from.map(|token| bson::deserialize_from_document::<ResumeToken>(token));
-        let token = token.transpose().map_err(|_| history_lost(collection))?;
-        let (followed, pipeline) = (self.database.collection::<Document>(collection), pipeline(embeds));
-        let opening = tokio::spawn(async move {
-            let stream = followed.watch().pipeline(pipeline).resume_after(token).max_await_time(WAIT).await?;
-            Ok::<_, mongodb::error::Error>(stream.with_type::<RawDocumentBuf>())
-        });
-        let stream = match opening.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(command::classify(collection, &error)),
-            Err(_) => return Err(stopped(collection)),
+        let start = from.map_or_else(Document::new, |position| doc! { "resumeAfter": position });
+        let mut stages = vec![doc! { "$changeStream": start }];
+        stages.extend(pipeline(embeds));
+        let open = doc! { "aggregate": collection, "pipeline": stages, "cursor": { "batchSize": 0 } };
+        let action = format!("following `{collection}`");
+        let starting = self.database.client().start_session().await;
+        let session = starting.map_err(|error| command::classify(&action, &error))?;
+        let mut following = Following {
+            database: self.database.clone(),
+            collection: collection.to_owned(),
+            session: Some(session),
+            cursor: 0,
         };
-        Ok(Box::new(Following { collection: collection.to_owned(), stream: Some(stream) }))
+        following.read(open, "firstBatch").await?;
+        Ok(Box::new(following))
     }
 
     async fn position(&self, name: &str) -> Result<Option<Document>, StoreError> {
@@ -63,45 +64,64 @@ impl ChangeStore for Mongo {
     }
 }
 
-/// An open stream. Reading it moves to a task of its own, because the driver's futures must not be dropped.
+/// An open stream. It is read by commands of our own, because one reply then is one batch: nothing waits for a
+/// second change after the first has come, and the position that belongs to the batch comes with it.
 struct Following {
+    database: Database,
     collection: String,
-    stream: Option<ChangeStream<RawDocumentBuf>>,
+    session: Option<ClientSession>,
+    cursor: i64,
 }
 
 #[async_trait]
 impl Changes for Following {
     async fn next(&mut self) -> Result<Hints, StoreError> {
-        let mut stream = self.stream.take().ok_or_else(|| stopped(&self.collection))?;
-        let reading = tokio::spawn(async move {
-            let hints = read(&mut stream).await;
-            (stream, hints)
-        });
-        let (stream, hints) = reading.await.map_err(|_| stopped(&self.collection))?;
-        self.stream = Some(stream);
-        hints.map_err(|error| command::classify(&self.collection, &error))
+        let more = doc! {
+            "getMore": self.cursor,
+            "collection": &self.collection,
+            "batchSize": BATCH,
+            "maxTimeMS": WAIT_MS,
+        };
+        self.read(more, "nextBatch").await
     }
 }
 
-async fn read(stream: &mut ChangeStream<RawDocumentBuf>) -> Result<Hints, mongodb::error::Error> {
-    let mut hints = Hints::default();
-    while hints.documents.len() < BATCH {
-        let Some(change) = stream.next_if_any().await? else { break };
-        let Ok(change) = Document::try_from(change.as_ref()) else { continue };
+impl Following {
+    /// Runs a command in the stream's session, on a task of its own: the driver's futures must not be dropped.
+    async fn read(&mut self, command: Document, batch: &str) -> Result<Hints, StoreError> {
+        let mut session = self.session.take().ok_or_else(|| ended(&self.collection))?;
+        let database = self.database.clone();
+        let running = tokio::spawn(async move {
+            let reply = database.run_command(command).session(&mut session).await;
+            (session, reply)
+        });
+        let (session, reply) = running.await.map_err(|_| ended(&self.collection))?;
+        self.session = Some(session);
+        let reply = reply.map_err(|error| command::classify(&self.collection, &error))?;
+        let cursor = reply.get_document("cursor").map_err(|_| ended(&self.collection))?;
+        self.cursor = cursor.get_i64("id").unwrap_or_default();
+        let mut hints = hints(cursor, batch);
+        hints.ended |= self.cursor == 0;
+        Ok(hints)
+    }
+}
+
+/// What a reply tells: documents, the position after them, and when the last of them was durable.
+fn hints(cursor: &Document, batch: &str) -> Hints {
+    let position = cursor.get_document("postBatchResumeToken").ok().cloned();
+    let mut hints = Hints { position, ..Hints::default() };
+    let changes = cursor.get_array(batch).map(Vec::as_slice).unwrap_or_default();
+    for change in changes.iter().filter_map(Bson::as_document) {
         hints.moment = change.get_timestamp("clusterTime").ok().map(Moment).or(hints.moment);
         match change.get_str("operationType") {
             Ok("insert" | "update" | "replace") => {
                 let id = change.get_document("documentKey").ok().and_then(|key| key.get("_id").cloned());
                 hints.documents.extend(id);
             }
-            _ => {
-                hints.ended = true;
-                break;
-            }
+            _ => hints.ended = true,
         }
     }
-    hints.position = stream.resume_token().and_then(|token| bson::serialize_to_document(&token).ok());
-    Ok(hints)
+    hints
 }
 
 /// What is let through: documents that came or were replaced, and updates of a reference, an embedded value or a
@@ -143,11 +163,7 @@ fn escape(name: &str) -> String {
         .collect()
 }
 
-fn history_lost(collection: &str) -> StoreError {
-    StoreError::HistoryLost { collection: collection.to_owned() }
-}
-
-fn stopped(collection: &str) -> StoreError {
+fn ended(collection: &str) -> StoreError {
     StoreError::Unavailable {
         action: format!("following `{collection}`"),
         detail: "the stream has ended and must be opened again".into(),
