@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Exit, Failure, Outcome, print, wiring};
-use crate::replication::{Declaration, Finding, Level};
+use crate::event::{EntityId, IdKind};
+use crate::fetch::{Fetch, HttpFetch};
+use crate::replication::{Answer, Declaration, Finding, Level, Subscription};
 use crate::settings::Settings;
 use crate::source::rabbitmq;
 
@@ -62,5 +64,31 @@ async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<(&'
             Err(failure) => Err(failure.text),
         },
     );
+    for replica in declaration.replicas.iter().filter(|replica| replica.fetch.is_some()) {
+        note(
+            "owner",
+            match HttpFetch::new([replica]) {
+                Ok(owner) => Ok(vec![ask_owner(&owner, replica).await]),
+                Err(error) => Err(error.to_string()),
+            },
+        );
+    }
     findings
+}
+
+/// Asks the owner for an entity that nobody has: a plain "I do not know it" is what a healthy owner says.
+async fn ask_owner(owner: &HttpFetch, of: &Subscription) -> Finding {
+    let nobody = match of.selection.id_kind() {
+        IdKind::String => EntityId::String("nearcopy-check".into()),
+        IdKind::Int => EntityId::Int(0),
+        IdKind::ObjectId => EntityId::ObjectId([0; 12]),
+        IdKind::Uuid => EntityId::Uuid(uuid::Uuid::nil()),
+    };
+    let name = format!("`{}`, asked for an entity of `{}` that nobody has,", of.owner, of.name);
+    match owner.ask(of, &[nobody]).await.pop() {
+        Some(Ok(Answer::NotFound)) => Finding::fine(format!("{name} says that it does not know it")),
+        Some(Ok(Answer::Found { .. })) => Finding::advice(format!("{name} knows it after all")),
+        Some(Err(error)) => Finding::wrong(format!("{name}: {error}")),
+        None => Finding::wrong(format!("{name} gave no answer")),
+    }
 }

@@ -13,7 +13,7 @@ use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
 use crate::event::{EntityId, EntityType};
 use crate::replication::{Embed, EmbedWrite, Record, RecordWrite, Rendering, Scope, Subscription};
-use crate::store::Written;
+use crate::store::{Removal, Written};
 use crate::telemetry::metric;
 
 /// Up to so many documents are brought in line with one statement; a record with more goes page by page.
@@ -69,7 +69,7 @@ impl Pipeline {
     async fn large(&self, embed: &Embed, owing: &[Record]) -> Result<BTreeSet<EntityId>, Halted> {
         let ids: Vec<EntityId> = owing.iter().map(|record| record.id.clone()).collect();
         let counted = self.persist(|| self.store.count(embed, &ids, INLINE + 1)).await?;
-        Ok(counted.into_iter().filter(|(_, documents)| *documents > INLINE).map(|(id, _)| id).collect())
+        Ok(counted.into_keys().collect())
     }
 
     /// Makes documents show these records.
@@ -138,7 +138,8 @@ impl Pipeline {
         loop {
             let filter = embed.outdated(record);
             let ids = self.persist(|| self.store.matching(embed, filter.clone(), 100)).await?;
-            let removed = self.persist(|| self.store.remove(embed, of, record, &ids)).await?;
+            let removal = Removal { ids: &ids, unstamped: false };
+            let removed = self.persist(|| self.store.remove(embed, of, record, removal)).await?;
             if removed == 0 {
                 return Ok(());
             }

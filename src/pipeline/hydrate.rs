@@ -9,7 +9,7 @@ use bson::{Bson, Document};
 use super::{Halted, Pipeline};
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, RecordWrite, Rendering, Scope, Subscription};
-use crate::store::{Changes, Moment, Records, StoreError};
+use crate::store::{Changes, Moment, Records, Removal, StoreError};
 use crate::telemetry::metric;
 
 /// How long a pod follows a collection before it must say that it is still there.
@@ -106,6 +106,9 @@ impl Pipeline {
             loop {
                 let page = self.persist(|| self.store.scan(embed, from.as_ref(), PAGE)).await?;
                 let Some(last) = page.last().and_then(|document| document.get("_id").cloned()) else { break };
+                if is_repair {
+                    self.unpark_documents(embed, &page).await?;
+                }
                 let changed = self.hydrate_documents(embed, &page, None).await?;
                 if is_repair {
                     metric::drift_repaired(&embed.name, changed);
@@ -139,7 +142,8 @@ impl Pipeline {
         for (entity, ids) in &known {
             let Some(record) = records.get(entity) else { continue };
             if embed.render(record) == Rendering::Remove {
-                self.persist(|| self.store.remove(embed, of, record, ids)).await?;
+                let removal = Removal { ids, unstamped: true };
+                self.persist(|| self.store.remove(embed, of, record, removal)).await?;
             }
             writes.extend(embed.writes(record, Scope::Exactly(ids)));
         }

@@ -1,12 +1,13 @@
 //! Puts aside what cannot be used, with its reason, so that the rest flows on; and takes it up again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bson::Bson;
+use bson::{Bson, Document};
 
 use super::batch::{Batch, Verdict};
 use super::{Halted, Pipeline};
-use crate::event::{DecodeError, EntityId, Envelope, Headers, Limits, Message, Reason};
+use crate::event::{DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason};
 use crate::replication::{Due, Embed, Outcome, RecordWrite, SourceSpec, Subscription};
 use crate::store::{Parked, Records};
 use crate::telemetry::metric;
@@ -24,58 +25,69 @@ impl Pipeline {
     /// Parks the unreadable events of a batch. Interest comes first: of an entity that nobody wants nothing is
     /// kept, unreadable or not.
     pub(super) async fn park(&self, source: &SourceSpec, batch: &mut Batch) -> Result<(), Halted> {
-        let mut parked = Vec::new();
+        let unwanted = self.unwanted(batch).await?;
+        let (mut parked, mut asks) = (Vec::new(), BTreeMap::<_, Vec<RecordWrite>>::new());
         for item in batch.unreadable() {
-            let unwanted = match (item.of, &item.misread.entity) {
-                (Some(of), Some(entity)) => !self.is_wanted(of, entity).await?,
-                _ => false,
-            };
-            *item.outcome = Some(if unwanted { Outcome::Ignored } else { Outcome::Parked });
-            if !unwanted {
-                metric::parked(item.of.map_or("", |of| of.name.as_str()), item.misread.error.reason.as_str());
-                note(source, item.of, item.parked);
-                self.ask_instead(item.of, item.misread.entity.as_ref()).await?;
-                parked.push(item.parked.clone());
+            let named = item.of.map(|of| &of.name).zip(item.misread.entity.as_ref());
+            if named.is_some_and(|named| unwanted.contains(&(named.0.clone(), named.1.clone()))) {
+                *item.outcome = Some(Outcome::Ignored);
+                continue;
+            }
+            *item.outcome = Some(Outcome::Parked);
+            metric::parked(item.of.map_or("", |of| of.name.as_str()), item.misread.error.reason.as_str());
+            note(source, item.of, item.parked);
+            parked.push(item.parked.clone());
+            if let (Some(of), Some(entity)) = (item.of.filter(|of| of.fetch.is_some()), &item.misread.entity)
+            {
+                let ask = RecordWrite::Ask { id: entity.clone(), due: Due::Now };
+                asks.entry(of.name.clone()).or_default().push(ask);
             }
         }
-        if parked.is_empty() {
-            return Ok(());
+        if !parked.is_empty() {
+            self.persist(|| self.store.park(&parked)).await?;
         }
-        self.persist(|| self.store.park(&parked)).await
+        self.ask_instead(asks).await
     }
 
-    /// Whether anything is held of an entity, read causally after a write of our own.
-    async fn is_wanted(&self, of: &Subscription, entity: &EntityId) -> Result<bool, Halted> {
-        if of.keep.creates() {
-            return Ok(true);
+    /// The entities of unreadable events that nobody wants, read causally after a write of our own.
+    async fn unwanted(&self, batch: &mut Batch) -> Result<BTreeSet<(EntityType, EntityId)>, Halted> {
+        let mut named: BTreeMap<EntityType, (Arc<Subscription>, Vec<EntityId>)> = BTreeMap::new();
+        for item in batch.unreadable() {
+            if let (Some(of), Some(entity)) = (item.of.filter(|of| !of.keep.creates()), &item.misread.entity)
+            {
+                named
+                    .entry(of.name.clone())
+                    .or_insert_with(|| (of.clone(), Vec::new()))
+                    .1
+                    .push(entity.clone());
+            }
+        }
+        let mut unwanted = BTreeSet::new();
+        if named.is_empty() {
+            return Ok(unwanted);
         }
         let moment = self.persist(|| self.store.heartbeat()).await?;
-        let ids = [entity.clone()];
-        let held: Records = self.persist(|| self.store.read(of, &ids, moment)).await?;
-        Ok(!held.is_empty())
+        for (name, (of, ids)) in named {
+            let held: Records = self.persist(|| self.store.read(&of, &ids, moment)).await?;
+            unwanted.extend(ids.into_iter().filter(|id| !held.contains_key(id)).map(|id| (name.clone(), id)));
+        }
+        Ok(unwanted)
     }
 
-    /// What an event could not say, the owner can.
-    async fn ask_instead(
-        &self,
-        of: Option<&Arc<Subscription>>,
-        entity: Option<&EntityId>,
-    ) -> Result<(), Halted> {
-        let (Some(of), Some(entity)) = (of, entity) else { return Ok(()) };
-        if of.fetch.is_none() {
-            return Ok(());
+    /// What events could not say, the owners can.
+    async fn ask_instead(&self, asks: BTreeMap<EntityType, Vec<RecordWrite>>) -> Result<(), Halted> {
+        for (name, asks) in asks {
+            let Ok(of) = self.declaration.replica(name.as_str()) else { continue };
+            self.persist(|| self.store.write(of, &asks, 0)).await?;
+            self.wanted.send_replace(());
         }
-        let asks = [RecordWrite::Ask { id: entity.clone(), due: Due::Now }];
-        self.persist(|| self.store.write(of, &asks, 0)).await?;
-        self.wanted.send_replace(());
         Ok(())
     }
 
     /// Parks a consumer's document that cannot take what it should show.
     pub(super) async fn park_document(&self, embed: &Embed, id: &Bson, reason: &str) -> Result<(), Halted> {
-        let seed = format!("{}/{}/{id}", embed.collection, embed.name);
         let parked = [Parked {
-            id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, seed.as_bytes()),
+            id: document_id(embed, id),
             source: format!("embed {}", embed.name),
             replica: Some(embed.from.clone()),
             entity: None,
@@ -100,6 +112,13 @@ impl Pipeline {
             "a document cannot take what it should show"
         );
         self.persist(|| self.store.park(&parked)).await
+    }
+
+    /// Forgets that these documents were put aside; whoever still cannot take what it should show, is again.
+    pub(super) async fn unpark_documents(&self, embed: &Embed, documents: &[Document]) -> Result<(), Halted> {
+        let ids = documents.iter().filter_map(|document| document.get("_id"));
+        let ids: Vec<uuid::Uuid> = ids.map(|id| document_id(embed, id)).collect();
+        self.persist(|| self.store.unpark(&ids)).await.map(|_| ())
     }
 
     /// Takes a parked event up again, as the manifest reads it now.
@@ -164,6 +183,12 @@ impl Pipeline {
         );
         self.persist(|| self.store.unpark(&closed)).await.map(|_| ())
     }
+}
+
+/// The name under which a document is put aside: the same document, the same name.
+fn document_id(embed: &Embed, id: &Bson) -> uuid::Uuid {
+    let seed = format!("{}/{}/{id}", embed.collection, embed.name);
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, seed.as_bytes())
 }
 
 /// Says once, in the log, that an event is put aside; never what it contains.

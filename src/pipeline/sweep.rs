@@ -72,8 +72,10 @@ impl Pipeline {
             }
             let (pipeline, source) = (self.clone(), source.clone());
             tokio::spawn(async move {
-                // Halted half-way, nothing of the batch was settled, and it comes again.
-                let _halted = pipeline.run_batch(&source, deliveries).await;
+                let taken = deliveries.len();
+                if pipeline.run_batch(&source, deliveries).await.is_err() {
+                    metric::abandoned(&source.name, taken);
+                }
                 drop(slot);
             });
         }

@@ -173,7 +173,7 @@ pub trait RetireStore: Send + Sync {
 /// Keeps the copies embedded in the consumer's documents.
 #[async_trait]
 pub trait EmbedStore: Send + Sync {
-    /// How many documents refer to each of these, counted no further than `most` each.
+    /// Those of these that at least `most` documents refer to, counted no further than that.
     async fn count(
         &self,
         embed: &Embed,
@@ -217,8 +217,18 @@ pub trait EmbedStore: Send + Sync {
         embed: &Embed,
         of: &Subscription,
         record: &Record,
-        ids: &[Bson],
+        removal: Removal<'_>,
     ) -> Result<u64, StoreError>;
+}
+
+/// Which documents go with a deleted record.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal<'a> {
+    /// Their `_id`s.
+    pub ids: &'a [Bson],
+    /// Whether those go, too, that have not shown anything yet: they referred to the deleted entity from the
+    /// beginning.
+    pub unstamped: bool,
 }
 
 /// Why an event was put aside.

@@ -8,7 +8,7 @@ use bson::{Bson, Document, doc};
 use super::{Mongo, command, record::limit};
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, Record, Subscription};
-use crate::store::{EmbedStore, Moment, StoreError, Written};
+use crate::store::{EmbedStore, Moment, Removal, StoreError, Written};
 
 #[async_trait]
 impl EmbedStore for Mongo {
@@ -19,19 +19,21 @@ impl EmbedStore for Mongo {
         most: u64,
     ) -> Result<BTreeMap<EntityId, u64>, StoreError> {
         let action = format!("counting references in `{}`", embed.collection);
-        let limit = i64::try_from(most).unwrap_or(i64::MAX);
-        let all: Vec<Bson> = references.iter().map(EntityId::to_bson).collect();
-        let count = async |query: Document| {
-            let command = doc! { "count": &embed.collection, "query": query, "limit": limit };
-            Ok::<u64, StoreError>(command::count(&self.run(&action, command).await?, "n"))
-        };
-        let path = embed.reference.dotted();
-        if count(doc! { &path: { "$in": all } }).await? < most {
-            return Ok(BTreeMap::new());
-        }
+        let (path, limit) = (embed.reference.dotted(), i64::try_from(most).unwrap_or(i64::MAX));
         let mut counted = BTreeMap::new();
-        for reference in references {
-            counted.insert(reference.clone(), count(doc! { &path: { "$eq": reference.to_bson() } }).await?);
+        let mut groups = vec![references];
+        while let Some(group) = groups.pop() {
+            let ids: Vec<Bson> = group.iter().map(EntityId::to_bson).collect();
+            let query = doc! { &path: { "$in": ids } };
+            let command = doc! { "count": &embed.collection, "query": query, "limit": limit };
+            let documents = command::count(&self.run(&action, command).await?, "n");
+            match group {
+                _ if documents < most => {}
+                [single] => {
+                    counted.insert(single.clone(), documents);
+                }
+                _ => groups.extend(group.chunks(group.len().div_ceil(2))),
+            }
         }
         Ok(counted)
     }
@@ -121,8 +123,8 @@ impl EmbedStore for Mongo {
         embed: &Embed,
         of: &Subscription,
         record: &Record,
-        ids: &[Bson],
+        removal: Removal<'_>,
     ) -> Result<u64, StoreError> {
-        self.remove_under_guard(embed, of, record, ids).await
+        self.remove_under_guard(embed, of, record, removal).await
     }
 }

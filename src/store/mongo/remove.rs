@@ -1,13 +1,13 @@
 //! The one write that destroys: documents go with the entity they refer to, where the manifest says so.
 
-use bson::{Bson, Document, doc};
+use bson::{Document, doc};
 use mongodb::ClientSession;
 use mongodb::error::Error;
 use mongodb::options::{ReadConcern, WriteConcern};
 
 use super::{Mongo, command};
 use crate::replication::{Embed, Record, Subscription};
-use crate::store::StoreError;
+use crate::store::{Removal, StoreError};
 
 impl Mongo {
     /// Deletes documents that refer to a record and show an older revision of it, in one transaction with a
@@ -17,7 +17,7 @@ impl Mongo {
         embed: &Embed,
         of: &Subscription,
         record: &Record,
-        ids: &[Bson],
+        removal: Removal<'_>,
     ) -> Result<u64, StoreError> {
         let action = format!("deleting documents of `{}`", embed.collection);
         if !self.is_replica_set() {
@@ -33,11 +33,18 @@ impl Mongo {
             "_nearcopy.why": "deleted",
         };
         let stamp = embed.stamp_path();
-        let theirs = doc! {
-            "_id": { "$in": ids },
-            embed.reference.dotted(): { "$eq": &reference },
+        let shown = doc! {
             format!("{stamp}.ref"): { "$eq": &reference },
             format!("{stamp}.rev"): { "$lt": record.rev },
+        };
+        let mut outdated = vec![shown];
+        if removal.unstamped {
+            outdated.push(doc! { &stamp: { "$exists": false } });
+        }
+        let theirs = doc! {
+            "_id": { "$in": removal.ids },
+            embed.reference.dotted(): { "$eq": &reference },
+            "$or": outdated,
         };
         let (mongo, records, documents) = (self.clone(), of.name.to_string(), embed.collection.clone());
         let transaction =
