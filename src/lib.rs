@@ -1,8 +1,10 @@
 //! nearcopy keeps a near copy of the data another service owns.
 
+pub mod api;
 pub mod clock;
 pub mod event;
 pub mod fetch;
+pub mod lifecycle;
 pub mod replication;
 pub mod settings;
 pub mod source;
