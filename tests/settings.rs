@@ -208,3 +208,10 @@ fn a_settings_file_that_cannot_be_used_is_named() {
     let said = complaint(Some(&broken.0), &[], &[]);
     assert!(said.contains(broken.text()) && said.contains("line 2"), "{said}");
 }
+
+#[test]
+fn every_key_of_the_defaults_is_a_setting_that_is_read() {
+    let defaults = include_str!("../config/default.toml");
+    let keys = defaults.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
+    assert_eq!(load(None, &[], &[]).unwrap().to_string().lines().count(), keys);
+}
