@@ -10,7 +10,7 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -29,6 +29,8 @@ const PREPARING: Duration = Duration::from_secs(30);
 const TOPOLOGY_CHECK: Duration = Duration::from_secs(60);
 /// How long deliveries under way are waited for at a stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a connection on which nothing was to be done must have held for its loss to count as the first one.
+const PROVEN: Duration = Duration::from_secs(15);
 /// How long the broker's own reason is waited for when an acknowledgement fails.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -49,11 +51,12 @@ impl Supervisor {
     pub(super) async fn run(self) {
         let mut patience = Patience::default();
         loop {
-            let acked = self.counters.acked.get();
+            let (began, before) = (Instant::now(), self.progress());
             match self.attempt().await {
                 Ok(()) => break,
                 Err(error) => {
-                    if self.counters.acked.get() > acked {
+                    let (connected, worked) = (self.progress().0 > before.0, self.progress().1 > before.1);
+                    if worked || (connected && began.elapsed() > PROVEN) {
                         patience = Patience::default();
                     }
                     let retry_in = patience.after(&error);
@@ -201,6 +204,11 @@ impl Supervisor {
                 return error;
             }
         }
+    }
+
+    /// Connections made and deliveries acknowledged so far.
+    fn progress(&self) -> (u64, u64) {
+        (self.counters.connections.get(), self.counters.acked.get())
     }
 
     async fn is_over(&self) {
