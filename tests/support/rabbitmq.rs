@@ -73,6 +73,12 @@ impl Broker {
         self.owner.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     }
 
+    /// Removes a binding.
+    pub(crate) async fn unbind(&self, queue: &str, exchange: &str, key: &str) {
+        let arguments = FieldTable::default();
+        self.owner.queue_unbind(queue.into(), exchange.into(), key.into(), arguments).await.unwrap();
+    }
+
     /// Publishes bodies and waits until the broker has taken all of them.
     pub(crate) async fn publish(&self, exchange: &str, key: &str, bodies: impl IntoIterator<Item = String>) {
         self.publish_with(exchange, key, bodies, BasicProperties::default()).await;

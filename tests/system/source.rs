@@ -172,8 +172,8 @@ async fn a_silent_peer_is_noticed_by_its_missing_heartbeats() {
     proxy.freeze(false);
     reader.status_is(|status| matches!(status, Status::Connected { generation: 2, .. })).await;
     broker.publish(EXCHANGE, "user.changed", bodies(0..1)).await;
-    assert_eq!(reader.take(1).await.len(), 1);
-    reader.stop_leaving(1, broker).await;
+    reader.take(1).await.into_iter().for_each(Delivery::settle);
+    reader.stop_leaving(0, broker).await;
 }
 
 /// D11: attempts upon a peer that accepts connections and never answers leave neither threads nor descriptors.
@@ -286,6 +286,23 @@ async fn a_deleted_queue_is_made_again() {
     broker.publish(EXCHANGE, "user.changed", bodies(5..6)).await;
     let taken = reader.take(1).await;
     assert_eq!(numbers(&taken), BTreeSet::from([5]));
+    drop(taken);
+    reader.stop_leaving(1, broker).await;
+}
+
+/// D8: a binding that somebody removed is made again, although nothing tells that it is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_binding_is_made_again() {
+    let broker = broker_with_exchange().await;
+    let options = Options { topology_check: Duration::from_millis(700), ..options(&broker) };
+    let mut reader = Reader::open(options).await;
+    broker.unbind(QUEUE, EXCHANGE, "user.#").await;
+    broker.publish(EXCHANGE, "user.changed", bodies(0..1)).await;
+    sleep(Duration::from_millis(1500)).await;
+    broker.publish(EXCHANGE, "user.changed", bodies(1..2)).await;
+    let taken = reader.take(1).await;
+    assert_eq!(numbers(&taken), BTreeSet::from([1]), "the binding had not been removed");
+    assert_eq!(reader.generation(), 1);
     drop(taken);
     reader.stop_leaving(1, broker).await;
 }

@@ -25,8 +25,6 @@ use crate::source::{Delivery, Ledger};
 
 /// How long declaring and subscribing may take in all; a broker that has lost its quorum answers late.
 const PREPARING: Duration = Duration::from_secs(30);
-/// How often queue and bindings are looked after while all is well.
-const TOPOLOGY_CHECK: Duration = Duration::from_secs(60);
 /// How long deliveries under way are waited for at a stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a connection on which nothing was to be done must have held for its loss to count as the first one.
@@ -51,25 +49,19 @@ impl Supervisor {
     pub(super) async fn run(self) {
         let mut patience = Patience::default();
         loop {
-            let (began, before) = (Instant::now(), self.progress());
-            match self.attempt().await {
-                Ok(()) => break,
-                Err(error) => {
-                    let (connected, worked) = (self.progress().0 > before.0, self.progress().1 > before.1);
-                    if worked || (connected && began.elapsed() > PROVEN) {
-                        patience = Patience::default();
-                    }
-                    let retry_in = patience.after(&error);
-                    self.status.send_replace(Status::Lost {
-                        class: error.class(),
-                        reason: error.report(),
-                        retry_in,
-                    });
-                    tokio::select! {
-                        () = self.is_over() => break,
-                        () = sleep(retry_in) => {}
-                    }
-                }
+            let (began, connections, acked) =
+                (Instant::now(), &self.counters.connections, &self.counters.acked);
+            let before = (connections.get(), acked.get());
+            let Err(error) = self.attempt().await else { break };
+            let held = connections.get() > before.0 && began.elapsed() > PROVEN;
+            if held || acked.get() > before.1 {
+                patience = Patience::default();
+            }
+            let retry_in = patience.after(&error);
+            self.status.send_replace(Status::Lost { class: error.class(), reason: error.report(), retry_in });
+            tokio::select! {
+                () = self.is_over() => break,
+                () = sleep(retry_in) => {}
             }
         }
         self.status.send_replace(Status::Stopped);
@@ -117,7 +109,7 @@ impl Supervisor {
         let queue = &self.topology.queue;
         let refused = |act| {
             let (name, place) = (queue.to_string(), wire.place());
-            move |cause| SourceError::Refused { act, name, place, cause }
+            move |cause| SourceError::Refused { act, name, place, cause: Box::new(cause) }
         };
         let channel = wire.channel().await?;
         let prefetch = self.options.prefetch.get();
@@ -163,26 +155,14 @@ impl Supervisor {
     /// Passes deliveries on until no more come. The inbox has room for all that may be out at once; only right
     /// after a loss is it full, of deliveries of the connection before.
     async fn forward(&self, wire: &Wire, mut consumer: Consumer, ledger: Arc<dyn Ledger>) -> SourceError {
-        loop {
-            match consumer.next().await {
-                Some(Ok(delivery)) => {
-                    let delivery = self.wrap(delivery, &ledger);
-                    if self.inbox.send(delivery).await.is_err() {
-                        return SourceError::Ended {
-                            queue: self.topology.queue.to_string(),
-                            place: wire.place(),
-                        };
-                    }
-                }
-                Some(Err(cause)) => return self.lost(wire, cause),
-                None => {
-                    return SourceError::Ended {
-                        queue: self.topology.queue.to_string(),
-                        place: wire.place(),
-                    };
-                }
+        while let Some(next) = consumer.next().await {
+            match next {
+                // Nobody takes deliveries any more, and `is_over` says so; this one is given back.
+                Ok(delivery) => drop(self.inbox.send(self.wrap(delivery, &ledger)).await),
+                Err(cause) => return self.lost(wire, cause),
             }
         }
+        SourceError::Ended { queue: self.topology.queue.to_string(), place: wire.place() }
     }
 
     fn wrap(&self, delivery: lapin::message::Delivery, ledger: &Arc<dyn Ledger>) -> Delivery {
@@ -199,16 +179,11 @@ impl Supervisor {
     /// binding nothing arrives, and nothing tells us.
     async fn look_after(&self, wire: &Wire) -> SourceError {
         loop {
-            sleep(TOPOLOGY_CHECK).await;
+            sleep(self.options.topology_check).await;
             if let Err(error) = self.topology.establish(wire).await {
                 return error;
             }
         }
-    }
-
-    /// Connections made and deliveries acknowledged so far.
-    fn progress(&self) -> (u64, u64) {
-        (self.counters.connections.get(), self.counters.acked.get())
     }
 
     async fn is_over(&self) {
@@ -219,7 +194,11 @@ impl Supervisor {
     }
 
     fn lost(&self, wire: &Wire, cause: lapin::Error) -> SourceError {
-        SourceError::Lost { queue: self.topology.queue.to_string(), place: wire.place(), cause }
+        SourceError::Lost {
+            queue: self.topology.queue.to_string(),
+            place: wire.place(),
+            cause: Box::new(cause),
+        }
     }
 
     /// What the broker's tools show as the consumer's tag.
