@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -104,6 +104,12 @@ impl Broker {
         for confirm in confirms {
             assert!(confirm.await.unwrap().is_ack());
         }
+    }
+
+    /// Takes one message and refuses it for good.
+    pub(crate) async fn reject_one(&self, queue: &str) {
+        let taken = self.owner.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap().unwrap();
+        assert!(taken.delivery.reject(BasicRejectOptions { requeue: false }).await.unwrap());
     }
 
     /// How many messages of a queue are not out; `None` if there is no such queue. The broker's statistics, which

@@ -4,4 +4,7 @@
 mod proxy;
 #[path = "../support/rabbitmq.rs"]
 mod rabbitmq;
+#[path = "../support/reader.rs"]
+mod reader;
 mod source;
+mod topology;

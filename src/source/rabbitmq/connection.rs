@@ -69,7 +69,6 @@ impl Supervisor {
 
     /// One connection, from dialling to its end. It ends well only when it is over for good.
     async fn attempt(&self) -> Result<(), SourceError> {
-        self.status.send_replace(Status::Connecting);
         self.counters.attempts.add(1);
         let Options { service, ca, connect_timeout, .. } = &self.options;
         let name = format!("nearcopy {service}/{}", self.topology.queue);
