@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -20,8 +20,7 @@ pub(crate) struct Broker {
     base: String,
     management: String,
     http: reqwest::Client,
-    // A channel lives as long as its connection.
-    _connection: Connection,
+    connection: Connection,
     owner: Channel,
 }
 
@@ -43,7 +42,7 @@ impl Broker {
         let connection = Connection::connect(&address, ConnectionProperties::default()).await.unwrap();
         let owner = connection.create_channel().await.unwrap();
         owner.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        Self { vhost, base, management, http, _connection: connection, owner }
+        Self { vhost, base, management, http, connection, owner }
     }
 
     /// The address of the virtual host.
@@ -74,6 +73,12 @@ impl Broker {
         self.owner.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     }
 
+    /// Removes a binding.
+    pub(crate) async fn unbind(&self, queue: &str, exchange: &str, key: &str) {
+        let arguments = FieldTable::default();
+        self.owner.queue_unbind(queue.into(), exchange.into(), key.into(), arguments).await.unwrap();
+    }
+
     /// Publishes bodies and waits until the broker has taken all of them.
     pub(crate) async fn publish(&self, exchange: &str, key: &str, bodies: impl IntoIterator<Item = String>) {
         self.publish_with(exchange, key, bodies, BasicProperties::default()).await;
@@ -101,21 +106,27 @@ impl Broker {
         }
     }
 
-    /// Messages of a queue, ready ones and those that are out; `None` if there is no such queue.
-    pub(crate) async fn depth(&self, queue: &str) -> Option<(u64, u64)> {
-        let url = format!(
-            "{}/api/queues/{}/{queue}?disable_stats=true&enable_queue_totals=true",
-            self.management, self.vhost
-        );
-        let (status, told) = self.ask(Method::GET, url).await;
-        let count = |field: &str| told[field].as_u64().unwrap_or(0);
-        (status == StatusCode::OK).then(|| (count("messages_ready"), count("messages_unacknowledged")))
+    /// Takes one message and refuses it for good.
+    pub(crate) async fn reject_one(&self, queue: &str) {
+        let taken = self.owner.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap().unwrap();
+        assert!(taken.delivery.reject(BasicRejectOptions { requeue: false }).await.unwrap());
     }
 
-    /// Waits until a queue holds nothing, neither ready nor out.
-    pub(crate) async fn is_drained(&self, queue: &str) {
-        eventually(&format!("queue {queue} is empty"), async || self.depth(queue).await == Some((0, 0)))
-            .await;
+    /// How many messages of a queue are not out; `None` if there is no such queue. The broker's statistics, which
+    /// know of those that are out, are seconds old.
+    pub(crate) async fn waiting(&self, queue: &str) -> Option<u32> {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let channel = self.connection.create_channel().await.unwrap();
+        let found = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        found.ok().map(|queue| queue.message_count())
+    }
+
+    /// Waits until so many messages of a queue are not out.
+    pub(crate) async fn holds(&self, queue: &str, count: u32) {
+        eventually(&format!("{count} messages wait in {queue}"), async || {
+            self.waiting(queue).await == Some(count)
+        })
+        .await;
     }
 
     /// The consumer's connections, by their names on the broker.

@@ -10,7 +10,7 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -25,10 +25,10 @@ use crate::source::{Delivery, Ledger};
 
 /// How long declaring and subscribing may take in all; a broker that has lost its quorum answers late.
 const PREPARING: Duration = Duration::from_secs(30);
-/// How often queue and bindings are looked after while all is well.
-const TOPOLOGY_CHECK: Duration = Duration::from_secs(60);
 /// How long deliveries under way are waited for at a stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a connection on which nothing was to be done must have held for its loss to count as the first one.
+const PROVEN: Duration = Duration::from_secs(15);
 /// How long the broker's own reason is waited for when an acknowledgement fails.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -49,24 +49,19 @@ impl Supervisor {
     pub(super) async fn run(self) {
         let mut patience = Patience::default();
         loop {
-            let acked = self.counters.acked.get();
-            match self.attempt().await {
-                Ok(()) => break,
-                Err(error) => {
-                    if self.counters.acked.get() > acked {
-                        patience = Patience::default();
-                    }
-                    let retry_in = patience.after(&error);
-                    self.status.send_replace(Status::Lost {
-                        class: error.class(),
-                        reason: error.report(),
-                        retry_in,
-                    });
-                    tokio::select! {
-                        () = self.is_over() => break,
-                        () = sleep(retry_in) => {}
-                    }
-                }
+            let (began, connections, acked) =
+                (Instant::now(), &self.counters.connections, &self.counters.acked);
+            let before = (connections.get(), acked.get());
+            let Err(error) = self.attempt().await else { break };
+            let held = connections.get() > before.0 && began.elapsed() > PROVEN;
+            if held || acked.get() > before.1 {
+                patience = Patience::default();
+            }
+            let retry_in = patience.after(&error);
+            self.status.send_replace(Status::Lost { class: error.class(), reason: error.report(), retry_in });
+            tokio::select! {
+                () = self.is_over() => break,
+                () = sleep(retry_in) => {}
             }
         }
         self.status.send_replace(Status::Stopped);
@@ -74,7 +69,6 @@ impl Supervisor {
 
     /// One connection, from dialling to its end. It ends well only when it is over for good.
     async fn attempt(&self) -> Result<(), SourceError> {
-        self.status.send_replace(Status::Connecting);
         self.counters.attempts.add(1);
         let Options { service, ca, connect_timeout, .. } = &self.options;
         let name = format!("nearcopy {service}/{}", self.topology.queue);
@@ -114,7 +108,7 @@ impl Supervisor {
         let queue = &self.topology.queue;
         let refused = |act| {
             let (name, place) = (queue.to_string(), wire.place());
-            move |cause| SourceError::Refused { act, name, place, cause }
+            move |cause| SourceError::Refused { act, name, place, cause: Box::new(cause) }
         };
         let channel = wire.channel().await?;
         let prefetch = self.options.prefetch.get();
@@ -160,26 +154,14 @@ impl Supervisor {
     /// Passes deliveries on until no more come. The inbox has room for all that may be out at once; only right
     /// after a loss is it full, of deliveries of the connection before.
     async fn forward(&self, wire: &Wire, mut consumer: Consumer, ledger: Arc<dyn Ledger>) -> SourceError {
-        loop {
-            match consumer.next().await {
-                Some(Ok(delivery)) => {
-                    let delivery = self.wrap(delivery, &ledger);
-                    if self.inbox.send(delivery).await.is_err() {
-                        return SourceError::Ended {
-                            queue: self.topology.queue.to_string(),
-                            place: wire.place(),
-                        };
-                    }
-                }
-                Some(Err(cause)) => return self.lost(wire, cause),
-                None => {
-                    return SourceError::Ended {
-                        queue: self.topology.queue.to_string(),
-                        place: wire.place(),
-                    };
-                }
+        while let Some(next) = consumer.next().await {
+            match next {
+                // Nobody takes deliveries any more, and `is_over` says so; this one is given back.
+                Ok(delivery) => drop(self.inbox.send(self.wrap(delivery, &ledger)).await),
+                Err(cause) => return self.lost(wire, cause),
             }
         }
+        SourceError::Ended { queue: self.topology.queue.to_string(), place: wire.place() }
     }
 
     fn wrap(&self, delivery: lapin::message::Delivery, ledger: &Arc<dyn Ledger>) -> Delivery {
@@ -196,7 +178,7 @@ impl Supervisor {
     /// binding nothing arrives, and nothing tells us.
     async fn look_after(&self, wire: &Wire) -> SourceError {
         loop {
-            sleep(TOPOLOGY_CHECK).await;
+            sleep(self.options.topology_check).await;
             if let Err(error) = self.topology.establish(wire).await {
                 return error;
             }
@@ -211,7 +193,11 @@ impl Supervisor {
     }
 
     fn lost(&self, wire: &Wire, cause: lapin::Error) -> SourceError {
-        SourceError::Lost { queue: self.topology.queue.to_string(), place: wire.place(), cause }
+        SourceError::Lost {
+            queue: self.topology.queue.to_string(),
+            place: wire.place(),
+            cause: Box::new(cause),
+        }
     }
 
     /// What the broker's tools show as the consumer's tag.

@@ -33,7 +33,7 @@ pub enum SourceError {
         place: String,
         /// Why.
         #[source]
-        cause: lapin::Error,
+        cause: Box<lapin::Error>,
     },
     /// The broker, or the way to it, said nothing in time.
     #[error("RabbitMQ at {place} did not answer within {after:?}")]
@@ -80,7 +80,7 @@ pub enum SourceError {
         place: String,
         /// What the broker says about the difference.
         #[source]
-        cause: lapin::Error,
+        cause: Box<lapin::Error>,
     },
     /// The broker did not let us prepare for consuming.
     #[error("cannot {act} `{name}` on {place}")]
@@ -93,7 +93,7 @@ pub enum SourceError {
         place: String,
         /// Why.
         #[source]
-        cause: lapin::Error,
+        cause: Box<lapin::Error>,
     },
     /// Consuming had begun, and the connection or its channel came to an end.
     #[error("the connection that reads queue `{queue}` on {place} was lost")]
@@ -104,7 +104,7 @@ pub enum SourceError {
         place: String,
         /// Why.
         #[source]
-        cause: lapin::Error,
+        cause: Box<lapin::Error>,
     },
     /// The broker ended the consumer: the queue was deleted, or moves.
     #[error("the broker stopped delivering from queue `{queue}` on {place}: it was deleted, or is moving")]

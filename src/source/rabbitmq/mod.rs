@@ -47,12 +47,15 @@ pub struct Options {
     pub heartbeat: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
+    /// How often queue and bindings are looked after while all is well.
+    pub topology_check: Duration,
     /// Certificates in PEM form, trusted besides those of the system.
     pub ca: Option<String>,
 }
 
 impl Options {
-    /// The usual ones: a prefetch of 500, a heartbeat of 10 s, and 10 s to connect.
+    /// The usual ones: a prefetch of 500, a heartbeat of 10 s, 10 s to connect, and a look at the topology each
+    /// minute.
     pub fn new(url: SecretString, service: impl Into<String>) -> Self {
         Self {
             url,
@@ -60,6 +63,7 @@ impl Options {
             prefetch: NonZeroU16::new(500).unwrap_or(NonZeroU16::MIN),
             heartbeat: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
+            topology_check: Duration::from_secs(60),
             ca: None,
         }
     }

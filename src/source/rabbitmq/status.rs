@@ -8,7 +8,7 @@ use crate::replication::Class;
 /// How a source is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// A connection is being made.
+    /// The first connection is being made.
     Connecting,
     /// Deliveries come.
     Connected {
@@ -17,13 +17,13 @@ pub enum Status {
         /// The queue did not exist before: whatever was published until now has passed by.
         new_queue: bool,
     },
-    /// There is no connection; the next attempt follows.
+    /// There is no connection. It stays so through further attempts until one succeeds.
     Lost {
         /// What kind of trouble it is.
         class: Class,
         /// Why, for a person; free of secrets.
         reason: String,
-        /// The wait until the next attempt.
+        /// The wait between this failure and the next attempt.
         retry_in: Duration,
     },
     /// It was asked to stop, and has.

@@ -190,14 +190,14 @@ fn differs(
     cause: lapin::Error,
 ) -> SourceError {
     if is_otherwise(&cause) {
-        SourceError::Differs { what, name: name.to_string(), place: wire.place(), cause }
+        SourceError::Differs { what, name: name.to_string(), place: wire.place(), cause: Box::new(cause) }
     } else {
         refused(wire, act, name, cause)
     }
 }
 
 fn refused(wire: &Wire, act: &'static str, name: &ShortString, cause: lapin::Error) -> SourceError {
-    SourceError::Refused { act, name: name.to_string(), place: wire.place(), cause }
+    SourceError::Refused { act, name: name.to_string(), place: wire.place(), cause: Box::new(cause) }
 }
 
 fn short(what: &'static str, name: &str) -> Result<ShortString, SourceError> {

@@ -34,7 +34,7 @@ impl Wire {
         within: Duration,
     ) -> Result<Self, SourceError> {
         let place = address.place();
-        let failed = |cause| SourceError::Connect { place: address.place(), cause };
+        let failed = |cause| SourceError::Connect { place: address.place(), cause: Box::new(cause) };
         let grip = Grip::default();
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let runtime = runtime::default_runtime().map_err(failed)?;
@@ -70,7 +70,7 @@ impl Wire {
     /// A channel of its own for each use that may fail, because an error closes the channel.
     pub(super) async fn channel(&self) -> Result<Channel, SourceError> {
         let opened = self.connection.create_channel().await;
-        opened.map_err(|cause| SourceError::Connect { place: self.place.clone(), cause })
+        opened.map_err(|cause| SourceError::Connect { place: self.place.clone(), cause: Box::new(cause) })
     }
 
     /// Where it leads, for a person.
