@@ -65,7 +65,9 @@ mod tests {
             Ok(_) => "text".to_owned(),
             Err(_) => "too large".to_owned(),
         };
-        for text in ["yes", "no", "on", "off", "y", "2026-01-01", "1_000", "0b1", "1:30", "1.2.3", "0x", "e3", "+"] {
+        for text in
+            ["yes", "no", "on", "off", "y", "2026-01-01", "1_000", "0b1", "1:30", "1.2.3", "0x", "e3", "+"]
+        {
             assert_eq!(kind(text), "text", "{text}");
         }
         let cases = [

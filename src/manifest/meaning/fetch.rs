@@ -10,11 +10,8 @@ use super::{Noted, path, url, version};
 use crate::event::{Field, IdKind, VersionRule};
 use crate::replication::{AnswerPaths, FetchSpec};
 
-const TIMEOUT: Range = Range {
-    least: Duration::from_millis(1),
-    most: Duration::from_secs(600),
-    words: "from 1ms to 10m",
-};
+const TIMEOUT: Range =
+    Range { least: Duration::from_millis(1), most: Duration::from_secs(600), words: "from 1ms to 10m" };
 const SETTLE: Range =
     Range { least: Duration::ZERO, most: Duration::from_secs(86_400), words: "from 0s to 24h" };
 const RECONCILE: Range =
@@ -66,7 +63,10 @@ pub(super) fn read(
 }
 
 /// Left out is fine; given and wrong is not.
-#[expect(clippy::option_option, reason = "the outer is whether it could be read, the inner whether it is there")]
+#[expect(
+    clippy::option_option,
+    reason = "the outer is whether it could be read, the inner whether it is there"
+)]
 fn transposed<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     match read {
         None => Some(None),
@@ -100,7 +100,9 @@ fn answer_version(
 ) -> Result<VersionRule, Diagnostic> {
     let rule = version::read(raw, at, path::in_answer)?;
     match (raw, told, rule) {
-        (Short::Path(_), Some(VersionRule::Time(_)), VersionRule::Sequence(path)) => Ok(VersionRule::Time(path)),
+        (Short::Path(_), Some(VersionRule::Time(_)), VersionRule::Sequence(path)) => {
+            Ok(VersionRule::Time(path))
+        }
         (Short::Full(Version::Sequence(_)), Some(VersionRule::Time(_)), _) => {
             Err(mixed(at, "a sequence", "times"))
         }
@@ -112,7 +114,11 @@ fn answer_version(
 }
 
 fn mixed(at: Place<'_>, here: &str, there: &str) -> Diagnostic {
-    Diagnostic::new(Code::MixedVersions, at.mark(), "answers and events are ordered by different kinds of version")
-        .why(format!("{here} here, while events are ordered by {there}"))
-        .help("use the same kind in `version` and in `fetch.from.version`")
+    Diagnostic::new(
+        Code::MixedVersions,
+        at.mark(),
+        "answers and events are ordered by different kinds of version",
+    )
+    .why(format!("{here} here, while events are ordered by {there}"))
+    .help("use the same kind in `version` and in `fetch.from.version`")
 }

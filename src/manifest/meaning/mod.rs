@@ -32,7 +32,7 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
     let sources = source::read_all(root, findings);
     let replicas = replica::read_all(root, &sources, findings);
     let embeds = embed::read_all(root, &replicas, findings);
-    if root.names("replicas").is_empty() {
+    if root.names("replicas").is_empty() && !in_doubt(root) {
         findings.push(
             Diagnostic::new(Code::NoEffect, root.at("replicas").key, "the manifest declares no replica")
                 .why("there is nothing to do")
@@ -47,6 +47,12 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
     })
 }
 
+/// Whether names may be missing only because a section of the manifest is mistyped or malformed.
+fn in_doubt(root: Place<'_>) -> bool {
+    let known = ["service", "sources", "replicas", "embeds"];
+    root.entries().any(|(key, section)| section.is_broken() || !known.contains(&key))
+}
+
 /// Reads an entry as its raw type. One of another form has been reported by the comparison with the schema.
 fn entry<T: DeserializeOwned>(place: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<T> {
     match serde_json::from_value(place.node.to_json()) {
@@ -54,7 +60,8 @@ fn entry<T: DeserializeOwned>(place: Place<'_>, findings: &mut Vec<Diagnostic>) 
         Err(_) if !findings.is_empty() => None,
         Err(error) => {
             findings.push(
-                Diagnostic::new(Code::WrongType, place.key, "this entry cannot be read").why(error.to_string()),
+                Diagnostic::new(Code::WrongType, place.key, "this entry cannot be read")
+                    .why(error.to_string()),
             );
             None
         }
