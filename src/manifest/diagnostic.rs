@@ -88,6 +88,11 @@ impl Diagnostic {
         &self.message
     }
 
+    /// Why it is wrong, as it stands at the caret.
+    pub fn reason(&self) -> &str {
+        &self.why
+    }
+
     /// What to do about it.
     pub fn advice(&self) -> &[String] {
         &self.help

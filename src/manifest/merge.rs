@@ -58,5 +58,6 @@ fn twice(first: &Key, second: &Key, under: &str) -> Diagnostic {
 fn no_mapping(tree: &Node) -> Diagnostic {
     let at = Span { end: tree.span.start, ..tree.span };
     Diagnostic::new(Code::WrongType, at, format!("a manifest is a mapping, and this is {}", tree.kind()))
+        .why("no key begins here")
         .help("begin with `service: <name of the consuming service>`")
 }

@@ -68,10 +68,10 @@ fn understand(
     // Without one of the files, every name that it declares would be called unknown.
     let complete = all_read && trees.len() == files.len();
     let merged = if complete { merge::merge(trees, &mut findings) } else { None };
-    let declaration = merged.and_then(|root| {
-        let root = Place { key: root.span, node: &root };
-        structure::check(root, &schema(), &mut findings);
-        meaning::read(root, &mut findings)
+    let declaration = merged.and_then(|mut root| {
+        let broken = structure::check(Place::root(&root), &schema(), &mut findings);
+        root.break_at(&broken);
+        meaning::read(Place::root(&root), &mut findings)
     });
     match declaration {
         Some(declaration) if findings.is_empty() => Ok(declaration),

@@ -1,5 +1,7 @@
 //! A value of the manifest, and where in which file it stands.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json};
 
 /// A range of bytes in one of the files.
@@ -37,6 +39,8 @@ pub(super) enum Value {
     List(Vec<Node>),
     /// A mapping, in its order; every key once.
     Map(Vec<(Key, Node)>),
+    /// Something that cannot stand at its place and has been reported: it is there, and says nothing.
+    Broken,
 }
 
 /// A key of a mapping.
@@ -58,6 +62,11 @@ pub(super) struct Place<'t> {
 }
 
 impl<'t> Place<'t> {
+    /// The whole of a manifest.
+    pub fn root(node: &'t Node) -> Self {
+        Self { key: node.span, node }
+    }
+
     /// The value under a key, if this is a mapping that has it.
     pub fn get(self, name: &str) -> Option<Self> {
         self.entries().find(|(key, _)| *key == name).map(|(_, place)| place)
@@ -85,6 +94,16 @@ impl<'t> Place<'t> {
         self.get(of).into_iter().flat_map(Self::entries).map(|(name, _)| name).collect()
     }
 
+    /// Whether anything stands under a key, be it broken.
+    pub fn has(self, name: &str) -> bool {
+        self.get(name).is_some_and(|place| !matches!(place.node.value, Value::Null))
+    }
+
+    /// Whether this has been reported already.
+    pub fn is_broken(self) -> bool {
+        matches!(self.node.value, Value::Broken)
+    }
+
     /// The text, if this is one.
     pub fn text(self) -> Option<&'t str> {
         if let Value::Text(text, _) = &self.node.value { Some(text) } else { None }
@@ -94,7 +113,7 @@ impl<'t> Place<'t> {
     pub fn mark(self) -> Span {
         match self.node.value {
             Value::List(_) | Value::Map(_) | Value::Null => self.key,
-            Value::Bool(_) | Value::Number(_) | Value::Text(..) => self.node.span,
+            Value::Bool(_) | Value::Number(_) | Value::Text(..) | Value::Broken => self.node.span,
         }
     }
 
@@ -121,21 +140,41 @@ impl Node {
             Value::Text(..) => "text",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
+            Value::Broken => "broken",
         }
     }
 
-    /// The value as JSON.
+    /// Takes the meaning from values that cannot stand where they do.
+    pub fn break_at(&mut self, places: &BTreeSet<Span>) {
+        if places.contains(&self.span) {
+            self.value = Value::Broken;
+        }
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|node| node.break_at(places)),
+            Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| node.break_at(places)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(..) | Value::Broken => {}
+        }
+    }
+
+    /// The value as JSON, without what is broken.
     pub fn to_json(&self) -> Json {
         match &self.value {
-            Value::Null => Json::Null,
+            Value::Null | Value::Broken => Json::Null,
             Value::Bool(truth) => Json::Bool(*truth),
             Value::Number(number) => Json::Number(number.clone()),
             Value::Text(text, _) => Json::String(text.clone()),
-            Value::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
+            Value::List(items) => {
+                Json::Array(items.iter().filter(|node| node.is_sound()).map(Self::to_json).collect())
+            }
             Value::Map(entries) => {
-                let entries = entries.iter().map(|(key, node)| (key.text.clone(), node.to_json()));
+                let sound = entries.iter().filter(|(_, node)| node.is_sound());
+                let entries = sound.map(|(key, node)| (key.text.clone(), node.to_json()));
                 Json::Object(entries.collect::<Map<_, _>>())
             }
         }
+    }
+
+    fn is_sound(&self) -> bool {
+        !matches!(self.value, Value::Broken)
     }
 }

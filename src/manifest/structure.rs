@@ -2,9 +2,11 @@
 //!
 //! It knows that part of JSON Schema which the raw types give rise to, and what a person needs to hear.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 
-use super::place::{Place, Value};
+use super::place::{Place, Span, Value};
 use super::{Code, Diagnostic, suggest};
 
 /// Words that will mean something one day, and what to do until then.
@@ -16,14 +18,17 @@ const RESERVED: [(&str, &str); 2] = [
     ("read_models", "read models are not supported yet; declare `replicas` only"),
 ];
 
-/// Reports everything that differs from the schema.
-pub(super) fn check(root: Place<'_>, schema: &Json, findings: &mut Vec<Diagnostic>) {
-    Comparison { root: schema, findings }.value("the manifest", root, schema);
+/// Reports everything that differs from the schema; the answer is where values stand that mean nothing.
+pub(super) fn check(root: Place<'_>, schema: &Json, findings: &mut Vec<Diagnostic>) -> BTreeSet<Span> {
+    let mut comparison = Comparison { root: schema, findings, broken: BTreeSet::new() };
+    comparison.value("the manifest", root, schema);
+    comparison.broken
 }
 
 struct Comparison<'s, 'f> {
     root: &'s Json,
     findings: &'f mut Vec<Diagnostic>,
+    broken: BTreeSet<Span>,
 }
 
 impl<'s> Comparison<'s, '_> {
@@ -31,13 +36,13 @@ impl<'s> Comparison<'s, '_> {
         let branches = self.branches(schema);
         let fitting: Vec<&Json> = branches.iter().copied().filter(|branch| fits(place, branch)).collect();
         match (&place.node.value, fitting.as_slice()) {
-            (_, []) => self.findings.push(wrong_type(name, place, &branches, schema)),
+            (_, []) => self.reject(place, wrong_type(name, place, &branches, schema)),
             (Value::Text(text, _), fitting) => self.word(name, place, text, fitting),
-            (Value::Map(_), [only]) => self.mapping(place, only),
+            (Value::Map(_), [only]) => self.mapping(name, place, only),
             (Value::Map(_), several) => self.one_of(name, place, several),
             (Value::List(_), [list, ..]) => {
-                for item in place.items() {
-                    self.value("an item", item, &list["items"]);
+                for (number, item) in place.items().enumerate() {
+                    self.value(&format!("{name}[{number}]"), item, &list["items"]);
                 }
             }
             (Value::Number(number), [range, ..]) => {
@@ -49,8 +54,14 @@ impl<'s> Comparison<'s, '_> {
                     self.findings.push(out_of_range(name, place, range));
                 }
             }
-            (Value::Null | Value::Bool(_), _) => {}
+            (Value::Null | Value::Bool(_) | Value::Broken, _) => {}
         }
+    }
+
+    /// Reports a value that cannot be read any further.
+    fn reject(&mut self, place: Place<'_>, found: Diagnostic) {
+        self.broken.insert(place.node.span);
+        self.findings.push(found);
     }
 
     /// The alternatives that a schema offers, references followed.
@@ -64,23 +75,27 @@ impl<'s> Comparison<'s, '_> {
         }
     }
 
-    fn mapping(&mut self, place: Place<'_>, schema: &'s Json) {
-        let title = schema["title"].as_str().unwrap_or("this mapping");
+    fn mapping(&mut self, name: &str, place: Place<'_>, schema: &'s Json) {
+        let title = schema["title"].as_str().map_or_else(|| format!("`{name}`"), str::to_owned);
         let properties = schema["properties"].as_object();
+        let known = || properties.into_iter().flatten().map(|(name, _)| name.as_str());
+        let mut meant = Vec::new();
         for (key, value) in place.entries() {
             match (properties.and_then(|known| known.get(key)), &schema["additionalProperties"]) {
                 (Some(property), _) => self.value(key, value, property),
                 (None, entry @ Json::Object(_)) => self.value(key, value, entry),
                 (None, _) => {
-                    let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
-                    self.findings.push(unknown_key(title, key, value, known));
+                    meant.extend(suggest::nearest(key, known()));
+                    self.findings.push(unknown_key(&title, key, value, known()));
                 }
             }
         }
         for required in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
-            if place.get(required).is_none() {
-                let what = properties.and_then(|known| known[required]["description"].as_str());
-                self.findings.push(missing_key(title, required, place, what));
+            // A mistyped key has its own diagnostic, which names the right one.
+            if place.get(required).is_none() && !meant.contains(&required) {
+                let described = properties.and_then(|known| known[required]["description"].as_str());
+                let what = described.or(schema["description"].as_str());
+                self.findings.push(missing_key(&title, required, place, what));
             }
         }
     }
@@ -100,12 +115,14 @@ impl<'s> Comparison<'s, '_> {
             }
         }
         let given = place.entries().filter(|(key, _)| known(key).is_some()).count();
-        if given != 1 {
+        if given == 0 && place.entries().next().is_some() {
+            self.broken.insert(place.node.span);
+        } else if given != 1 {
             let found =
                 Diagnostic::new(Code::OneOf, place.key, format!("`{name}` wants exactly one of {all}"))
                     .why(if given == 0 { "none of them is here" } else { "there is more than one" })
                     .help(format!("keep one of {all}"));
-            self.findings.push(found);
+            self.reject(place, found);
         }
     }
 
@@ -118,13 +135,15 @@ impl<'s> Comparison<'s, '_> {
         }
         let found = match RESERVED.iter().find(|(word, _)| *word == text) {
             Some((_, advice)) => {
-                Diagnostic::new(Code::Reserved, place.mark(), format!("`{text}` is reserved")).help(*advice)
+                Diagnostic::new(Code::Reserved, place.mark(), format!("`{text}` is reserved"))
+                    .why("not known yet")
+                    .help(*advice)
             }
             None => Diagnostic::new(Code::UnknownWord, place.mark(), format!("`{name}` cannot be `{text}`"))
                 .why("not one of the words known here")
                 .help(suggest::advice(text, words)),
         };
-        self.findings.push(found);
+        self.reject(place, found);
     }
 }
 
@@ -159,40 +178,58 @@ fn kinds(schema: &Json) -> Vec<&str> {
 
 fn wrong_type(name: &str, place: Place<'_>, branches: &[&Json], schema: &Json) -> Diagnostic {
     let mut wanted: Vec<&str> = Vec::new();
-    for kind in branches.iter().flat_map(|branch| kinds(branch)).filter_map(in_words) {
+    for kind in branches.iter().flat_map(|branch| kinds_in_words(branch)) {
         if !wanted.contains(&kind) {
             wanted.push(kind);
         }
     }
     let wanted = wanted.join(" or ");
-    let kind = place.node.kind();
     let found = Diagnostic::new(Code::WrongType, place.mark(), format!("`{name}` must be {wanted}"))
-        .why(format!("this is {kind}"));
-    let found = match &place.node.value {
-        Value::Number(_) | Value::Bool(_) if wanted.contains("text") => found.help("put it in quotes"),
-        Value::Text(text, _) if wanted.contains("true") && is_old_bool(text) => {
-            found.help("YAML 1.2 knows only `true` and `false`")
-        }
-        Value::Text(text, _) if text.parse::<i64>().is_ok() => found.help("write it without quotes"),
-        Value::Null => found.help("give it a value, or remove the key"),
-        _ => found,
-    };
-    match schema["description"].as_str() {
-        Some(description) => found.help(format!("`{name}`: {}", one_line(description))),
-        None => found,
+        .why(format!("this is {}", place.node.kind()));
+    let patterned = branches.iter().any(|branch| branch["pattern"].is_string());
+    let slip = slip(&place.node.value, &wanted).filter(|_| !patterned);
+    let described = schema["description"].as_str().map(|text| format!("`{name}`: {}", one_line(text)));
+    let shown = described.or_else(|| branches.iter().find_map(|branch| keys_of(branch)));
+    match (slip, shown) {
+        (None, None) => found.help(format!("write {wanted} here")),
+        (slip, shown) => [slip.map(str::to_owned), shown].into_iter().flatten().fold(found, Diagnostic::help),
     }
 }
 
-fn in_words(kind: &str) -> Option<&'static str> {
-    match kind {
+/// What a person who wrote this value most likely overlooked.
+fn slip(value: &Value, wanted: &str) -> Option<&'static str> {
+    match value {
+        Value::Number(_) | Value::Bool(_) if wanted.contains("text") => Some("put it in quotes"),
+        Value::Text(text, _) if wanted.contains("true") && is_old_bool(text) => {
+            Some("YAML 1.2 knows only `true` and `false`")
+        }
+        Value::Text(text, _) if wanted.contains("number") && text.parse::<i64>().is_ok() => {
+            Some("write it without quotes")
+        }
+        Value::Null => Some("give it a value, or remove the key"),
+        _ => None,
+    }
+}
+
+/// Which keys a mapping may have, in words.
+fn keys_of(schema: &Json) -> Option<String> {
+    let title = schema["title"].as_str()?;
+    let keys: Vec<String> = schema["properties"].as_object()?.keys().map(|key| format!("`{key}`")).collect();
+    Some(format!("{title} is a mapping with the keys {}", keys.join(", ")))
+}
+
+/// The kinds of value that a schema without alternatives admits, for a person.
+fn kinds_in_words(schema: &Json) -> impl Iterator<Item = &str> {
+    let title = schema["title"].as_str();
+    kinds(schema).into_iter().filter_map(move |kind| match kind {
+        "string" => Some(title.unwrap_or("text")),
         "boolean" => Some("true or false"),
         "integer" => Some("a whole number"),
         "number" => Some("a number"),
-        "string" => Some("text"),
         "array" => Some("a list"),
         "object" => Some("a mapping"),
         _ => None,
-    }
+    })
 }
 
 fn is_old_bool(text: &str) -> bool {
@@ -206,7 +243,9 @@ fn unknown_key<'k>(
     known: impl IntoIterator<Item = &'k str> + Clone,
 ) -> Diagnostic {
     if let Some((_, advice)) = RESERVED.iter().find(|(word, _)| *word == key) {
-        return Diagnostic::new(Code::Reserved, place.key, format!("`{key}` is reserved")).help(*advice);
+        return Diagnostic::new(Code::Reserved, place.key, format!("`{key}` is reserved"))
+            .why("not known yet")
+            .help(*advice);
     }
     let found = Diagnostic::new(Code::UnknownKey, place.key, format!("{title} has no key `{key}`"))
         .why("not known here");

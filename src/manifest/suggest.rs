@@ -6,10 +6,16 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     let tolerated = (word.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()
-        .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= tolerated && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// How far two words are apart; one that only goes on where the other ends is near.
+fn distance(word: &str, candidate: &str) -> usize {
+    let begun = word.len() >= 3 && (candidate.starts_with(word) || word.starts_with(candidate));
+    if begun { 1 } else { strsim::osa_distance(word, candidate) }
 }
 
 /// Advice on an unknown word: the one that was meant, or else all there are.
@@ -35,6 +41,7 @@ mod tests {
         assert_eq!(nearest("excahnge", known), Some("exchange"));
         assert_eq!(nearest("Queue", known), Some("queue"));
         assert_eq!(nearest("binding", known), Some("bindings"));
+        assert_eq!(nearest("que", known), Some("queue"));
         assert_eq!(nearest("topic", known), None);
         assert_eq!(nearest("x", known), None, "one letter off of nothing is no suggestion");
     }

@@ -53,6 +53,7 @@ impl<'t> Reader<'t, '_> {
         let empty = || {
             let at = Span { file: self.file, start: 0, end: 0 };
             Diagnostic::new(Code::Empty, at, "the file declares nothing")
+                .why("there is no key in it")
                 .help("a manifest begins with `service: <name of the consuming service>`")
         };
         let empty = empty();
@@ -229,6 +230,11 @@ impl<'t> Reader<'t, '_> {
         let line_start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[line_start..].lines().next().unwrap_or_default();
         let at = Span { file: self.file, start, end: start };
+        if error.info().contains("unknown anchor") {
+            return Diagnostic::new(Code::BadAlias, at, "this alias leads nowhere")
+                .why("no anchor of this name stands before it")
+                .help("write the value out instead; for text that begins with `*`, use quotes");
+        }
         let found = Diagnostic::new(Code::NotYaml, at, "this is not YAML").why(error.info());
         if line.trim_start_matches(' ').starts_with('\t') {
             found.help("indent with spaces: YAML forbids tabs")
@@ -270,9 +276,9 @@ fn bad_variable(why: &Why, at: Span) -> Diagnostic {
                 .why("it has no default here")
                 .help(format!("set it, or give a default: `${{{name}:-…}}`"))
         }
-        Why::Unclosed => {
-            bad("a `${` is not closed").help("write `${NAME}` or `${NAME:-default}`; `$${` for `${` itself")
-        }
+        Why::Unclosed => bad("a `${` is not closed")
+            .why("its `}` is missing")
+            .help("write `${NAME}` or `${NAME:-default}`; `$${` for `${` itself"),
         Why::BadName => bad("this is no name of an environment variable")
             .why("letters, digits and `_`, no digit first")
             .help("write `${NAME}` or `${NAME:-default}`; `$${` for `${` itself"),

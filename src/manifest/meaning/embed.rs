@@ -16,11 +16,12 @@ pub(super) fn read_all(
     replicas: &Replicas<'_>,
     findings: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Embed>> {
+    let in_doubt = replicas.is_empty() && super::in_doubt(root);
     let mut read = Vec::new();
     for (name, at) in root.get("embeds").into_iter().flat_map(Place::entries) {
         name::embed(name, at).noted(findings);
         let Some(raw) = entry::<raw::Embed>(at, findings) else { continue };
-        let embed = Reading { at, raw: &raw, replicas, findings }.read(name);
+        let embed = Reading { in_doubt, at, raw: &raw, replicas, findings }.read(name);
         read.extend(embed.map(|embed| (Arc::new(embed), at)));
     }
     overlap::check(&read, findings);
@@ -28,6 +29,8 @@ pub(super) fn read_all(
 }
 
 struct Reading<'t, 'f> {
+    /// Whether replicas may be declared that could not be seen.
+    in_doubt: bool,
     at: Place<'t>,
     raw: &'f raw::Embed,
     replicas: &'f Replicas<'f>,
@@ -72,6 +75,7 @@ impl Reading<'_, '_> {
                 let fields = replica.as_ref()?.selection.fields();
                 Some(fields.map(|field| field.name.clone()).collect())
             }
+            None if self.in_doubt => None,
             None => {
                 let at = self.at.at("from").mark();
                 let found = Diagnostic::new(Code::UnknownName, at, format!("there is no replica `{from}`"))
@@ -101,6 +105,7 @@ impl Reading<'_, '_> {
         match (&self.raw.into, &self.raw.set) {
             (Some(path), None) => self.into(path, declared),
             (None, Some(_)) => self.set(declared),
+            _ if ["into", "set"].iter().any(|key| self.at.get(key).is_some_and(Place::is_broken)) => None,
             (into, _) => {
                 let why = if into.is_none() { "neither is here" } else { "both are here" };
                 let found = Diagnostic::new(
@@ -122,25 +127,34 @@ impl Reading<'_, '_> {
         let at = self.at.at("fields");
         let fields = match &self.raw.fields {
             None => declared?.to_vec(),
-            Some(fields) if fields.is_empty() => {
+            Some(_) if at.items().next().is_none() => {
                 let help = "name some, or leave `fields` out to show all of them";
                 self.findings.push(empty(at, "the object would have no fields", help));
                 return None;
             }
             Some(fields) => {
-                for (number, (name, at)) in fields.iter().zip(at.items()).enumerate() {
-                    if fields[..number].contains(name) {
-                        self.findings.push(
-                            Diagnostic::new(Code::DuplicateKey, at.mark(), format!("`{name}` stands twice"))
-                                .help("keep one of the two"),
-                        );
-                    }
-                    self.known(name, declared, at);
+                self.each_once(at);
+                for at in at.items() {
+                    at.text().map(|name| self.known(name, declared, at));
                 }
                 fields.clone()
             }
         };
         (self.findings.len() == before).then(|| Shows::Into { path: path.to_owned(), fields })
+    }
+
+    fn each_once(&mut self, fields: Place<'_>) {
+        let mut seen: Vec<(&str, Place<'_>)> = Vec::new();
+        for (name, at) in fields.items().filter_map(|at| Some((at.text()?, at))) {
+            if let Some((_, first)) = seen.iter().find(|(other, _)| *other == name) {
+                let found = Diagnostic::new(Code::DuplicateKey, at.mark(), format!("`{name}` stands twice"))
+                    .why("again here")
+                    .also(first.mark(), "first here")
+                    .help("keep one of the two");
+                self.findings.push(found);
+            }
+            seen.push((name, at));
+        }
     }
 
     fn set(&mut self, declared: Option<&[String]>) -> Option<Shows> {
@@ -174,7 +188,11 @@ impl Reading<'_, '_> {
     /// Checks a place in the document that the embed is to own.
     fn target(&mut self, path: &str, at: Place<'_>, mark: super::super::place::Span) {
         let why = match path {
-            "" => Some("it is empty"),
+            "" => {
+                let help = "name a place in the document, such as `user`";
+                self.findings.push(empty(Place { key: mark, ..at }, "this path leads nowhere", help));
+                return;
+            }
             _ if path.contains(['[', ']']) => {
                 Some("it stands beside the reference already, in the same element")
             }

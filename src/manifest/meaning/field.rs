@@ -11,21 +11,23 @@ use crate::event::{Field, FieldType};
 /// Reads the fields of a replica, in the order in which they are written.
 pub(super) fn read_all(
     raw: &raw::Replica,
-    at: Place<'_>,
+    replica: Place<'_>,
     format: Option<Format>,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Vec<Field>> {
-    if raw.fields.is_empty() {
+    let at = replica.at("fields");
+    if at.entries().next().is_none() {
         let help = "name at least one: `username: data.username`";
         findings.push(empty(at, "a replica keeps at least one field", help));
     }
     let before = findings.len();
+    let asked = replica.has("fetch");
     let mut fields = Vec::new();
     for (name, at) in at.entries() {
         name::field(name, at).noted(findings);
         let Some(raw_field) = raw.fields.get(name) else { continue };
         let read_path = |text: &str, at: Place<'_>| {
-            if raw.fetch.is_some() { path::in_data(text, at) } else { path::in_event(text, at, format) }
+            if asked { path::in_data(text, at) } else { path::in_event(text, at, format) }
         };
         fields.extend(read(name, raw_field, at, read_path).noted(findings));
     }

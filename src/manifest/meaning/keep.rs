@@ -15,10 +15,21 @@ pub(super) fn read(raw: &raw::Keep, at: Place<'_>, referred: bool) -> Result<Kee
                 .help("declare an embed with `from:` this replica, or keep `all`"))
         }
         raw::Keep::Where(text) => Condition::compile(text).map(Keep::Where).map_err(|error| {
-            let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
-            Diagnostic::new(Code::BadCondition, at.at("where").mark(), "this condition cannot be asked")
-                .why(error)
+            let at = at.at("where");
+            let (mark, why) = match syntax_error(&error) {
+                Some((column, why)) => (at.part(column, 1), why),
+                None => (at.mark(), error.as_str()),
+            };
+            Diagnostic::new(Code::BadCondition, mark, "this condition cannot be asked")
+                .why(why)
                 .help("write a CEL expression over `data`, such as `data.country == 'DE'`")
         }),
     }
+}
+
+/// Takes the first of CEL's `ERROR: <input>:1:14: Syntax error: …` apart: the column from 0, and what it says.
+fn syntax_error(error: &str) -> Option<(usize, &str)> {
+    let (_, position) = error.lines().next()?.split_once("<input>:1:")?;
+    let (column, why) = position.split_once(": ")?;
+    Some((column.parse::<usize>().ok()?.checked_sub(1)?, why))
 }

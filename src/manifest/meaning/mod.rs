@@ -32,7 +32,7 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
     let sources = source::read_all(root, findings);
     let replicas = replica::read_all(root, &sources, findings);
     let embeds = embed::read_all(root, &replicas, findings);
-    if root.names("replicas").is_empty() {
+    if root.names("replicas").is_empty() && !in_doubt(root) {
         findings.push(
             Diagnostic::new(Code::NoEffect, root.at("replicas").key, "the manifest declares no replica")
                 .why("there is nothing to do")
@@ -45,6 +45,12 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
         replicas: replicas.into_values().flatten().collect(),
         embeds,
     })
+}
+
+/// Whether names may be missing only because a section of the manifest is mistyped or malformed.
+fn in_doubt(root: Place<'_>) -> bool {
+    let known = ["service", "sources", "replicas", "embeds"];
+    root.entries().any(|(key, section)| section.is_broken() || !known.contains(&key))
 }
 
 /// Reads an entry as its raw type. One of another form has been reported by the comparison with the schema.

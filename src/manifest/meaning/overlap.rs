@@ -20,10 +20,9 @@ pub(super) fn check(embeds: &[(Arc<Embed>, Place<'_>)], findings: &mut Vec<Diagn
     let references: Vec<Claim<'_>> = embeds.iter().map(|(embed, at)| reference(embed, *at)).collect();
     for (embed, at) in embeds {
         for claim in targets(embed, *at) {
-            for other in references.iter().filter(|other| claim.meets(other)) {
+            if let Some(other) = references.iter().find(|other| claim.meets(other)) {
                 findings.push(on_reference(&claim, other));
-            }
-            if let Some(first) = owned.iter().find(|first| claim.meets(first)) {
+            } else if let Some(first) = owned.iter().find(|first| claim.meets(first)) {
                 findings.push(on_target(&claim, first));
             }
             owned.push(claim);

@@ -41,18 +41,15 @@ pub(super) fn in_event(text: &str, at: Place<'_>, format: Option<Format>) -> Res
         }
         Some(Format::Json) | None => "a path begins with `data` or `body`, or is `id`, `type` or `time`",
     };
-    Err(not_there(text, head, at, "an event has nothing of this name").help(roots))
+    Err(nowhere(text, head, at, "an event").help(roots))
 }
 
 /// Reads a field's path where the owner can be asked: events and answers have only `data` in common.
 pub(super) fn in_data(text: &str, at: Place<'_>) -> Result<FieldPath, Diagnostic> {
     let path = not_empty(text, at)?;
     match path.names() {
-        [head, ..] if head != "data" => {
-            let why = "an answer has no such part, only `data`";
-            Err(not_there(text, head, at, why)
-                .help("with `fetch`, fields are read from events and from answers; begin with `data`"))
-        }
+        [head, ..] if head != "data" => Err(nowhere(text, head, at, "an owner's answer")
+            .help("with `fetch`, fields are read from events and from answers, so they begin with `data`")),
         _ => Ok(path),
     }
 }
@@ -63,9 +60,10 @@ pub(super) fn in_answer(text: &str, at: Place<'_>) -> Result<FieldPath, Diagnost
     read(&format!("body.{text}"), at)
 }
 
-fn not_there(text: &str, head: &str, at: Place<'_>, why: &str) -> Diagnostic {
-    let message = format!("the path `{text}` begins with `{head}`");
-    let found = Diagnostic::new(Code::BadRoot, at.part(0, head.len()), message).why(why);
+fn nowhere(text: &str, head: &str, at: Place<'_>, whole: &str) -> Diagnostic {
+    let message = format!("the path `{text}` leads nowhere");
+    let found = Diagnostic::new(Code::BadRoot, at.part(0, head.len()), message)
+        .why(format!("{whole} has no `{head}` here"));
     if matches!(head, "data" | "body") { found } else { found.help(format!("did you mean `data.{text}`?")) }
 }
 

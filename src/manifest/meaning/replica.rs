@@ -23,24 +23,43 @@ pub(super) fn read_all<'t>(
     sources: &BTreeMap<&str, Known>,
     findings: &mut Vec<Diagnostic>,
 ) -> Replicas<'t> {
-    let embeds = root.get("embeds").into_iter().flat_map(Place::entries);
-    let embedded: BTreeSet<&str> =
-        embeds.filter_map(|(_, embed)| embed.get("from").and_then(Place::text)).collect();
+    let embedded = Embedded::of(root);
     let replicas = root.get("replicas").into_iter().flat_map(Place::entries);
     replicas
         .map(|(name, at)| {
             name::replica(name, at).noted(findings);
             let raw = entry::<raw::Replica>(at, findings);
-            let mut reading = Reading { name, at, embedded: embedded.contains(name), sources, findings };
+            let mut reading = Reading { root, name, at, embedded: &embedded, sources, findings };
             (name, raw.and_then(|raw| reading.read(&raw)).map(Arc::new))
         })
         .collect()
 }
 
+/// Which replicas the embeds show.
+struct Embedded<'t> {
+    names: BTreeSet<&'t str>,
+    /// Whether there may be more, since an embed names none that exists.
+    in_doubt: bool,
+}
+
+impl<'t> Embedded<'t> {
+    fn of(root: Place<'t>) -> Self {
+        let declared = root.names("replicas");
+        let embeds = root.get("embeds").into_iter().flat_map(Place::entries);
+        let shown: Vec<_> = embeds.map(|(_, embed)| embed.get("from").and_then(Place::text)).collect();
+        let lost = |name: &Option<&str>| name.is_none_or(|name| !declared.contains(&name));
+        Self {
+            in_doubt: super::in_doubt(root) || shown.iter().any(lost),
+            names: shown.into_iter().flatten().collect(),
+        }
+    }
+}
+
 struct Reading<'t, 'f> {
+    root: Place<'t>,
     name: &'t str,
     at: Place<'t>,
-    embedded: bool,
+    embedded: &'f Embedded<'t>,
     sources: &'f BTreeMap<&'f str, Known>,
     findings: &'f mut Vec<Diagnostic>,
 }
@@ -56,10 +75,12 @@ impl Reading<'_, '_> {
             ));
         }
         let format = self.source(raw);
-        let keep = keep::read(&raw.keep, at.at("keep"), self.embedded).noted(self.findings);
+        let embedded = self.embedded.names.contains(self.name);
+        let referred = embedded || self.embedded.in_doubt;
+        let keep = keep::read(&raw.keep, at.at("keep"), referred).noted(self.findings);
         let id = id(&raw.id, at.at("id"), format).noted(self.findings);
         let version = self.version(raw, format);
-        let fields = field::read_all(raw, at.at("fields"), format, self.findings);
+        let fields = field::read_all(raw, at, format, self.findings);
         let reactions = self.reactions(raw);
         let told = || {
             let (_, id_kind) = id.as_ref()?;
@@ -78,7 +99,7 @@ impl Reading<'_, '_> {
             selection: Selection::new(&id, id_kind, version?, fields?),
             reactions,
             fetch,
-            embedded: self.embedded,
+            embedded,
             shape: FIRST_SHAPE,
         })
     }
@@ -87,6 +108,9 @@ impl Reading<'_, '_> {
     fn source(&mut self, raw: &raw::Replica) -> Option<Format> {
         if let Some(known) = self.sources.get(raw.source.as_str()) {
             return known.format;
+        }
+        if self.sources.is_empty() && super::in_doubt(self.root) {
+            return None;
         }
         let at = self.at.at("source").mark();
         let found = Diagnostic::new(Code::UnknownName, at, format!("there is no source `{}`", raw.source))
@@ -101,7 +125,7 @@ impl Reading<'_, '_> {
             let read = |text: &str, at: Place<'_>| path::in_event(text, at, format);
             return version::read(raw, self.at.at("version"), read).noted(self.findings);
         }
-        if raw.fetch.is_none() {
+        if !self.at.has("version") && !self.at.has("fetch") {
             let found = Diagnostic::new(
                 Code::NeedsFetch,
                 self.at.key,
@@ -117,12 +141,12 @@ impl Reading<'_, '_> {
 
     fn reactions(&mut self, raw: &raw::Replica) -> BTreeMap<String, Reaction> {
         let at = self.at.at("on");
-        if raw.on.is_empty() {
+        if at.entries().next().is_none() {
             let help = "say what each type of event means: `user.updated: upsert`";
             self.findings.push(empty(at, "no event means anything to this replica", help));
         }
         for (kind, meaning) in &raw.on {
-            if *meaning == raw::Reaction::Refresh && raw.fetch.is_none() {
+            if *meaning == raw::Reaction::Refresh && !self.at.has("fetch") {
                 let found = Diagnostic::new(Code::NeedsFetch, at.at(kind).mark(), "`refresh` needs `fetch`")
                     .why("the owner cannot be asked what changed")
                     .help("add `fetch` to this replica, or use `upsert` if the event carries the full state");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::place::Place;
 use super::super::raw::{self, EventPaths, Format};
 use super::super::{Code, Diagnostic};
-use super::{Noted, empty, entry, path, size};
+use super::{Noted, entry, path, size};
 use crate::event::{Envelope, Limits, WireFormat};
 use crate::replication::{QueueSpec, SourceSpec};
 
@@ -27,7 +27,7 @@ pub(super) fn read_all<'t>(root: Place<'t>, findings: &mut Vec<Diagnostic>) -> B
     let mut queues: BTreeMap<&str, Place<'_>> = BTreeMap::new();
     for (name, at) in root.get("sources").into_iter().flat_map(Place::entries) {
         let raw = entry::<raw::Source>(at, findings);
-        let format = raw.as_ref().map(|raw| raw.format);
+        let format = raw.as_ref().map(|raw| raw.format).filter(|_| !at.at("format").is_broken());
         let spec = raw.and_then(|raw| read(name, &raw, at, findings)).map(Arc::new);
         known.insert(name, Known { format, spec });
         let queue = at.at("rabbitmq").get("queue");
@@ -37,11 +37,7 @@ pub(super) fn read_all<'t>(root: Place<'t>, findings: &mut Vec<Diagnostic>) -> B
             findings.push(shared(queue, first, at));
         }
     }
-    for (name, at) in root.get("sources").into_iter().flat_map(Place::entries) {
-        if !read_by_any(root, name) {
-            findings.push(unread(name, at));
-        }
-    }
+    findings.extend(unread(root));
     known
 }
 
@@ -57,12 +53,16 @@ fn queue(raw: &raw::RabbitMq, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> 
     let before = findings.len();
     rabbit_name(&raw.exchange, "exchange", at.at("exchange")).noted(findings);
     rabbit_name(&raw.queue, "queue", at.at("queue")).noted(findings);
-    if raw.bindings.is_empty() && raw.declare {
-        let help = "bind at least one key, such as `\"user.#\"`; or say `declare: false`";
-        findings.push(empty(at.at("bindings"), "a queue without bindings gets no events", help));
+    let bindings = at.at("bindings");
+    if raw.declare && bindings.items().next().is_none() && !bindings.is_broken() {
+        let found =
+            Diagnostic::new(Code::EmptyValue, bindings.mark(), "a queue without bindings gets no events")
+                .why("there is no binding key here")
+                .help("add `bindings: [\"user.#\"]` with the keys you want; or say `declare: false`");
+        findings.push(found);
     }
-    for (binding, at) in raw.bindings.iter().zip(at.at("bindings").items()) {
-        binding_key(binding, at).noted(findings);
+    for at in bindings.items() {
+        at.text().map(|binding| binding_key(binding, at).noted(findings));
     }
     (findings.len() == before).then(|| QueueSpec {
         exchange: raw.exchange.clone(),
@@ -137,15 +137,27 @@ fn format(raw: &raw::Source, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> O
     }
 }
 
-fn read_by_any(root: Place<'_>, name: &str) -> bool {
-    let mut replicas = root.get("replicas").into_iter().flat_map(Place::entries);
-    replicas.any(|(_, replica)| replica.get("source").and_then(Place::text) == Some(name))
-}
-
-fn unread(name: &str, at: Place<'_>) -> Diagnostic {
-    Diagnostic::new(Code::NoEffect, at.key, format!("no replica reads the source `{name}`"))
-        .why("its events would be taken and thrown away")
-        .help(format!("declare a replica with `source: {name}`, or remove the source"))
+/// Sources that no replica reads; none is blamed while a replica's own source is in doubt.
+fn unread(root: Place<'_>) -> Vec<Diagnostic> {
+    let declared = root.names("sources");
+    let mut read = Vec::new();
+    for (_, replica) in root.get("replicas").into_iter().flat_map(Place::entries) {
+        match replica.get("source").and_then(Place::text) {
+            Some(source) if declared.contains(&source) => read.push(source),
+            _ => return Vec::new(),
+        }
+    }
+    if super::in_doubt(root) {
+        return Vec::new();
+    }
+    let sources = root.get("sources").into_iter().flat_map(Place::entries);
+    let unread = sources.filter(|(name, _)| !read.contains(name) && !read.is_empty());
+    let diagnostic = |(name, at): (&str, Place<'_>)| {
+        Diagnostic::new(Code::NoEffect, at.key, format!("no replica reads the source `{name}`"))
+            .why("its events would be taken and thrown away")
+            .help(format!("declare a replica with `source: {name}`, or remove the source"))
+    };
+    unread.map(diagnostic).collect()
 }
 
 fn shared(queue: &str, first: Place<'_>, second: Place<'_>) -> Diagnostic {

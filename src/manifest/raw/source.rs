@@ -78,6 +78,7 @@ impl Default for EventPaths {
 #[schemars(title = "the limits of a source", deny_unknown_fields)]
 pub(in crate::manifest) struct Limits {
     /// The largest body, such as `512KiB`; from 1KiB to 16MiB.
+    #[schemars(regex(pattern = r"^[0-9]+(B|KiB|MiB)$|\$\{"))]
     pub body: String,
     /// The deepest nesting of a stored value.
     #[schemars(range(min = 1, max = 90))]

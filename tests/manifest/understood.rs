@@ -1,0 +1,168 @@
+//! Manifests that load, and what they come to mean.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nearcopy::event::{IdKind, VersionRule};
+use nearcopy::manifest;
+use nearcopy::replication::{Declaration, Keep, Reaction, Shows, WhenDeleted};
+
+use super::{manifests, name_of, root};
+
+fn lookup(name: &str) -> Option<String> {
+    (name == "SERVICE").then(|| "shop".to_owned())
+}
+
+fn good(name: &str) -> Declaration {
+    let path = root().join("tests/manifest/good").join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    manifest::parse(name, &text, &lookup).unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
+}
+
+#[test]
+fn every_good_manifest_loads() {
+    for path in manifests("tests/manifest/good") {
+        good(path.file_name().unwrap().to_str().unwrap());
+    }
+}
+
+#[test]
+fn every_example_loads() {
+    let examples = manifests("config/examples");
+    assert!(examples.len() >= 3);
+    for path in examples {
+        if let Err(diagnostics) = manifest::load(std::slice::from_ref(&path)) {
+            panic!("{} does not load:\n{diagnostics}", name_of(&path));
+        }
+    }
+}
+
+#[test]
+fn the_products_example_means_what_it_says() {
+    let declared = manifest::load(&[root().join("config/examples/products.yaml")]).unwrap();
+    assert_eq!(declared.service, "product-service");
+    let queue = &declared.sources[0].queue;
+    assert_eq!((queue.exchange.as_str(), queue.queue.as_str()), ("users", "product-service.users"));
+    assert!(queue.declare && queue.bindings == ["user.#"]);
+
+    let users = declared.replica("users").unwrap();
+    assert!(matches!(users.keep, Keep::Referenced) && users.embedded && users.shape == 1);
+    assert_eq!(users.selection.id_kind(), IdKind::String);
+    assert!(users.selection.is_versioned());
+    let fields: Vec<_> = users.selection.fields().map(|field| field.name.as_str()).collect();
+    assert_eq!(fields, ["username", "email", "city"], "in the order in which they are written");
+    assert_eq!(users.selection.fields().nth(2).unwrap().default, Some(bson::Bson::Null));
+    assert_eq!(users.reactions["user.created"], Reaction::Upsert);
+    assert_eq!(users.reactions["user.deleted"], Reaction::Delete);
+
+    let fetch = users.fetch.as_ref().unwrap();
+    assert_eq!(fetch.url.to_string(), "http://user-service/users/{…}");
+    assert_eq!((fetch.timeout, fetch.settle), (Duration::from_secs(2), Duration::from_secs(5)));
+    assert_eq!((fetch.batch_size, fetch.concurrency, fetch.reconcile), (50, 8, None));
+
+    let embed = &declared.embeds[0];
+    assert_eq!((embed.name.as_str(), embed.collection.as_str()), ("product-user", "products"));
+    assert_eq!(embed.reference.dotted(), "userId");
+    let fields = vec!["username".to_owned(), "email".to_owned()];
+    assert_eq!(embed.shows, Shows::Into { path: "user".to_owned(), fields });
+}
+
+#[test]
+fn every_option_arrives_where_it_belongs() {
+    let declared = good("everything.yaml");
+    assert_eq!(declared.service, "shop", "variables are replaced");
+    assert_eq!(declared.sources[0].queue.queue, "shop.events");
+    let people = declared.replica("people-1").unwrap();
+    assert!(matches!(people.keep, Keep::Where(_)));
+    assert_eq!(people.selection.id_kind(), IdKind::ObjectId);
+    let fetch = people.fetch.as_ref().unwrap();
+    assert_eq!((fetch.batch_size, fetch.concurrency), (25, 256), "a variable's default may be a number");
+    assert_eq!((fetch.timeout, fetch.settle), (Duration::from_millis(500), Duration::ZERO));
+    assert_eq!(fetch.reconcile, Some(Duration::from_secs(86_400)));
+
+    let [one, two] = declared.embeds.as_slice() else { panic!("two embeds") };
+    let Shows::Into { fields, .. } = &one.shows else { panic!("an object") };
+    assert_eq!(fields.len(), 12, "without `fields`, all are shown");
+    assert_eq!((one.when_deleted, two.when_deleted), (WhenDeleted::Clear, WhenDeleted::Delete));
+    assert_eq!(two.shows, Shows::Set(vec![("total.by".to_owned(), "string".to_owned())]));
+}
+
+#[test]
+fn an_answer_is_read_by_its_own_paths_and_the_replicas_fields() {
+    let declared = good("everything.yaml");
+    let people = declared.replica("people-1").unwrap();
+    let id = nearcopy::event::EntityId::parse("65f0aa00aa00aa00aa00aa00", IdKind::ObjectId).unwrap();
+    let body = br#"{ "person": { "id": "65f0aa00aa00aa00aa00aa00", "changed": "2026-01-01T00:00:00Z",
+                      "active": true, "roles": ["x"], "string": "ada" } }"#;
+    let answer = people.fetch.as_ref().unwrap().answers.read_one(body, &id, people).unwrap();
+    let text = format!("{answer:?}");
+    assert!(text.contains("Version(1767225600000000)"), "the plain path is a time, as in events: {text}");
+    assert!(text.contains(r#""string": String("ada")"#), "{text}");
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let declared = good("smallest.yaml");
+    let users = declared.replica("users").unwrap();
+    assert!(!users.embedded && users.fetch.is_none());
+    let body = br#"{ "id": "e", "type": "user.updated", "time": "2026-01-01T00:00:00Z",
+                     "data": { "id": "42", "version": 7, "name": "Ada", "secret": 1 } }"#;
+    let headers = nearcopy::event::Headers::new();
+    let message = nearcopy::event::Message { body, content_type: None, headers: &headers };
+    let notice = declared.sources[0].envelope.open(&message).unwrap();
+    let event = users.interpret(&notice).unwrap().unwrap();
+    assert_eq!(event.version.map(nearcopy::event::Version::get), Some(7));
+    assert_eq!(event.change, nearcopy::event::Change::Upsert(bson::doc! { "name": "Ada" }));
+}
+
+#[test]
+fn aliases_repeat_what_they_name() {
+    let declared = good("aliases.yaml");
+    assert_eq!(declared.sources[0].queue.bindings, declared.sources[1].queue.bindings);
+    assert_ne!(VersionRule::None, VersionRule::Sequence(nearcopy::event::FieldPath::parse("time").unwrap()));
+}
+
+/// A folder of its own under the build's scratch folder.
+fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("manifest").join(name);
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    folder
+}
+
+const USERS: &str = "service: shop
+sources:
+  users: { rabbitmq: { exchange: users, queue: shop.users, bindings: ['#'] } }
+replicas:
+  users: { owner: u, source: users, keep: referenced, id: data.id, version: data.v, fields: { n: data.n }, on: { x: upsert } }
+";
+const ORDERS: &str = "service: shop
+embeds:
+  order-user: { in: orders, ref: userId, from: users, into: user }
+";
+
+#[test]
+fn the_files_of_a_folder_are_one_manifest() {
+    let folder = folder(
+        "merged",
+        &[("users.yaml", USERS), ("orders.yml", ORDERS), ("notes.txt", "{"), (".x.yaml", "{")],
+    );
+    let declared = manifest::load(std::slice::from_ref(&folder)).unwrap();
+    assert_eq!((declared.replicas.len(), declared.embeds.len()), (1, 1));
+    let again = manifest::load(&[folder.clone(), folder.join("users.yaml")]).unwrap();
+    assert_eq!(again.replicas.len(), 1, "a file that is named twice is read once");
+}
+
+#[test]
+fn a_name_in_two_files_and_a_second_service_are_refused_with_both_places() {
+    let other = ORDERS.replace("service: shop", "service: store").replace("userId", "sellerId");
+    let folder = folder("twice", &[("a.yaml", ORDERS), ("b.yaml", USERS), ("c.yaml", other.as_str())]);
+    let diagnostics = manifest::load(std::slice::from_ref(&folder)).unwrap_err();
+    let text = diagnostics.to_string().replace(&format!("{}/", folder.display()), "");
+    insta::with_settings!({
+        snapshot_path => "bad", prepend_module_to_snapshot => false, omit_expression => true,
+    }, { insta::assert_snapshot!("files_that_contradict_each_other", text) });
+}
