@@ -83,7 +83,7 @@ struct Verdict {
 fn versioned(record: &Record, version: Version, content: &Content, settled: bool, shape: i32) -> Verdict {
     let mut key = match content {
         Content::Live(fields) => Key::live(version, shape, fields),
-        Content::Gone(_) => Key::gone(version, shape),
+        Content::Gone(why) => Key::gone(version, *why, shape),
     };
     let held = record.key.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
@@ -121,16 +121,20 @@ fn unversioned(record: &Record, content: &Content, settled: bool) -> Verdict {
     }
 }
 
+/// What is not known may be late, so it never meets a need; only what is held does.
 fn not_found(record: &Record, settled: bool) -> Verdict {
     let unknown = record.state == State::Pending && record.key.is_none();
+    let held = record.key.as_ref().map(|key| key.version);
+    let satisfied = record.need.is_none_or(|need| held >= Some(need));
     match record.state {
         State::Gone(Why::Deleted | Why::Out) => {
-            Verdict { content: None, satisfied: settled, next: Next::Never }
+            let next = if satisfied { Next::Never } else { Next::BackOff };
+            Verdict { content: None, satisfied, next }
         }
-        State::Gone(Why::NotFound) => Verdict { content: None, satisfied: settled, next: Next::BackOff },
+        State::Gone(Why::NotFound) => Verdict { content: None, satisfied, next: Next::BackOff },
         State::Pending | State::Live if unknown || settled => {
             let content = (Content::Gone(Why::NotFound), record.key.clone());
-            Verdict { content: Some(content), satisfied: settled, next: Next::BackOff }
+            Verdict { content: Some(content), satisfied, next: Next::BackOff }
         }
         State::Pending | State::Live => Verdict { content: None, satisfied: false, next: Next::Settle },
     }
