@@ -35,6 +35,9 @@ impl<'s> Comparison<'s, '_> {
     fn value(&mut self, name: &str, place: Place<'_>, schema: &'s Json) {
         let branches = self.branches(schema);
         let fitting: Vec<&Json> = branches.iter().copied().filter(|branch| fits(place, branch)).collect();
+        if fitting.iter().any(|branch| kinds(branch).is_empty()) {
+            return;
+        }
         match (&place.node.value, fitting.as_slice()) {
             (_, []) => self.reject(place, wrong_type(name, place, &branches, schema)),
             (Value::Text(text, _), fitting) => self.word(name, place, text, fitting),
