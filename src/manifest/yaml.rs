@@ -12,7 +12,7 @@ use super::{Code, Diagnostic, scalar};
 /// The deepest nesting of a manifest.
 const DEEPEST: usize = 24;
 /// The most values in one file, those that aliases repeat counted again.
-const MOST: usize = 50_000;
+const MOST: usize = 20_000;
 
 /// Reads one file. What is wrong and leaves a tree is added to the findings; what leaves none is the error.
 pub(super) fn read(

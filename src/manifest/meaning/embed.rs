@@ -123,8 +123,8 @@ impl<'t> Reading<'t, '_> {
             }
             Some(fields) => {
                 self.each_once(at);
-                for at in at.items() {
-                    at.text().map(|name| self.known(name, declared, at));
+                for at in at.items().filter(|at| at.text().is_some()) {
+                    self.known(at.text().unwrap_or_default(), declared, at);
                 }
                 fields.clone()
             }

@@ -142,9 +142,9 @@ impl Reading<'_, '_> {
             let help = "say what each type of event means: `user.updated: upsert`";
             self.findings.push(empty(at, "no event means anything to this replica", help));
         }
-        for (kind, meaning) in &raw.on {
-            if *meaning == raw::Reaction::Refresh && !self.at.has("fetch") {
-                let found = Diagnostic::new(Code::NeedsFetch, at.at(kind).mark(), "`refresh` needs `fetch`")
+        for (kind, at) in at.entries() {
+            if raw.on.get(kind) == Some(&raw::Reaction::Refresh) && !self.at.has("fetch") {
+                let found = Diagnostic::new(Code::NeedsFetch, at.mark(), "`refresh` needs `fetch`")
                     .why("the owner cannot be asked what changed")
                     .help("add `fetch` to this replica, or use `upsert` if the event carries the full state");
                 self.findings.push(found);
