@@ -148,10 +148,22 @@ async fn an_inspection_changes_nothing_and_counts_messages() {
     broker.remove().await;
 }
 
-/// An address that no broker could ever have is refused at once.
+/// What no broker could ever accept is refused at once.
 #[tokio::test]
-async fn an_unreadable_address_is_refused_at_once() {
+async fn unreadable_options_are_refused_at_once() {
     let options = Options::new(SecretString::from("broker:5672"), "shop");
     let refused = open(&spec(true), options, CancellationToken::new()).err().unwrap();
     assert!(matches!(refused, SourceError::Address));
+
+    let certificates = Some("not a certificate".to_owned());
+    let options =
+        Options { ca: certificates, ..Options::new(SecretString::from("amqps://broker/%2f"), "shop") };
+    let refused = open(&spec(true), options, CancellationToken::new()).err().unwrap();
+    assert!(matches!(refused, SourceError::Certificates));
+
+    let mut spec = spec(true);
+    spec.queue.queue = "q".repeat(252);
+    let options = Options::new(SecretString::from("amqp://broker/%2f"), "shop");
+    let refused = open(&spec, options, CancellationToken::new()).err().unwrap();
+    assert!(matches!(refused, SourceError::NameTooLong { what: "dead-letter exchange", .. }), "{refused}");
 }

@@ -256,3 +256,28 @@ fn backoff(first: Duration, longest: Duration) -> ExponentialBackoff {
         .with_jitter()
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pauses(error: &SourceError) -> Vec<Duration> {
+        let mut patience = Patience::default();
+        (0..12).map(|_| patience.after(error)).collect()
+    }
+
+    #[test]
+    fn the_first_retry_is_quick_and_later_ones_stay_within_ten_seconds() {
+        let pauses = pauses(&SourceError::Ended { queue: "q".into(), place: "here".into() });
+        assert!(pauses[0] <= Duration::from_millis(100), "{pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(10)), "{pauses:?}");
+        assert!(pauses[11] >= Duration::from_secs(5), "{pauses:?}");
+    }
+
+    #[test]
+    fn what_is_misconfigured_is_asked_for_rarely() {
+        let pauses = pauses(&SourceError::NoExchange { exchange: "e".into(), place: "here".into() });
+        assert!(pauses.iter().all(|pause| *pause >= Duration::from_secs(1)), "{pauses:?}");
+        assert!(pauses[11] >= Duration::from_secs(15) && pauses[11] <= Duration::from_secs(30), "{pauses:?}");
+    }
+}

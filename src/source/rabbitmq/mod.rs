@@ -30,6 +30,7 @@ pub use self::error::SourceError;
 pub use self::inspect::{Finding, Level, inspect};
 pub use self::status::{Counter, SourceCounters, Status};
 use self::topology::Topology;
+use self::wire::check_certificates;
 use super::{Delivery, Inbox};
 use crate::replication::SourceSpec;
 
@@ -67,6 +68,11 @@ impl Options {
             ca: None,
         }
     }
+
+    fn checked(&self) -> Result<Address, SourceError> {
+        self.ca.as_deref().map_or(Ok(()), check_certificates)?;
+        Address::parse(&self.url, self.heartbeat)
+    }
 }
 
 /// A source that has been opened.
@@ -83,12 +89,12 @@ pub struct Source {
 }
 
 /// Opens a source, which connects, and reconnects, by itself. Only what no broker could ever accept is an error
-/// here: an unreadable address, a name that is too long.
+/// here: an unreadable address or certificate, a name that is too long.
 ///
 /// It must be called within a Tokio runtime, and rustls must have its provider installed if the address is
 /// `amqps`.
 pub fn open(spec: &SourceSpec, options: Options, stop: CancellationToken) -> Result<Source, SourceError> {
-    let address = Address::parse(&options.url, options.heartbeat)?;
+    let address = options.checked()?;
     let topology = Topology::new(&spec.queue)?;
     let (inbox, deliveries) = mpsc::channel::<Delivery>(usize::from(options.prefetch.get()));
     let (status, watched) = watch::channel(Status::Connecting);

@@ -8,6 +8,8 @@ use std::time::Duration;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, runtime};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -15,6 +17,16 @@ use super::{Address, SourceError};
 
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Checks certificates in PEM form; the client library takes text without any for an empty list.
+pub(super) fn check_certificates(pem: &str) -> Result<(), SourceError> {
+    let mut found = CertificateDer::pem_slice_iter(pem.as_bytes()).peekable();
+    if found.peek().is_some() && found.all(|certificate| certificate.is_ok()) {
+        Ok(())
+    } else {
+        Err(SourceError::Certificates)
+    }
+}
 
 /// A connection to the broker. When it is dropped its socket is shut, so that nothing of it remains: not the
 /// client library's thread, not the descriptor, whatever the other side does or fails to do.
