@@ -1,4 +1,5 @@
-//! Queue, bindings and second net are made and looked after; what is wrong with the broker is said, and waited for.
+//! Queue, bindings and second net are made and looked after; what is wrong with the broker is said, and
+//! waited for.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use crate::reader::{
     EXCHANGE, QUEUE, Reader, bodies, broker_with_exchange, misconfigured, numbers, options, spec,
 };
 
-/// The second net: what the broker gives up is kept in the dead-letter queue, under the owner's routing key, and
-/// an inspection tells of it.
+/// The second net: what the broker gives up is kept in the dead-letter queue, under the owner's routing key,
+/// and an inspection tells of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_broker_gives_up_is_kept() {
     let broker = broker_with_exchange().await;
@@ -31,7 +32,8 @@ async fn what_the_broker_gives_up_is_kept() {
     broker.remove().await;
 }
 
-/// D8: a queue that somebody deleted is declared and bound again, and the status says that events are missing.
+/// D8: a queue that somebody deleted is declared and bound again, and the status says that events are
+/// missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_queue_is_made_again() {
     let broker = broker_with_exchange().await;

@@ -8,8 +8,8 @@ use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 
 use crate::replication::Class;
 
-/// What was attempted, where, and why it failed. Places are named as host, port and virtual host; no text ever
-/// holds a password.
+/// What was attempted, where, and why it failed. Places are named as host, port and virtual host; no text
+/// ever holds a password.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SourceError {
     /// The address cannot be understood. Its text is not repeated, because it holds a password.
@@ -183,8 +183,8 @@ fn class_before_consuming(error: &lapin::Error) -> Class {
     }
 }
 
-/// Once deliveries come, the broker ends a channel for reasons of the day (a consumer that took too long is told
-/// "precondition failed" too); only an acknowledgement it has no delivery for is our own mistake.
+/// Once deliveries come, the broker ends a channel for reasons of the day (a consumer that took too long is
+/// told "precondition failed" too); only an acknowledgement it has no delivery for is our own mistake.
 fn class_while_consuming(error: &lapin::Error) -> Class {
     match error.kind() {
         ErrorKind::ProtocolError(told) if told.get_message().as_str().contains("unknown delivery tag") => {

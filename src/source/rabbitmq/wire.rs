@@ -37,8 +37,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Connects, within the time given for all of it. `name` is shown by the broker's tools; `ca` is a chain of
-    /// certificates in PEM form, trusted besides those of the system.
+    /// Connects, within the time given for all of it. `name` is shown by the broker's tools; `ca` is a chain
+    /// of certificates in PEM form, trusted besides those of the system.
     pub(super) async fn dial(
         address: &Address,
         name: &str,
@@ -52,8 +52,8 @@ impl Wire {
         let runtime = runtime::default_runtime().map_err(failed)?;
         let tls = OwnedTLSConfig { identity: None, cert_chain: ca };
         let (held, ours) = (grip.clone_hold(), runtime.clone());
-        // The I/O thread of the client library runs this. It is not ended by our giving up on the connection, so
-        // it needs its own limit.
+        // The I/O thread of the client library runs this. It is not ended by our giving up on the connection,
+        // so it needs its own limit.
         let open = async move |uri: AMQPUri, _| {
             let stream = async {
                 let host = (uri.authority.host.clone(), uri.authority.port);
@@ -100,8 +100,8 @@ impl Wire {
     }
 }
 
-/// A second hold on the socket of a connection. The client library waits without limit for a peer that accepts a
-/// connection and then says nothing, in a thread of its own; shutting the socket ends that wait.
+/// A second hold on the socket of a connection. The client library waits without limit for a peer that
+/// accepts a connection and then says nothing, in a thread of its own; shutting the socket ends that wait.
 #[derive(Default)]
 struct Grip(Arc<Hold>);
 
