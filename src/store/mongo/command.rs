@@ -25,6 +25,8 @@ const PASSING: [i32; 21] = [
     6, 7, 24, 50, 64, 89, 91, 112, 133, 134, 189, 202, 251, 262, 9001, 10_058, 10_107, 11_600, 11_602,
     13_435, 13_436,
 ];
+/// The document is, or would become, larger than the server's 16 MB.
+const TOO_LARGE: [i32; 4] = [10_334, 17_419, 17_420, 5_107_201];
 /// The change stream's position is no longer in the log, or never was.
 const HISTORY_LOST: [i32; 3] = [286, 280, 260];
 
@@ -67,7 +69,14 @@ impl Mongo {
                 "ordered": ordered,
                 "writeConcern": self.write_concern(),
             };
-            let done = written(&action, &self.run(&action, command).await?)?;
+            let done = match self.run(&action, command).await {
+                // It is larger than a command may be, so the server did not even look into it.
+                Err(StoreError::Refused { code, .. }) if chunk.len() == 1 && TOO_LARGE.contains(&code) => {
+                    let reason = reason(code, &Document::new());
+                    Written { refused: vec![Refusal { index: 0, code, reason }], ..Written::default() }
+                }
+                reply => written(&action, &reply?)?,
+            };
             let before = total.refused.len();
             total.refused.extend(done.refused);
             for refusal in &mut total.refused[before..] {
@@ -172,7 +181,7 @@ fn reason(code: i32, error: &Document) -> String {
             format!("a unique index on {} is in the way", index.unwrap_or_default())
         }
         121 => "the collection's validator refused the document".into(),
-        10_334 | 17_419 | 17_420 | 5_107_201 => "the document would exceed 16 MB".into(),
+        _ if TOO_LARGE.contains(&code) => "the document would exceed 16 MB".into(),
         28 => "a parent of the path is no object".into(),
         2 | 16_836 | 40_091 => "the path is of another type than declared".into(),
         _ => format!("the database refused the document (code {code})"),
