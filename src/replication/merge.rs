@@ -24,9 +24,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Decides what an answer does to the record that was read when the owner was asked.
 ///
-/// A *settled* answer was asked for at least the declared read lag after the record last changed. Only such
-/// an answer may win at an equal or unknown version, turn a live record into one that is gone, or end a need;
-/// any other is provisional and leads to one more question.
+/// A *settled* answer was asked for at least the declared read lag after the record last changed, and after
+/// anybody last called for a look at the owner. Only such an answer may win at an equal or unknown version, turn
+/// a live record into one that is gone, or end a need; any other is provisional and leads to one more question.
 pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, embedded: bool) -> RecordWrite {
     let settled = is_settled(record, spec.settle);
     let verdict = match answer {
@@ -62,7 +62,8 @@ pub fn back_off(base: Duration, tries: u32) -> Duration {
 
 fn is_settled(record: &Record, settle: Duration) -> bool {
     let lag = i64::try_from(settle.as_micros()).unwrap_or(i64::MAX);
-    record.asked.is_some_and(|asked| asked.saturating_sub(record.rev) >= lag)
+    let changed = record.since.map_or(record.rev, |since| since.max(record.rev));
+    record.asked.is_some_and(|asked| asked.saturating_sub(changed) >= lag)
 }
 
 /// When the next question is due.

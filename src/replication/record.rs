@@ -48,6 +48,8 @@ pub struct Record {
     pub tries: u32,
     /// When the owner was last asked, in microseconds of the database's clock.
     pub asked: Option<i64>,
+    /// When somebody last called for a look at the owner, in microseconds of the database's clock.
+    pub since: Option<i64>,
     /// The tag of the batch that wrote it last.
     pub batch: Option<i64>,
     /// Whether it is marked for retirement.

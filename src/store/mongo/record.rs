@@ -146,6 +146,7 @@ fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
         owes: meta.get_bool("owes").unwrap_or_default(),
         tries: meta.get_i64("tries").ok().and_then(|tries| u32::try_from(tries).ok()).unwrap_or_default(),
         asked: millis("asked").map(|asked| asked.saturating_mul(1000)),
+        since: millis("since").map(|since| since.saturating_mul(1000)),
         batch: meta.get_i64("batch").ok(),
         marked: meta.contains_key("mark"),
         fields: stored,

@@ -22,7 +22,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             doc! { "q": { "_id": id }, "u": pipeline, "upsert": create }
         }
         RecordWrite::Need { version: Some(version), .. } => doc! { "q": known, "u": need(*version) },
-        RecordWrite::Need { version: None, .. } => set(known, Due::Now, false),
+        RecordWrite::Need { version: None, .. } => ask(known, Due::Now),
         RecordWrite::Placeholder { ask, .. } => {
             let mut meta = doc! { "state": "pending", "rev": next_rev() };
             if *ask {
@@ -38,11 +38,11 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
         }
         RecordWrite::Answer { .. } => answer(&id, write),
         RecordWrite::Unanswered { claim, due, tries, .. } => {
-            let mut statement = set(doc! { "_id": id, "_nearcopy.due": date(*claim) }, *due, false);
+            let mut statement = set(doc! { "_id": id, "_nearcopy.due": date(*claim) }, *due);
             push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
             statement
         }
-        RecordWrite::Ask { due, .. } => set(known, *due, true),
+        RecordWrite::Ask { due, .. } => ask(known, *due),
         RecordWrite::Paid { rev, .. } => {
             let same = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.owes": true };
             doc! { "q": same, "u": { "$unset": { "_nearcopy.owes": "" } } }
@@ -95,7 +95,7 @@ fn answer(id: &Bson, write: &RecordWrite) -> Document {
     };
     let guard = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.due": date(*claim) };
     let Some((content, key)) = content else {
-        let mut statement = set(guard, *due, false);
+        let mut statement = set(guard, *due);
         push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
         if *satisfied {
             push_stage(&mut statement, doc! { "$unset": "_nearcopy.need" });
@@ -151,20 +151,26 @@ fn need(version: Version) -> Vec<Document> {
         { "$gte": ["$_nearcopy.key", literal(floor)] },
         { "$gte": ["$_nearcopy.need", version.get()] },
     ] };
-    let wanted = doc! { "$mergeObjects": ["$_nearcopy", { "need": version.get(), "due": "$$NOW" }] };
+    let need = doc! { "need": version.get(), "due": "$$NOW", "since": "$$NOW" };
+    let wanted = doc! { "$mergeObjects": ["$_nearcopy", need] };
     replace(choose(met, "$$ROOT", doc! { "$mergeObjects": ["$$ROOT", { "_nearcopy": wanted }] }))
 }
 
-/// Plans the next question; `only_sooner` leaves an earlier plan as it is.
-fn set(guard: Document, due: Due, only_sooner: bool) -> Document {
+/// Plans the next question.
+fn set(guard: Document, due: Due) -> Document {
     let stage = match due_value(due) {
-        Some(time) if only_sooner => {
-            doc! { "$set": { "_nearcopy.due": { "$min": ["$_nearcopy.due", time] } } }
-        }
         Some(time) => doc! { "$set": { "_nearcopy.due": time } },
         None => doc! { "$unset": "_nearcopy.due" },
     };
     doc! { "q": guard, "u": [stage] }
+}
+
+/// Calls for a look at the owner, sooner than planned if need be. The plan moves in any case, by a millisecond at
+/// least, so that an answer that is already on its way does not pass for one.
+fn ask(known: Document, due: Due) -> Document {
+    let planned = doc! { "$subtract": ["$_nearcopy.due", 1] };
+    let due = doc! { "$min": [planned, due_value(due).unwrap_or(Bson::Null)] };
+    doc! { "q": known, "u": [{ "$set": { "_nearcopy.due": due, "_nearcopy.since": "$$NOW" } }] }
 }
 
 fn push_stage(statement: &mut Document, stage: Document) {
