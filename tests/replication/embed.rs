@@ -38,6 +38,7 @@ fn record(state: State) -> Record {
         owes: true,
         tries: 0,
         asked: None,
+        since: None,
         batch: None,
         marked: false,
         fields: if state == State::Live {

@@ -97,6 +97,7 @@ fn record(state: State, fields: Document, batch: i64) -> Record {
         owes: false,
         tries: 0,
         asked: None,
+        since: None,
         batch: Some(batch),
         marked: false,
         fields,

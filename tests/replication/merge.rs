@@ -87,6 +87,7 @@ fn record(state: State, key: Option<Key>, need: Option<i64>, settled: bool) -> R
         owes: false,
         tries: 0,
         asked: Some(REV + if settled { lag } else { lag - 1 }),
+        since: None,
         batch: None,
         marked: false,
         fields: if state == State::Live { fields("ann") } else { Document::new() },
@@ -253,6 +254,19 @@ fn a_first_answer_is_confirmed_after_the_owners_read_lag() {
         let RecordWrite::Answer { due, .. } = merge(&first, &answer, 1, &spec(), true) else { panic!() };
         assert_eq!(due, Due::After(SETTLE), "{said}");
     }
+}
+
+/// V2, A8: whoever calls for a look means the owner as it will be, and not as a late replica of it still is.
+#[test]
+fn an_answer_is_not_settled_before_the_owners_read_lag_after_it_was_called_for() {
+    let mut called = record(State::Live, Some(live(5)), None, true);
+    called.since = Some(REV + 1_000);
+    let answer = Answer::Found { version: Some(Version::new(5)), content: Content::Live(fields("ann")) };
+    let RecordWrite::Answer { due, .. } = merge(&called, &answer, 1, &spec(), true) else { panic!() };
+    assert_eq!(due, Due::After(SETTLE));
+    called.asked = Some(REV + 1_000 + i64::try_from(SETTLE.as_micros()).unwrap());
+    let RecordWrite::Answer { due, .. } = merge(&called, &answer, 1, &spec(), true) else { panic!() };
+    assert_eq!(due, Due::After(RECONCILE));
 }
 
 /// C1: an equal version under a higher shape completes the record.

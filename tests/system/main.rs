@@ -20,5 +20,6 @@ mod replica_set;
 mod writes;
 
 mod protocol;
+mod records;
 mod source;
 mod topology;
