@@ -19,6 +19,7 @@ mod replica_set;
 #[path = "../support/writes.rs"]
 mod writes;
 
+mod embeds;
 mod protocol;
 mod records;
 mod source;
