@@ -110,16 +110,12 @@ impl Pipeline {
     /// Runs a refused statement for one document after the other.
     async fn embed_carefully(&self, embed: &Embed, write: &EmbedWrite) -> Result<u64, Halted> {
         let mut changed = 0;
-        let mut last: Option<Bson> = None;
+        let mut from: Option<Bson> = None;
         loop {
-            let mut filter = write.filter.clone();
-            if let Some(last) = &last {
-                let after = doc! { "$expr": { "$gt": ["$_id", { "$literal": last }] } };
-                filter = doc! { "$and": [filter, after] };
-            }
-            let ids = self.persist(|| self.store.matching(embed, filter.clone(), PAGE)).await?;
-            let Some(end) = ids.last() else { return Ok(changed) };
-            last = Some(end.clone());
+            let page = self.persist(|| self.store.scan(embed, &write.filter, from.as_ref(), PAGE)).await?;
+            let ids: Vec<Bson> = page.into_iter().filter_map(|mut found| found.remove("_id")).collect();
+            let Some(last) = ids.last() else { return Ok(changed) };
+            from = Some(last.clone());
             for id in ids {
                 let single =
                     EmbedWrite { filter: doc! { "$and": [{ "_id": &id }, &write.filter] }, ..write.clone() };
@@ -133,10 +129,12 @@ impl Pipeline {
         }
     }
 
-    /// Deletes the documents of a deleted record, a page at a time.
+    /// Deletes the documents that show a deleted record, a page at a time. Those that never showed it are left to
+    /// hydration, and must not stand in the way of the others.
     async fn remove(&self, embed: &Embed, of: &Subscription, record: &Record) -> Result<(), Halted> {
         loop {
-            let filter = embed.outdated(record);
+            let mut filter = embed.outdated(record);
+            filter.insert(format!("{}.ref", embed.stamp_path()), record.id.to_bson());
             let ids = self.persist(|| self.store.matching(embed, filter.clone(), 100)).await?;
             let removal = Removal { ids: &ids, unstamped: false };
             let removed = self.persist(|| self.store.remove(embed, of, record, removal)).await?;

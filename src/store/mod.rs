@@ -184,7 +184,7 @@ pub trait EmbedStore: Send + Sync {
     /// Runs statements one after the other.
     async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<Written, StoreError>;
 
-    /// The `_id`s of documents that match, at most so many.
+    /// The `_id`s of documents that match, at most so many, in no order.
     async fn matching(&self, embed: &Embed, filter: Document, most: usize) -> Result<Vec<Bson>, StoreError>;
 
     /// The documents with these ids, with references, shown values and stamps only.
@@ -195,10 +195,11 @@ pub trait EmbedStore: Send + Sync {
         after: Option<Moment>,
     ) -> Result<Vec<Document>, StoreError>;
 
-    /// The documents after `from` in the order of `_id`, as [`EmbedStore::documents`] has them.
+    /// The documents that match, after `from` in the order of `_id`, as [`EmbedStore::documents`] has them.
     async fn scan(
         &self,
         embed: &Embed,
+        filter: &Document,
         from: Option<&Bson>,
         most: usize,
     ) -> Result<Vec<Document>, StoreError>;

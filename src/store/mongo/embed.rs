@@ -79,11 +79,16 @@ impl EmbedStore for Mongo {
     async fn scan(
         &self,
         embed: &Embed,
+        filter: &Document,
         from: Option<&Bson>,
         most: usize,
     ) -> Result<Vec<Document>, StoreError> {
-        let filter =
-            from.map_or_else(Document::new, |id| doc! { "$expr": { "$gt": ["$_id", { "$literal": id }] } });
+        let mut filter = filter.clone();
+        if let Some(id) = from {
+            // Unlike a plain comparison, this one goes on from ids of one type to those of the next.
+            let after = doc! { "$expr": { "$gt": ["$_id", { "$literal": id }] } };
+            filter = doc! { "$and": [filter, after] };
+        }
         let command = doc! {
             "find": &embed.collection,
             "filter": filter,
