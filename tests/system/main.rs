@@ -20,6 +20,7 @@ mod replica_set;
 mod writes;
 
 mod embeds;
+mod hydration;
 mod protocol;
 mod records;
 mod source;
