@@ -102,9 +102,9 @@ impl Pipeline {
     /// Looks at every document of a collection: the way to start, and to repair what no event or hint told of.
     pub(super) async fn walk(&self, embeds: &[Arc<Embed>], is_repair: bool) -> Result<(), Halted> {
         for embed in embeds {
-            let (all, mut from) = (Document::new(), None::<Bson>);
+            let mut from: Option<Bson> = None;
             loop {
-                let page = self.persist(|| self.store.scan(embed, &all, from.as_ref(), PAGE)).await?;
+                let page = self.persist(|| self.store.scan(embed, from.as_ref(), PAGE)).await?;
                 let Some(last) = page.last().and_then(|document| document.get("_id").cloned()) else { break };
                 if is_repair {
                     self.unpark_documents(embed, &page).await?;

@@ -131,6 +131,9 @@ pub trait RecordStore: Send + Sync {
     /// Finds records whose fan-out is still to be done and that have not changed for `idle`.
     async fn owing(&self, of: &Subscription, idle: Duration, most: usize) -> Result<Vec<Record>, StoreError>;
 
+    /// Plans a question about every record there is, spread over this long; says how many there are.
+    async fn ask_all(&self, of: &Subscription, spread: Duration) -> Result<u64, StoreError>;
+
     /// Counts records that are pending, and those that owe a fan-out.
     async fn backlog(&self, of: &Subscription) -> Result<Backlog, StoreError>;
 
@@ -184,8 +187,8 @@ pub trait EmbedStore: Send + Sync {
     /// Runs statements one after the other.
     async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<Written, StoreError>;
 
-    /// The `_id`s of documents that match, at most so many, in no order.
-    async fn matching(&self, embed: &Embed, filter: Document, most: usize) -> Result<Vec<Bson>, StoreError>;
+    /// Walks through the `_id`s of documents that match when the walk comes to them.
+    async fn matching(&self, embed: &Embed, filter: Document) -> Result<Box<dyn Pages>, StoreError>;
 
     /// The documents with these ids, with references, shown values and stamps only.
     async fn documents(
@@ -195,11 +198,10 @@ pub trait EmbedStore: Send + Sync {
         after: Option<Moment>,
     ) -> Result<Vec<Document>, StoreError>;
 
-    /// The documents that match, after `from` in the order of `_id`, as [`EmbedStore::documents`] has them.
+    /// The documents after `from` in the order of `_id`, as [`EmbedStore::documents`] has them.
     async fn scan(
         &self,
         embed: &Embed,
-        filter: &Document,
         from: Option<&Bson>,
         most: usize,
     ) -> Result<Vec<Document>, StoreError>;
@@ -220,6 +222,13 @@ pub trait EmbedStore: Send + Sync {
         record: &Record,
         removal: Removal<'_>,
     ) -> Result<u64, StoreError>;
+}
+
+/// A walk through ids. It is lost with the connection, and begun again.
+#[async_trait]
+pub trait Pages: Send {
+    /// The next ids, at most so many, the first time as many as came at once; none, once it is over.
+    async fn next(&mut self, most: usize) -> Result<Vec<Bson>, StoreError>;
 }
 
 /// Which documents go with a deleted record.
