@@ -89,12 +89,8 @@ impl RecordStore for Mongo {
     async fn ask_all(&self, of: &Subscription, spread: Duration) -> Result<u64, StoreError> {
         let spread = i64::try_from(spread.as_millis()).unwrap_or(i64::MAX);
         let some_time = doc! { "$add": ["$$NOW", { "$toLong": { "$multiply": [{ "$rand": {} }, spread] } }] };
-        let sooner = doc! { "$min": ["$_nearcopy.due", some_time] };
-        let statement = doc! {
-            "q": { "_nearcopy": { "$exists": true } },
-            "u": [{ "$set": { "_nearcopy.due": sooner } }],
-            "multi": true,
-        };
+        let known = doc! { "_nearcopy": { "$exists": true } };
+        let statement = doc! { "q": known, "u": record_statement::call_for(some_time), "multi": true };
         Ok(self.update(of.name.as_str(), vec![statement], false).await?.changed)
     }
 

@@ -165,12 +165,16 @@ fn set(guard: Document, due: Due) -> Document {
     doc! { "q": guard, "u": [stage] }
 }
 
-/// Calls for a look at the owner, sooner than planned if need be. The plan moves in any case, by a millisecond at
-/// least, so that an answer that is already on its way does not pass for one.
 fn ask(known: Document, due: Due) -> Document {
+    doc! { "q": known, "u": call_for(due_value(due).unwrap_or(Bson::Null)) }
+}
+
+/// Calls for a look at the owner at a time, unless one is planned sooner. The plan moves in any case, by a
+/// millisecond at least, so that an answer that is already on its way does not pass for that look.
+pub fn call_for(time: impl Into<Bson>) -> Vec<Document> {
     let planned = doc! { "$subtract": ["$_nearcopy.due", 1] };
-    let due = doc! { "$min": [planned, due_value(due).unwrap_or(Bson::Null)] };
-    doc! { "q": known, "u": [{ "$set": { "_nearcopy.due": due, "_nearcopy.since": "$$NOW" } }] }
+    let due = doc! { "$min": [planned, time.into()] };
+    vec![doc! { "$set": { "_nearcopy.due": due, "_nearcopy.since": "$$NOW" } }]
 }
 
 fn push_stage(statement: &mut Document, stage: Document) {
