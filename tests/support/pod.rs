@@ -13,6 +13,7 @@ use nearcopy::store::Parked;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::mongodb::{Database, connect};
@@ -36,6 +37,7 @@ pub(crate) struct Pod {
     ledger: Arc<Settled>,
     next: AtomicU64,
     stop: CancellationToken,
+    tasks: Vec<JoinHandle<Result<(), Halted>>>,
     runtime: Option<Runtime>,
 }
 
@@ -70,11 +72,10 @@ impl Pod {
         let pipeline = connecting.await.unwrap();
         let (deliveries, inbox) = mpsc::channel(1_000);
         let source = database.declaration.sources[0].clone();
-        for (_, task) in pipeline.tasks(vec![(source, Inbox::new(inbox))]) {
-            runtime.spawn(task);
-        }
+        let tasks = pipeline.tasks(vec![(source, Inbox::new(inbox))]);
+        let tasks = tasks.into_iter().map(|(_, task)| runtime.spawn(task)).collect();
         let (ledger, next) = (Arc::default(), AtomicU64::new(1));
-        Self { pipeline, deliveries, ledger, next, stop, runtime: Some(runtime) }
+        Self { pipeline, deliveries, ledger, next, stop, tasks, runtime: Some(runtime) }
     }
 
     /// Hands an event over, and says under which tag.
@@ -110,6 +111,14 @@ impl Pod {
         let (pipeline, parked) = (self.pipeline.clone(), parked.clone());
         let runtime = self.runtime.as_ref().unwrap();
         runtime.spawn(async move { pipeline.retry(&parked).await }).await.unwrap()
+    }
+
+    /// Ends the pod as SIGTERM does: leases are given back.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        for task in self.tasks.split_off(1) {
+            assert_eq!(task.await.unwrap(), Err(Halted));
+        }
     }
 
     /// Ends the pod as SIGKILL does: nothing is finished, nothing given back.

@@ -176,17 +176,17 @@ async fn what_happened_between_two_pods_is_found() {
             == 1
     })
     .await;
-    drop(first);
+    first.stop().await;
     database.insert("third", "ann").await;
     let second = Pod::start(&database, &owner).await;
     database.shows("third", "Ann").await;
-    drop(second);
+    second.stop().await;
 
     cursors.delete_many(doc! {}).await.unwrap();
     database.insert("fourth", "ann").await;
     let third = Pod::start(&database, &owner).await;
     database.shows("fourth", "Ann").await;
-    drop(third);
+    third.stop().await;
 
     let nowhere = doc! { "$set": { "position": { "_data": "8200000001000000012B0229296E04" } } };
     cursors.update_one(doc! { "_id": "follow:products" }, nowhere).upsert(true).await.unwrap();
@@ -259,6 +259,31 @@ async fn documents_go_with_their_user_and_new_ones_of_a_user_that_came_back_stay
     pod.deliver([deleted("ann", 2), deleted("ann", 1)]).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     database.shows("again", "Anna").await;
+    database.drop().await;
+}
+
+/// B7: what never showed the user is looked at one by one, and stands in nobody's way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_that_never_showed_a_deleted_user_do_not_save_those_that_did() {
+    let database = Database::new(&shop("referenced", ASKED, &[&deleting()])).await;
+    database.products((0..10).map(|number| doc! { "_id": format!("shown-{number}"), "userId": "ann" })).await;
+    let owner = Owner::new();
+    owner.has("ann", 1, "Ann");
+    let first = Pod::start(&database, &owner).await;
+    eventually("all are shown", async || database.count(doc! { "user.username": "Ann" }).await == 10).await;
+    first.stop().await;
+    let elsewhere = doc! { "$set": { "holder": "another pod", "until": bson::DateTime::MAX } };
+    let leases = database.collection("nearcopy.leases");
+    leases.update_one(doc! { "_id": "follow:products" }, elsewhere).await.unwrap();
+    // Moved away and back while nobody looked: the index now has the ten last.
+    let products = database.collection("products");
+    let shown = doc! { "user.username": "Ann" };
+    products.update_many(shown.clone(), doc! { "$set": { "userId": "zoe" } }).await.unwrap();
+    database.products((0..150).map(|number| doc! { "_id": format!("new-{number}"), "userId": "ann" })).await;
+    products.update_many(shown, doc! { "$set": { "userId": "ann" } }).await.unwrap();
+    let second = Pod::start(&database, &owner).await;
+    second.deliver([deleted("ann", 2)]).await;
+    eventually("the ten are gone", async || database.count(doc! {}).await == 150).await;
     database.drop().await;
 }
 

@@ -216,6 +216,22 @@ async fn a_question_in_vain_waits_and_an_overtaken_one_moves_nothing() {
     database.drop().await;
 }
 
+/// D8: whoever may have missed events asks about everything, soon, and believes no answer that is on its way.
+#[tokio::test]
+async fn a_resync_asks_about_every_record_within_its_time() {
+    let database = referenced().await;
+    database.write(&["a", "b", "c"].map(placeholder)).await;
+    let claimed = database.store.claim_due(database.of(), 10, CLAIM).await.unwrap();
+    assert_eq!(database.store.ask_all(database.of(), Duration::from_millis(100)).await.unwrap(), 3);
+    for record in &claimed {
+        assert_eq!(database.answer(record, found(1, "old")).await, 0);
+    }
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let again = database.store.claim_due(database.of(), 10, CLAIM).await.unwrap();
+    assert_eq!(again.len(), 3);
+    database.drop().await;
+}
+
 /// I9: one claim, one question.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_claimers_claim_each_due_record_once() {
