@@ -107,8 +107,13 @@ fn refuse(
 ) {
     for refusal in refused {
         let Some(write) = writes.get(refusal.index) else { continue };
+        let of_state = matches!(write, RecordWrite::State { .. });
         let fails = |(entity, claim): &(EntityId, Expected)| {
-            entity == write.id() && !matches!(claim, Expected::State { winner: false, .. })
+            let theirs = match claim {
+                Expected::State { winner, .. } => of_state && *winner,
+                Expected::Need(_) => !of_state,
+            };
+            theirs && entity == write.id()
         };
         for (at, _) in open.iter().zip(expected).filter(|(_, expected)| fails(expected)) {
             let error = DecodeError::new(Reason::Refused, refusal.reason.clone());
