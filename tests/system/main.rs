@@ -21,7 +21,11 @@ mod writes;
 
 mod embeds;
 mod hydration;
+mod parked;
+mod pipeline;
 mod protocol;
 mod records;
+mod retire;
 mod source;
 mod topology;
+mod values;
