@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,11 +22,11 @@ pub struct Lifecycle {
     stop: CancellationToken,
     hard_stop: CancellationToken,
     tasks: TaskTracker,
-    fallen: (UnboundedSender<&'static str>, UnboundedReceiver<&'static str>),
+    fallen: (UnboundedSender<Arc<str>>, UnboundedReceiver<Arc<str>>),
 }
 
 /// Why the program ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExitReason {
     /// It was asked to, and all tasks have ended.
     Stopped,
@@ -34,7 +35,7 @@ pub enum ExitReason {
     /// The grace period was over before they had.
     OutOfTime,
     /// This task ended while nobody asked for it, or panicked.
-    Failed(&'static str),
+    Failed(Arc<str>),
 }
 
 struct Signals {
@@ -64,14 +65,15 @@ impl Lifecycle {
 
     /// Runs a task without which the program is no good: it ends only after the stop token is cancelled. What
     /// went wrong in it, the task says itself.
-    pub fn spawn_critical(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn_critical(&self, name: impl Into<Arc<str>>, task: impl Future<Output = ()> + Send + 'static) {
+        let name = name.into();
         let (stop, hard_stop, fallen) = (self.stop.clone(), self.hard_stop.clone(), self.fallen.0.clone());
         let running = tokio::spawn(async move { hard_stop.run_until_cancelled(task).await.is_some() });
         self.tasks.spawn(async move {
             let ended = running.await;
             let panicked = ended.is_err();
             if panicked || !stop.is_cancelled() {
-                tracing::error!(event = "task_fell", task = name, panicked, "a critical task has ended");
+                tracing::error!(event = "task_fell", task = &*name, panicked, "a critical task has ended");
                 // Nobody listens any more only when the program is past caring.
                 fallen.send(name).ok();
             }
@@ -93,13 +95,14 @@ impl Lifecycle {
         self.tasks.close();
         let end = tokio::select! {
             biased;
-            () = self.tasks.wait() => first,
+            () = self.tasks.wait() => first.clone(),
             _ = self.signals.next() => ExitReason::Interrupted,
             () = tokio::time::sleep(grace) => ExitReason::OutOfTime,
         };
         self.hard_stop.cancel();
         let reason = match (first, self.fallen.1.try_recv()) {
-            (ExitReason::Failed(task), _) | (_, Ok(task)) => ExitReason::Failed(task),
+            (failed @ ExitReason::Failed(_), _) => failed,
+            (_, Ok(task)) => ExitReason::Failed(task),
             _ => end,
         };
         tracing::info!(event = "stopped", %reason, "the end");
@@ -118,7 +121,7 @@ impl Signals {
 
 impl ExitReason {
     /// 0 if all ended as asked, 130 if a second signal cut it short, else 1.
-    pub fn code(self) -> ExitCode {
+    pub fn code(&self) -> ExitCode {
         match self {
             Self::Stopped => ExitCode::SUCCESS,
             Self::Interrupted => ExitCode::from(130),

@@ -61,7 +61,7 @@ async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<(&'
         "mongodb",
         match wiring::mongodb(settings).await {
             Ok(store) => store.inspect(declaration).await.map_err(|error| error.to_string()),
-            Err(failure) => Err(failure.text),
+            Err(error) => Err(error.to_string()),
         },
     );
     for replica in declaration.replicas.iter().filter(|replica| replica.fetch.is_some()) {

@@ -77,6 +77,8 @@ pub enum Exit {
     Invalid = 4,
     /// The broker, the database or an owner could not be reached, or is not as it must be.
     Unreachable = 5,
+    /// A second signal cut the end short.
+    Interrupted = 130,
 }
 
 /// Why a command ended early: the text is for a person, the code for a script.

@@ -65,7 +65,7 @@ pub enum Output {
 /// Runs the command.
 pub fn parked(settings: &Settings, command: &Command) -> Outcome {
     wiring::runtime()?.block_on(async {
-        let store = wiring::mongodb(settings).await?;
+        let store = wiring::mongodb(settings).await.map_err(failed)?;
         match command {
             Command::List { replica, limit, output } => {
                 let listed = store.parked(replica.as_deref(), *limit).await.map_err(failed)?;

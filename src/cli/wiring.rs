@@ -13,6 +13,7 @@ use crate::pipeline::{Pipeline, Rhythm};
 use crate::replication::Declaration;
 use crate::settings::Settings;
 use crate::source::rabbitmq;
+use crate::store::StoreError;
 use crate::store::mongo::{self, Mongo};
 
 /// Reads the manifest from the given places, or from those that the settings name.
@@ -42,13 +43,13 @@ pub fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::Options,
 }
 
 /// Connects to the consumer's database.
-pub async fn mongodb(settings: &Settings) -> Result<Mongo, Failure> {
-    let options = mongo::Options {
-        database: settings.mongodb.database.clone(),
-        url: settings.mongodb.url().map_err(Failure::invalid)?.clone(),
-        parked_for: settings.parked_ttl,
-    };
-    Mongo::connect(options).await.map_err(Failure::unreachable)
+pub async fn mongodb(settings: &Settings) -> Result<Mongo, StoreError> {
+    let url = settings.mongodb.url().map_err(|error| StoreError::Unsuitable {
+        action: "connecting to the database".into(),
+        detail: error.to_string(),
+    })?;
+    let (database, parked_for) = (settings.mongodb.database.clone(), settings.parked_ttl);
+    Mongo::connect(mongo::Options { url: url.clone(), database, parked_for }).await
 }
 
 /// The pipeline over its adapters.

@@ -24,6 +24,7 @@ use crate::replication::{Declaration, SourceSpec};
 use crate::source::Delivery;
 use crate::store::Store;
 use crate::telemetry::metric;
+use crate::telemetry::trace::{self, TraceContext};
 
 pub use fan_out::Backlog as FanOutBacklog;
 pub use park::Retry;
@@ -71,9 +72,15 @@ impl Pipeline {
         Arc::new(Self { declaration, store, fetch, rhythm, stop, wanted, large })
     }
 
+    /// Works through one batch, as a part of its trace where it has one.
+    async fn run_batch(&self, source: &SourceSpec, deliveries: Vec<Delivery>) -> Result<(), Halted> {
+        let trace = trace_of(&deliveries);
+        trace::within(trace, self.work_through(source, deliveries)).await
+    }
+
     /// One batch of deliveries, from bytes to settlement. Halted half-way, nothing of it is settled, and all of
     /// it comes again.
-    async fn run_batch(&self, source: &SourceSpec, deliveries: Vec<Delivery>) -> Result<(), Halted> {
+    async fn work_through(&self, source: &SourceSpec, deliveries: Vec<Delivery>) -> Result<(), Halted> {
         let watch = Stopwatch::start();
         let mut batch = batch::decode(&self.declaration, source, deliveries); // ② bytes to meaning
         let mut debts = Vec::new();
@@ -90,5 +97,13 @@ impl Pipeline {
         }
         metric::batch_duration(&source.name, watch.elapsed());
         Ok(())
+    }
+}
+
+/// The trace that a batch is a part of: that of its only event. A batch of many belongs to many, and is part of none.
+fn trace_of(deliveries: &[Delivery]) -> Option<TraceContext> {
+    match deliveries {
+        [only] => TraceContext::of_event(&only.headers),
+        _ => None,
     }
 }

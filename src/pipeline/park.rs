@@ -11,6 +11,7 @@ use crate::event::{DecodeError, EntityId, EntityType, Envelope, Headers, Limits,
 use crate::replication::{Due, Embed, Outcome, RecordWrite, SourceSpec, Subscription};
 use crate::store::{Parked, Records};
 use crate::telemetry::metric;
+use crate::telemetry::trace::TraceContext;
 
 /// How a retry of a parked event ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,6 +203,7 @@ fn note(source: &SourceSpec, of: Option<&Arc<Subscription>>, parked: &Parked) {
         reason = parked.reason,
         detail = parked.detail,
         parked.id = %parked.id,
+        trace.id = TraceContext::of_event(&parked.headers).map(TraceContext::trace_id),
         "an event is put aside"
     );
 }
