@@ -73,7 +73,7 @@ async fn a_critical_task_that_ends_or_panics_fails_the_program_and_stops_the_oth
         lifecycle.spawn_critical("other", async move { stop.cancelled().await });
         lifecycle.spawn_critical("fragile", async move { assert!(!panics, "it panics on purpose") });
         let reason = lifecycle.run_until_stopped(LONG).await;
-        assert_eq!(reason, ExitReason::Failed("fragile"));
+        assert_eq!(reason, ExitReason::Failed("fragile".into()));
         assert_eq!(reason.code(), ExitCode::FAILURE);
     }
 }
@@ -87,7 +87,7 @@ async fn a_panic_while_stopping_is_a_failure_too() {
         panic!("on purpose");
     });
     lifecycle.stop_token().cancel();
-    assert_eq!(lifecycle.run_until_stopped(LONG).await, ExitReason::Failed("last"));
+    assert_eq!(lifecycle.run_until_stopped(LONG).await, ExitReason::Failed("last".into()));
 }
 
 #[test]

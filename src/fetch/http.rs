@@ -18,7 +18,8 @@ use crate::telemetry::trace;
 /// Asks owners over HTTP, each by its own bounds and its own breaker.
 ///
 /// A question, once begun, is finished even if whoever asked first has gone: others may be waiting for it. So the
-/// answer that an asker shares may have been asked for up to twice the declared timeout before.
+/// answer that an asker shares may have been asked for some of the declared timeouts before: two if it was asked
+/// singly, more behind a failed batch or in a long queue.
 pub struct HttpFetch {
     owners: HashMap<EntityType, Arc<Owner>>,
 }

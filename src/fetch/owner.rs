@@ -20,6 +20,9 @@ use crate::telemetry::metric::{self, Fetched};
 /// How often a request is repeated at once, when the owner is in passing trouble.
 const MORE_TRIES: usize = 2;
 
+/// Statuses by which an owner says that it is asked too much: one question must not become many.
+const BUSY: [u16; 4] = [408, 425, 429, 503];
+
 /// The owner of one replica.
 pub(super) struct Owner {
     pub(super) flights: Flights,
@@ -210,15 +213,13 @@ impl Owner {
     }
 }
 
-/// Whether a failure may be the fault of the batch alone: its form, its length, or one bad id among many.
+/// Whether a failure may be the fault of the batch: its form, its length, or one bad entity that would hold back all
+/// that are asked for with it. If it is the owner that is in trouble, its breaker soon ends the single questions.
 fn concerns_the_batch(error: &FetchError) -> bool {
     match error {
-        FetchError::Unreadable(_) => true,
-        FetchError::Failed(status) => (400..500).contains(status) && ![408, 425, 429].contains(status),
-        FetchError::Resting
-        | FetchError::Unreachable(_)
-        | FetchError::Refused(_)
-        | FetchError::NotDeclared => false,
+        FetchError::Unreadable(_) | FetchError::Unreachable(_) => true,
+        FetchError::Failed(status) => !BUSY.contains(status),
+        FetchError::Resting | FetchError::Refused(_) | FetchError::NotDeclared => false,
     }
 }
 

@@ -14,9 +14,9 @@ const SHOWN: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     code: Code,
-    message: String,
+    message: Box<str>,
     at: Option<Span>,
-    why: String,
+    why: Box<str>,
     also: Vec<(Span, String)>,
     help: Vec<String>,
 }
@@ -56,13 +56,13 @@ impl Diagnostic {
 
     /// A mistake that has no place in any file.
     pub(super) fn nowhere(code: Code, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { code, message, at: None, why: String::new(), also: Vec::new(), help: Vec::new() }
+        let message = message.into().into_boxed_str();
+        Self { code, message, at: None, why: Box::default(), also: Vec::new(), help: Vec::new() }
     }
 
     /// Says at the caret why it is wrong.
     pub(super) fn why(mut self, why: impl Into<String>) -> Self {
-        self.why = why.into();
+        self.why = why.into().into_boxed_str();
         self
     }
 
@@ -99,8 +99,8 @@ impl Diagnostic {
     }
 
     fn render(&self, files: &[File], renderer: &Renderer) -> String {
-        let places = self.at.map(|at| (at, &self.why, AnnotationKind::Primary)).into_iter();
-        let others = self.also.iter().map(|(at, what)| (*at, what, AnnotationKind::Context));
+        let places = self.at.map(|at| (at, &*self.why, AnnotationKind::Primary)).into_iter();
+        let others = self.also.iter().map(|(at, what)| (*at, what.as_str(), AnnotationKind::Context));
         let places: Vec<_> = places.chain(others).collect();
         let mut order: Vec<usize> = Vec::new();
         for (at, ..) in &places {
@@ -113,11 +113,11 @@ impl Diagnostic {
             let here = places.iter().filter(|(at, ..)| at.file == number);
             let marks = here.map(|(at, label, kind)| {
                 let mark = kind.span(within(&file.text, *at));
-                if label.is_empty() { mark } else { mark.label(label.as_str()) }
+                if label.is_empty() { mark } else { mark.label(*label) }
             });
             Some(Snippet::source(&file.text).path(&file.name).annotations(marks))
         });
-        let title = Level::ERROR.primary_title(&self.message).id(self.code.as_str());
+        let title = Level::ERROR.primary_title(&*self.message).id(self.code.as_str());
         let advice = self.help.iter().map(|help| Level::HELP.message(help));
         renderer.render(&[title.elements(snippets).elements(advice)])
     }
@@ -177,7 +177,7 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// The range brought onto the text and onto whole characters; an empty one widened by one, to be seen.
+/// The range brought onto the text and onto whole characters.
 fn within(text: &str, at: Span) -> std::ops::Range<usize> {
     let start = text.floor_char_boundary(at.start.min(text.len()));
     let end = text.ceil_char_boundary(at.end.clamp(start, text.len()));

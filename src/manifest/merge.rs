@@ -1,39 +1,49 @@
 //! Puts the files of a manifest together: sources, replicas and embeds by name, the service said once.
 
+use std::collections::BTreeMap;
+
 use super::place::{Key, Node, Span, Value};
 use super::{Code, Diagnostic};
 
 /// Merges the trees in order; a name that is declared in two files is found here.
 pub(super) fn merge(trees: Vec<Node>, findings: &mut Vec<Diagnostic>) -> Option<Node> {
-    let mut merged: Option<(Node, Vec<(Key, Node)>)> = None;
+    let mut merged: Option<Node> = None;
     for tree in trees {
         let Value::Map(entries) = tree.value else {
             findings.push(no_mapping(&tree));
             continue;
         };
-        let start = entries.first().map_or(tree.span, |(key, _)| key.span);
-        let here = Node { span: start, value: Value::Null };
-        let (_, into) = merged.get_or_insert_with(|| (here, Vec::new()));
-        for (key, node) in entries {
-            match into.iter_mut().find(|(known, _)| known.text == key.text) {
-                None => into.push((key, node)),
-                Some((first, known)) => join(first, known, key, node, findings),
-            }
+        let Some(Node { value: Value::Map(known), .. }) = &mut merged else {
+            let start = entries.first().map_or(tree.span, |(key, _)| key.span);
+            merged = Some(Node { span: start, value: Value::Map(entries) });
+            continue;
+        };
+        append(known, entries, |first, known, key, node| join(first, known, key, node, findings));
+    }
+    merged
+}
+
+/// Appends entries whose keys are new, and hands over those that are not with their first.
+fn append(
+    entries: &mut Vec<(Key, Node)>,
+    more: Vec<(Key, Node)>,
+    mut clash: impl FnMut(&Key, &mut Node, Key, Node),
+) {
+    let known: BTreeMap<String, usize> =
+        entries.iter().enumerate().map(|(at, (key, _))| (key.text.clone(), at)).collect();
+    for (key, node) in more {
+        match known.get(&key.text).and_then(|at| entries.get_mut(*at)) {
+            Some((first, known)) => clash(first, known, key, node),
+            None => entries.push((key, node)),
         }
     }
-    merged.map(|(place, entries)| Node { value: Value::Map(entries), ..place })
 }
 
 /// Joins what two files say under one key.
 fn join(first: &Key, known: &mut Node, key: Key, node: Node, findings: &mut Vec<Diagnostic>) {
     match (&mut known.value, node.value) {
         (Value::Map(entries), Value::Map(more)) => {
-            for (name, node) in more {
-                match entries.iter().find(|(other, _)| other.text == name.text) {
-                    Some((other, _)) => findings.push(twice(other, &name, &key.text)),
-                    None => entries.push((name, node)),
-                }
-            }
+            append(entries, more, |first, _, name, _| findings.push(twice(first, &name, &key.text)));
         }
         (Value::Text(one, _), Value::Text(other, _)) if *one == other => {}
         (Value::Null, value) => *known = Node { value, ..node },

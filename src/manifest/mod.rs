@@ -1,8 +1,8 @@
 //! The manifest: YAML in, a [`Declaration`] out, or all that is wrong with it at once.
 //!
-//! The way of a text: one pass gives a tree whose values know their places ([`yaml`], with the environment's
-//! variables replaced), files are merged by name ([`merge`]), the tree is compared with the very schema that
-//! is printed ([`structure`]), and what then still has a form is read for its meaning ([`meaning`]). Each
+//! The way of a text: one pass gives a tree whose values know their places (`yaml`, with the environment's
+//! variables replaced), files are merged by name (`merge`), the tree is compared with the very schema that
+//! is printed (`structure`), and what then still has a form is read for its meaning (`meaning`). Each
 //! step adds to one list of findings and goes on, so that a person sees everything after one run.
 
 mod code;

@@ -35,9 +35,12 @@ impl<'s> Comparison<'s, '_> {
     fn value(&mut self, name: &str, place: Place<'_>, schema: &'s Json) {
         let branches = self.branches(schema);
         let fitting: Vec<&Json> = branches.iter().copied().filter(|branch| fits(place, branch)).collect();
+        if fitting.iter().any(|branch| kinds(branch).is_empty()) {
+            return;
+        }
         match (&place.node.value, fitting.as_slice()) {
             (_, []) => self.reject(place, wrong_type(name, place, &branches, schema)),
-            (Value::Text(text, _), fitting) => self.word(name, place, text, fitting),
+            (Value::Text(text, _), _) => self.word(name, place, text, &branches),
             (Value::Map(_), [only]) => self.mapping(name, place, only),
             (Value::Map(_), several) => self.one_of(name, place, several),
             (Value::List(_), [list, ..]) => {
@@ -129,7 +132,8 @@ impl<'s> Comparison<'s, '_> {
     /// Text is free, or one of the words that the schema lists.
     fn word(&mut self, name: &str, place: Place<'_>, text: &str, branches: &[&Json]) {
         let words: Vec<&str> = branches.iter().flat_map(|branch| words(branch)).collect();
-        let free = branches.iter().any(|branch| branch["const"].is_null() && branch["enum"].is_null());
+        let mut texts = branches.iter().filter(|branch| kinds(branch).contains(&"string"));
+        let free = texts.any(|branch| branch["const"].is_null() && branch["enum"].is_null());
         if free || words.contains(&text) {
             return;
         }
@@ -139,9 +143,14 @@ impl<'s> Comparison<'s, '_> {
                     .why("not known yet")
                     .help(*advice)
             }
-            None => Diagnostic::new(Code::UnknownWord, place.mark(), format!("`{name}` cannot be `{text}`"))
-                .why("not one of the words known here")
-                .help(suggest::advice(text, words)),
+            None => {
+                let message = format!("`{name}` cannot be `{text}`");
+                let found = Diagnostic::new(Code::UnknownWord, place.mark(), message)
+                    .why("not one of the words known here")
+                    .help(suggest::advice(text, words));
+                let mappings = branches.iter().filter_map(|branch| branch["required"][0].as_str());
+                mappings.fold(found, |found, key| found.help(format!("or a mapping: `{{ {key}: … }}`")))
+            }
         };
         self.reject(place, found);
     }

@@ -1,11 +1,18 @@
 //! Finds what a mistyped word was meant to be.
 
+/// How many known words are compared and listed: names are the manifest's own, and may be many and long.
+const COMPARED: usize = 200;
+const LISTED: usize = 12;
+const LONGEST: usize = 64;
+
 /// The known word nearest to a mistyped one, if one is near enough to be meant.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let lower = word.to_lowercase();
     let tolerated = (word.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()
+        .take(COMPARED)
+        .filter(|candidate| word.len().max(candidate.len()) <= LONGEST)
         .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= tolerated && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
@@ -23,11 +30,12 @@ pub(super) fn advice<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + 
     if let Some(meant) = nearest(word, known.clone()) {
         return format!("did you mean `{meant}`?");
     }
-    let all: Vec<String> = known.into_iter().map(|name| format!("`{name}`")).collect();
+    let more = if known.clone().into_iter().nth(LISTED).is_some() { " and more" } else { "" };
+    let all: Vec<String> = known.into_iter().take(LISTED).map(|name| format!("`{name}`")).collect();
     match all.as_slice() {
         [] => "there is none yet; declare it first".to_owned(),
         [only] => format!("there is only {only}"),
-        _ => format!("there are {}", all.join(", ")),
+        _ => format!("there are {}{more}", all.join(", ")),
     }
 }
 

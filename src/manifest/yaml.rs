@@ -12,7 +12,7 @@ use super::{Code, Diagnostic, scalar};
 /// The deepest nesting of a manifest.
 const DEEPEST: usize = 24;
 /// The most values in one file, those that aliases repeat counted again.
-const MOST: usize = 50_000;
+const MOST: usize = 20_000;
 
 /// Reads one file. What is wrong and leaves a tree is added to the findings; what leaves none is the error.
 pub(super) fn read(
@@ -91,9 +91,7 @@ impl<'t> Reader<'t, '_> {
     fn node(&mut self, event: Event<'t>, at: Span, depth: usize) -> Result<Node, Diagnostic> {
         self.admit(1, at)?;
         if depth > DEEPEST {
-            return Err(Diagnostic::new(Code::TooDeep, at, "the manifest is nested too deeply")
-                .why(format!("more than {DEEPEST} levels"))
-                .help("no part of a manifest needs this; is a bracket not closed?"));
+            return Err(too_deep(at));
         }
         let before = self.count;
         let (node, anchor) = match event {
@@ -230,6 +228,9 @@ impl<'t> Reader<'t, '_> {
         let line_start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[line_start..].lines().next().unwrap_or_default();
         let at = Span { file: self.file, start, end: start };
+        if error.info().contains("recursion limit") {
+            return too_deep(at);
+        }
         if error.info().contains("unknown anchor") {
             return Diagnostic::new(Code::BadAlias, at, "this alias leads nowhere")
                 .why("no anchor of this name stands before it")
@@ -246,6 +247,12 @@ impl<'t> Reader<'t, '_> {
             found.help("check indentation, quotes and brackets here and on the line above")
         }
     }
+}
+
+fn too_deep(at: Span) -> Diagnostic {
+    Diagnostic::new(Code::TooDeep, at, "the manifest is nested too deeply")
+        .why(format!("more than {DEEPEST} levels"))
+        .help("no part of a manifest needs this; is a bracket not closed?")
 }
 
 fn bad_key(at: Span) -> Diagnostic {

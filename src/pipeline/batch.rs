@@ -1,5 +1,6 @@
 //! A batch: the deliveries taken together, what each means, and what became of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock;
@@ -155,22 +156,37 @@ impl Batch {
     /// Closes the books on every delivery and tells the broker. What has no outcome is not settled.
     pub fn settle(self, source: &SourceSpec) {
         let now = clock::wall_micros();
+        let mut books: BTreeMap<(String, Outcome), usize> = BTreeMap::new();
+        let mut lags: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for item in self.items {
             let Some(outcome) = item.outcome else { continue };
-            let (replica, at) = match &item.meaning {
-                Meaning::Underway(of, at) => (of.name.as_str(), *at),
-                Meaning::Unreadable(Some(of), ..) => (of.name.as_str(), None),
-                Meaning::Unreadable(None, ..) | Meaning::Nothing | Meaning::Change(..) => ("", None),
-            };
-            metric::events(&source.name, replica, outcome, 1);
+            let (replica, at) = item.meaning.origin();
             if let (Outcome::Applied, Some(at)) = (outcome, at) {
                 #[expect(
                     clippy::cast_precision_loss,
                     reason = "a lag of seconds needs no more than 52 bits"
                 )]
-                metric::lag(replica, (now - at) as f64 / 1e6);
+                lags.entry(replica.to_owned()).or_default().push((now - at) as f64 / 1e6);
             }
+            *books.entry((replica.to_owned(), outcome)).or_default() += 1;
             item.delivery.settle();
+        }
+        for ((replica, outcome), count) in books {
+            metric::events(&source.name, &replica, outcome, count);
+        }
+        for (replica, lags) in lags {
+            metric::lags(&replica, lags);
+        }
+    }
+}
+
+impl Meaning {
+    /// The replica it is for, or the empty text, and the owner's time of a change.
+    fn origin(&self) -> (&str, Option<i64>) {
+        match self {
+            Self::Underway(of, at) => (of.name.as_str(), *at),
+            Self::Unreadable(Some(of), ..) | Self::Change(of, _) => (of.name.as_str(), None),
+            Self::Unreadable(None, ..) | Self::Nothing => ("", None),
         }
     }
 }

@@ -131,6 +131,9 @@ pub trait RecordStore: Send + Sync {
     /// Finds records whose fan-out is still to be done and that have not changed for `idle`.
     async fn owing(&self, of: &Subscription, idle: Duration, most: usize) -> Result<Vec<Record>, StoreError>;
 
+    /// Plans a question about every record there is, spread over this long; says how many there are.
+    async fn ask_all(&self, of: &Subscription, spread: Duration) -> Result<u64, StoreError>;
+
     /// Counts records that are pending, and those that owe a fan-out.
     async fn backlog(&self, of: &Subscription) -> Result<Backlog, StoreError>;
 

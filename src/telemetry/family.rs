@@ -77,7 +77,13 @@ impl<const N: usize> Family<N> {
 
     /// Records an observation.
     pub(super) fn record(&self, values: [&str; N], observed: f64) {
-        with_recorder(|recorder| recorder.register_histogram(&self.key(values), &METADATA).record(observed));
+        self.record_all(values, [observed].into_iter());
+    }
+
+    /// Records observations.
+    pub(super) fn record_all(&self, values: [&str; N], observed: impl Iterator<Item = f64>) {
+        let histogram = with_recorder(|recorder| recorder.register_histogram(&self.key(values), &METADATA));
+        observed.for_each(|one| histogram.record(one));
     }
 
     pub(super) fn entry(&self) -> Entry {

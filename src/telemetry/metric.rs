@@ -216,7 +216,12 @@ pub fn abandoned(source: &str, n: usize) {
 
 /// A change is durable, this long after the owner made it; clocks that disagree make it 0 at least.
 pub fn lag(replica: &str, seconds: f64) {
-    LAG.record([replica], seconds.max(0.0));
+    lags(replica, [seconds]);
+}
+
+/// The same for the changes of a batch, which looks the metric up only once.
+pub fn lags(replica: &str, seconds: impl IntoIterator<Item = f64>) {
+    LAG.record_all([replica], seconds.into_iter().map(|lag| lag.max(0.0)));
 }
 
 /// A batch was taken, written and settled.

@@ -112,7 +112,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use metric::{Fetched, Outcome};
+    use crate::replication::Outcome;
+    use metric::Fetched;
 
     fn rendered(measure: impl FnOnce()) -> String {
         let recorder = recorder().unwrap();

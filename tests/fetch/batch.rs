@@ -99,12 +99,43 @@ async fn a_batch_that_is_not_answered_as_one_is_asked_for_singly() {
     }
 }
 
-/// F7: an owner in trouble is not asked more for having been asked for many.
+/// One entity at which the owner stumbles holds back none of those it is asked for with.
 #[tokio::test]
-async fn a_batch_that_fails_with_the_owner_is_not_split() {
-    let (outcomes, requests) = ask(&["1", "2"], |_| status(503)).await;
-    assert_eq!(outcomes, ["the owner answered with status 503"; 2]);
-    assert_eq!(requests, ["[1,2]"; 3]);
+async fn an_entity_that_breaks_a_batch_fails_alone() {
+    let (outcomes, requests) =
+        ask(
+            &["1", "2", "3"],
+            |asked| {
+                if asked.ids.contains(&"2".to_owned()) { status(500) } else { honest(&asked) }
+            },
+        )
+        .await;
+    assert_eq!(outcomes, ["user 1", "the owner answered with status 500", "user 3"]);
+    assert_eq!(requests, ["[1,2,3]", "[1,2,3]", "[1,2,3]", "1", "2", "2", "2", "3"]);
+}
+
+/// F7: an owner in trouble is asked hardly more for having been asked for many: its breaker sees to that.
+#[tokio::test]
+async fn a_batch_that_fails_with_the_owner_becomes_no_flood() {
+    let (outcomes, requests) = ask(&["1", "2", "3"], |_| status(500)).await;
+    assert!(outcomes.iter().all(|outcome| outcome != "-"), "{outcomes:?}");
+    assert_eq!(requests, ["[1,2,3]", "[1,2,3]", "[1,2,3]", "1", "1"]);
+}
+
+/// F7: an owner that is asked too much, or lets nobody in, is not asked singly instead.
+#[tokio::test]
+async fn a_batch_that_an_owner_is_too_busy_for_is_not_split() {
+    for code in [503, 429] {
+        let (outcomes, requests) = ask(&["1", "2"], move |_| status(code)).await;
+        assert_eq!(
+            outcomes,
+            [
+                format!("the owner answered with status {code}"),
+                format!("the owner answered with status {code}")
+            ]
+        );
+        assert_eq!(requests, ["[1,2]"; 3]);
+    }
     let (outcomes, requests) = ask(&["1", "2"], |_| status(403)).await;
     assert_eq!(outcomes, ["the owner refused to answer with status 403"; 2]);
     assert_eq!(requests, ["[1,2]"]);

@@ -112,8 +112,8 @@ impl Broker {
         assert!(taken.delivery.reject(BasicRejectOptions { requeue: false }).await.unwrap());
     }
 
-    /// How many messages of a queue are not out; `None` if there is no such queue. The broker's statistics, which
-    /// know of those that are out, are seconds old.
+    /// How many messages of a queue are not out; `None` if there is no such queue. The broker's statistics,
+    /// which know of those that are out, are seconds old.
     pub(crate) async fn waiting(&self, queue: &str) -> Option<u32> {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let channel = self.connection.create_channel().await.unwrap();

@@ -39,8 +39,8 @@ async fn a_settled_delivery_leaves_the_queue() {
     reader.stop_leaving(0, broker).await;
 }
 
-/// D3: what is not settled comes again on the next connection, and a settlement of the connection before neither
-/// reaches it nor disturbs anything.
+/// D3: what is not settled comes again on the next connection, and a settlement of the connection before
+/// neither reaches it nor disturbs anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_settlement_settles_nothing_of_the_new_connection() {
     let broker = broker_with_exchange().await;
@@ -64,8 +64,8 @@ async fn an_old_settlement_settles_nothing_of_the_new_connection() {
     reader.stop_leaving(7, broker).await;
 }
 
-/// D3, D4: the connection is lost again and again while messages flow; every one is taken at least once, none is
-/// dead-lettered, and in the end the queue is empty.
+/// D3, D4: the connection is lost again and again while messages flow; every one is taken at least once, none
+/// is dead-lettered, and in the end the queue is empty.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_lost_connections_lose_nothing() {
     let broker = broker_with_exchange().await;
@@ -145,8 +145,8 @@ async fn a_connection_closed_by_the_broker_is_made_anew() {
     reader.stop_leaving(0, broker).await;
 }
 
-/// D11: a peer that keeps the connection and says nothing is noticed after two heartbeats, and reading goes on
-/// when it speaks again.
+/// D11: a peer that keeps the connection and says nothing is noticed after two heartbeats, and reading goes
+/// on when it speaks again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_peer_is_noticed_by_its_missing_heartbeats() {
     let broker = broker_with_exchange().await;
@@ -172,7 +172,8 @@ async fn a_silent_peer_is_noticed_by_its_missing_heartbeats() {
     reader.stop_leaving(0, broker).await;
 }
 
-/// D11: attempts upon a peer that accepts connections and never answers leave neither threads nor descriptors.
+/// D11: attempts upon a peer that accepts connections and never answers leave neither threads nor
+/// descriptors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attempts_in_vain_leave_nothing_behind() {
     // Connections wait in the backlog of this listener, which nobody looks at.
@@ -209,8 +210,8 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Two batches may be under way: whichever is settled first, all are acknowledged, and one delivery that takes
-/// for ever does not stop the others.
+/// Two batches may be under way: whichever is settled first, all are acknowledged, and one delivery that
+/// takes for ever does not stop the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settling_in_any_order_acknowledges_all() {
     let broker = broker_with_exchange().await;

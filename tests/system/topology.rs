@@ -1,10 +1,12 @@
-//! Queue, bindings and second net are made and looked after; what is wrong with the broker is said, and waited for.
+//! Queue, bindings and second net are made and looked after; what is wrong with the broker is said, and
+//! waited for.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nearcopy::replication::Class;
-use nearcopy::source::rabbitmq::{Level, Options, SourceError, Status, inspect, open};
+use nearcopy::replication::Level;
+use nearcopy::source::rabbitmq::{Options, SourceError, Status, inspect, open};
 use secrecy::SecretString;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -14,8 +16,8 @@ use crate::reader::{
     EXCHANGE, QUEUE, Reader, bodies, broker_with_exchange, misconfigured, numbers, options, spec,
 };
 
-/// The second net: what the broker gives up is kept in the dead-letter queue, under the owner's routing key, and
-/// an inspection tells of it.
+/// The second net: what the broker gives up is kept in the dead-letter queue, under the owner's routing key,
+/// and an inspection tells of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_broker_gives_up_is_kept() {
     let broker = broker_with_exchange().await;
@@ -31,7 +33,8 @@ async fn what_the_broker_gives_up_is_kept() {
     broker.remove().await;
 }
 
-/// D8: a queue that somebody deleted is declared and bound again, and the status says that events are missing.
+/// D8: a queue that somebody deleted is declared and bound again, and the status says that events are
+/// missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_queue_is_made_again() {
     let broker = broker_with_exchange().await;
@@ -148,10 +151,22 @@ async fn an_inspection_changes_nothing_and_counts_messages() {
     broker.remove().await;
 }
 
-/// An address that no broker could ever have is refused at once.
+/// What no broker could ever accept is refused at once.
 #[tokio::test]
-async fn an_unreadable_address_is_refused_at_once() {
+async fn unreadable_options_are_refused_at_once() {
     let options = Options::new(SecretString::from("broker:5672"), "shop");
     let refused = open(&spec(true), options, CancellationToken::new()).err().unwrap();
     assert!(matches!(refused, SourceError::Address));
+
+    let certificates = Some("not a certificate".to_owned());
+    let options =
+        Options { ca: certificates, ..Options::new(SecretString::from("amqps://broker/%2f"), "shop") };
+    let refused = open(&spec(true), options, CancellationToken::new()).err().unwrap();
+    assert!(matches!(refused, SourceError::Certificates));
+
+    let mut spec = spec(true);
+    spec.queue.queue = "q".repeat(252);
+    let options = Options::new(SecretString::from("amqp://broker/%2f"), "shop");
+    let refused = open(&spec, options, CancellationToken::new()).err().unwrap();
+    assert!(matches!(refused, SourceError::NameTooLong { what: "dead-letter exchange", .. }), "{refused}");
 }

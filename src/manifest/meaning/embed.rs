@@ -5,23 +5,17 @@ use std::sync::Arc;
 use super::super::place::Place;
 use super::super::raw;
 use super::super::{Code, Diagnostic, suggest};
-use super::replica::Replicas;
 use super::{Noted, empty, entry, name, overlap};
 use crate::event::EntityType;
 use crate::replication::{Embed, RefPath, Shows, WhenDeleted};
 
 /// Reads every embed, and compares those of one collection with each other.
-pub(super) fn read_all(
-    root: Place<'_>,
-    replicas: &Replicas<'_>,
-    findings: &mut Vec<Diagnostic>,
-) -> Vec<Arc<Embed>> {
-    let in_doubt = replicas.is_empty() && super::in_doubt(root);
+pub(super) fn read_all(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Vec<Arc<Embed>> {
     let mut read = Vec::new();
     for (name, at) in root.get("embeds").into_iter().flat_map(Place::entries) {
         name::embed(name, at).noted(findings);
         let Some(raw) = entry::<raw::Embed>(at, findings) else { continue };
-        let embed = Reading { in_doubt, at, raw: &raw, replicas, findings }.read(name);
+        let embed = Reading { root, at, raw: &raw, findings }.read(name);
         read.extend(embed.map(|embed| (Arc::new(embed), at)));
     }
     overlap::check(&read, findings);
@@ -29,15 +23,13 @@ pub(super) fn read_all(
 }
 
 struct Reading<'t, 'f> {
-    /// Whether replicas may be declared that could not be seen.
-    in_doubt: bool,
+    root: Place<'t>,
     at: Place<'t>,
     raw: &'f raw::Embed,
-    replicas: &'f Replicas<'f>,
     findings: &'f mut Vec<Diagnostic>,
 }
 
-impl Reading<'_, '_> {
+impl<'t> Reading<'t, '_> {
     fn read(&mut self, name: &str) -> Option<Embed> {
         self.collection();
         let declared = self.replica();
@@ -58,7 +50,7 @@ impl Reading<'_, '_> {
         let (collection, at) = (&self.raw.collection, self.at.at("in"));
         name::collection(collection, at).noted(self.findings);
         let replica = collection.strip_suffix(".live").unwrap_or(collection);
-        if self.replicas.contains_key(replica) {
+        if self.root.names("replicas").contains(&replica) {
             self.findings.push(
                 Diagnostic::new(Code::Forbidden, at.mark(), "an embed cannot change a replica's records")
                     .why(format!("`{collection}` is the collection of the replica `{replica}`"))
@@ -67,24 +59,21 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Looks up the replica; its fields, if it could be read.
-    fn replica(&mut self) -> Option<Vec<String>> {
+    /// Looks up the replica; the names of its fields, if they can be seen, however wrong the rest of it is.
+    fn replica(&mut self) -> Option<Vec<&'t str>> {
         let from = self.raw.from.as_str();
-        match self.replicas.get(from) {
-            Some(replica) => {
-                let fields = replica.as_ref()?.selection.fields();
-                Some(fields.map(|field| field.name.clone()).collect())
-            }
-            None if self.in_doubt => None,
-            None => {
-                let at = self.at.at("from").mark();
-                let found = Diagnostic::new(Code::UnknownName, at, format!("there is no replica `{from}`"))
-                    .why("not declared under `replicas`")
-                    .help(suggest::advice(from, self.replicas.keys().copied()));
-                self.findings.push(found);
-                None
-            }
+        if let Some(replica) = self.root.at("replicas").get(from) {
+            return Some(replica.names("fields")).filter(|names| !names.is_empty());
         }
+        let declared = self.root.names("replicas");
+        if !declared.is_empty() || !super::in_doubt(self.root) {
+            let at = self.at.at("from").mark();
+            let found = Diagnostic::new(Code::UnknownName, at, format!("there is no replica `{from}`"))
+                .why("not declared under `replicas`")
+                .help(suggest::advice(from, declared));
+            self.findings.push(found);
+        }
+        None
     }
 
     fn reference(&mut self) -> Option<RefPath> {
@@ -101,7 +90,7 @@ impl Reading<'_, '_> {
         Some(path)
     }
 
-    fn shows(&mut self, declared: Option<&[String]>) -> Option<Shows> {
+    fn shows(&mut self, declared: Option<&[&str]>) -> Option<Shows> {
         match (&self.raw.into, &self.raw.set) {
             (Some(path), None) => self.into(path, declared),
             (None, Some(_)) => self.set(declared),
@@ -121,12 +110,12 @@ impl Reading<'_, '_> {
         }
     }
 
-    fn into(&mut self, path: &str, declared: Option<&[String]>) -> Option<Shows> {
+    fn into(&mut self, path: &str, declared: Option<&[&str]>) -> Option<Shows> {
         let before = self.findings.len();
         self.target(path, self.at.at("into"), self.at.at("into").mark());
         let at = self.at.at("fields");
         let fields = match &self.raw.fields {
-            None => declared?.to_vec(),
+            None => declared?.iter().map(|name| (*name).to_owned()).collect(),
             Some(_) if at.items().next().is_none() => {
                 let help = "name some, or leave `fields` out to show all of them";
                 self.findings.push(empty(at, "the object would have no fields", help));
@@ -134,8 +123,8 @@ impl Reading<'_, '_> {
             }
             Some(fields) => {
                 self.each_once(at);
-                for at in at.items() {
-                    at.text().map(|name| self.known(name, declared, at));
+                for at in at.items().filter(|at| at.text().is_some()) {
+                    self.known(at.text().unwrap_or_default(), declared, at);
                 }
                 fields.clone()
             }
@@ -157,7 +146,7 @@ impl Reading<'_, '_> {
         }
     }
 
-    fn set(&mut self, declared: Option<&[String]>) -> Option<Shows> {
+    fn set(&mut self, declared: Option<&[&str]>) -> Option<Shows> {
         let before = self.findings.len();
         let at = self.at.at("set");
         if self.raw.fields.is_some() {
@@ -212,15 +201,15 @@ impl Reading<'_, '_> {
         }
     }
 
-    fn known(&mut self, field: &str, declared: Option<&[String]>, at: Place<'_>) {
-        let Some(declared) = declared.filter(|declared| !declared.iter().any(|name| name == field)) else {
+    fn known(&mut self, field: &str, declared: Option<&[&str]>, at: Place<'_>) {
+        let Some(declared) = declared.filter(|declared| !declared.contains(&field)) else {
             return;
         };
         let message = format!("the replica `{}` has no field `{field}`", self.raw.from);
         self.findings.push(
             Diagnostic::new(Code::UnknownName, at.mark(), message)
                 .why("not declared under the replica's `fields`")
-                .help(suggest::advice(field, declared.iter().map(String::as_str))),
+                .help(suggest::advice(field, declared.iter().copied())),
         );
     }
 

@@ -31,5 +31,6 @@ pub(super) fn read(raw: &raw::Keep, at: Place<'_>, referred: bool) -> Result<Kee
 fn syntax_error(error: &str) -> Option<(usize, &str)> {
     let (_, position) = error.lines().next()?.split_once("<input>:1:")?;
     let (column, why) = position.split_once(": ")?;
+    let why = why.strip_prefix("Syntax error: ").unwrap_or(why);
     Some((column.parse::<usize>().ok()?.checked_sub(1)?, why))
 }

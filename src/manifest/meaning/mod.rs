@@ -31,7 +31,7 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
     }
     let sources = source::read_all(root, findings);
     let replicas = replica::read_all(root, &sources, findings);
-    let embeds = embed::read_all(root, &replicas, findings);
+    let embeds = embed::read_all(root, findings);
     if root.names("replicas").is_empty() && !in_doubt(root) {
         findings.push(
             Diagnostic::new(Code::NoEffect, root.at("replicas").key, "the manifest declares no replica")
@@ -42,7 +42,7 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
     Some(Declaration {
         service: service?.to_owned(),
         sources: sources.into_values().filter_map(|known| known.spec).collect(),
-        replicas: replicas.into_values().flatten().collect(),
+        replicas,
         embeds,
     })
 }

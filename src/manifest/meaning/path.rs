@@ -62,8 +62,12 @@ pub(super) fn in_answer(text: &str, at: Place<'_>) -> Result<FieldPath, Diagnost
 
 fn nowhere(text: &str, head: &str, at: Place<'_>, whole: &str) -> Diagnostic {
     let message = format!("the path `{text}` leads nowhere");
-    let found = Diagnostic::new(Code::BadRoot, at.part(0, head.len()), message)
-        .why(format!("{whole} has no `{head}` here"));
+    let why = if matches!(head, "id" | "type" | "time") && text != head {
+        format!("`{head}` is one value, and nothing leads into it")
+    } else {
+        format!("{whole} has no `{head}` here")
+    };
+    let found = Diagnostic::new(Code::BadRoot, at.part(0, head.len()), message).why(why);
     if matches!(head, "data" | "body") { found } else { found.help(format!("did you mean `data.{text}`?")) }
 }
 

@@ -14,23 +14,20 @@ use crate::replication::{Reaction, Subscription};
 /// The generation of a declaration that has never changed.
 const FIRST_SHAPE: i32 = 1;
 
-/// Every replica by its name; one that could not be read is known by its name alone.
-pub(super) type Replicas<'t> = BTreeMap<&'t str, Option<Arc<Subscription>>>;
-
 /// Reads every replica.
 pub(super) fn read_all<'t>(
     root: Place<'t>,
     sources: &BTreeMap<&str, Known>,
     findings: &mut Vec<Diagnostic>,
-) -> Replicas<'t> {
+) -> Vec<Arc<Subscription>> {
     let embedded = Embedded::of(root);
     let replicas = root.get("replicas").into_iter().flat_map(Place::entries);
     replicas
-        .map(|(name, at)| {
+        .filter_map(|(name, at)| {
             name::replica(name, at).noted(findings);
             let raw = entry::<raw::Replica>(at, findings);
             let mut reading = Reading { root, name, at, embedded: &embedded, sources, findings };
-            (name, raw.and_then(|raw| reading.read(&raw)).map(Arc::new))
+            raw.and_then(|raw| reading.read(&raw)).map(Arc::new)
         })
         .collect()
 }
@@ -145,9 +142,9 @@ impl Reading<'_, '_> {
             let help = "say what each type of event means: `user.updated: upsert`";
             self.findings.push(empty(at, "no event means anything to this replica", help));
         }
-        for (kind, meaning) in &raw.on {
-            if *meaning == raw::Reaction::Refresh && !self.at.has("fetch") {
-                let found = Diagnostic::new(Code::NeedsFetch, at.at(kind).mark(), "`refresh` needs `fetch`")
+        for (kind, at) in at.entries() {
+            if raw.on.get(kind) == Some(&raw::Reaction::Refresh) && !self.at.has("fetch") {
+                let found = Diagnostic::new(Code::NeedsFetch, at.mark(), "`refresh` needs `fetch`")
                     .why("the owner cannot be asked what changed")
                     .help("add `fetch` to this replica, or use `upsert` if the event carries the full state");
                 self.findings.push(found);

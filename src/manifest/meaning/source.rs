@@ -62,7 +62,9 @@ fn queue(raw: &raw::RabbitMq, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> 
         findings.push(found);
     }
     for at in bindings.items() {
-        at.text().map(|binding| binding_key(binding, at).noted(findings));
+        if let Some(binding) = at.text() {
+            binding_key(binding, at).noted(findings);
+        }
     }
     (findings.len() == before).then(|| QueueSpec {
         exchange: raw.exchange.clone(),

@@ -159,15 +159,15 @@ pub(in crate::manifest) struct Fetch {
     #[serde(default = "concurrency")]
     #[schemars(range(min = 1, max = 256))]
     pub concurrency: usize,
-    /// How long one request may take, from 1ms to 10m.
+    /// How long one request may take, such as `2s` or `500ms`; from 1ms to 10m.
     #[serde(default = "timeout")]
     #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
     pub timeout: String,
-    /// How stale the owner's answers can be, at most 24h: a first answer is asked for again after this long.
+    /// How stale the owner's answers can be, such as `30s`; a first answer is asked for again after this long.
     #[serde(default = "settle")]
     #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
     pub settle: String,
-    /// How often what is held is compared with the owner, at least 1s; left out: never.
+    /// How often what is held is compared with the owner, such as `6h`; left out: never.
     #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
     pub reconcile: Option<String>,
     /// Where things are in the owner's answers.

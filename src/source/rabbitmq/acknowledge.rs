@@ -15,9 +15,9 @@ const BURST: usize = 1024;
 
 /// Makes the ledger of one connection's deliveries and the task that acknowledges what it notes.
 ///
-/// Delivery tags mean something only on the channel they came on. Both ends belong to that one channel and end
-/// with it, so a delivery settled later can never acknowledge another one. The client library must not recover
-/// channels by itself for this to hold, and does not unless told to.
+/// Delivery tags mean something only on the channel they came on. Both ends belong to that one channel and
+/// end with it, so a delivery settled later can never acknowledge another one. The client library must not
+/// recover channels by itself for this to hold, and does not unless told to.
 pub(super) fn ledger(
     channel: Channel,
     prefetch: u16,
@@ -90,8 +90,8 @@ impl Drop for Acknowledger {
     }
 }
 
-/// The ledger of the deliveries of one channel. Its queue has no bound of its own and needs none: there is one
-/// note for each delivery, and no more of those than the prefetch.
+/// The ledger of the deliveries of one channel. Its queue has no bound of its own and needs none: there is
+/// one note for each delivery, and no more of those than the prefetch.
 struct ChannelLedger {
     notes: UnboundedSender<Note>,
     counters: Arc<SourceCounters>,
@@ -141,10 +141,10 @@ impl Frontier {
         self.waiting += 1;
     }
 
-    /// What to acknowledge now: one multiple acknowledgement for the unbroken run of settled tags, which ends in
-    /// a tag not acknowledged before (the broker refuses others). Those beyond a tag that takes long wait for it,
-    /// but only `most_ahead` of them: else one delivery that takes for ever would stop all, once the prefetch is
-    /// used up.
+    /// What to acknowledge now: one multiple acknowledgement for the unbroken run of settled tags, which ends
+    /// in a tag not acknowledged before (the broker refuses others). Those beyond a tag that takes long wait
+    /// for it, but only `most_ahead` of them: else one delivery that takes for ever would stop all, once the
+    /// prefetch is used up.
     fn acks(&mut self, most_ahead: usize) -> Vec<Ack> {
         let mut acks = Vec::new();
         acks.extend(self.advance());
@@ -210,8 +210,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against a broker as the protocol describes it: an acknowledgement names a tag that is out, it covers
-        /// settled tags only, and in the end nothing is out.
+        /// Against a broker as the protocol describes it: an acknowledgement names a tag that is out, it
+        /// covers settled tags only, and in the end nothing is out.
         #[test]
         fn any_order_of_settling_acknowledges_all_and_nothing_else(
             order in Just((1..=60_u64).collect::<Vec<_>>()).prop_shuffle(),

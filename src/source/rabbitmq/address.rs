@@ -12,8 +12,8 @@ use super::SourceError;
 pub(super) struct Address(AMQPUri);
 
 impl Address {
-    /// Parses `amqp[s]://user:password@host[:port]/vhost`. The heartbeat of the settings holds, whatever the query
-    /// of the address says: without one a dead connection would never be noticed.
+    /// Parses `amqp[s]://user:password@host[:port]/vhost`. The heartbeat of the settings holds, whatever the
+    /// query of the address says: without one a dead connection would never be noticed.
     pub(super) fn parse(url: &SecretString, heartbeat: Duration) -> Result<Self, SourceError> {
         let url = url.expose_secret();
         let mut uri: AMQPUri = url.parse().map_err(|_| SourceError::Address)?;

@@ -27,7 +27,8 @@ use crate::source::{Delivery, Ledger};
 const PREPARING: Duration = Duration::from_secs(30);
 /// How long deliveries under way are waited for at a stop.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long a connection on which nothing was to be done must have held for its loss to count as the first one.
+/// How long a connection on which nothing was to be done must have held for its loss to count as the first
+/// one.
 const PROVEN: Duration = Duration::from_secs(15);
 /// How long the broker's own reason is waited for when an acknowledgement fails.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -44,8 +45,8 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Connects, delivers, and begins anew after a wait whenever that ends, until the stop or until nobody takes
-    /// deliveries any more.
+    /// Connects, delivers, and begins anew after a wait whenever that ends, until the stop or until nobody
+    /// takes deliveries any more.
     pub(super) async fn run(self) {
         let mut patience = Patience::default();
         loop {
@@ -151,8 +152,8 @@ impl Supervisor {
         }
     }
 
-    /// Passes deliveries on until no more come. The inbox has room for all that may be out at once; only right
-    /// after a loss is it full, of deliveries of the connection before.
+    /// Passes deliveries on until no more come. The inbox has room for all that may be out at once; only
+    /// right after a loss is it full, of deliveries of the connection before.
     async fn forward(&self, wire: &Wire, mut consumer: Consumer, ledger: Arc<dyn Ledger>) -> SourceError {
         while let Some(next) = consumer.next().await {
             match next {
@@ -174,8 +175,8 @@ impl Supervisor {
         Delivery::new(Bytes::from(delivery.data), content_type, headers, redelivered, tag, Arc::clone(ledger))
     }
 
-    /// Makes queue and bindings again and again, which does nothing as long as nobody takes them away. Without a
-    /// binding nothing arrives, and nothing tells us.
+    /// Makes queue and bindings again and again, which does nothing as long as nobody takes them away.
+    /// Without a binding nothing arrives, and nothing tells us.
     async fn look_after(&self, wire: &Wire) -> SourceError {
         loop {
             sleep(self.options.topology_check).await;
@@ -246,8 +247,8 @@ impl Patience {
     }
 }
 
-/// Doubling waits without end. Each is between one and two times its step, so that neither many sidecars come at
-/// the same moment nor one of them comes at once.
+/// Doubling waits without end. Each is between one and two times its step, so that neither many sidecars come
+/// at the same moment nor one of them comes at once.
 fn backoff(first: Duration, longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(first)
@@ -255,4 +256,29 @@ fn backoff(first: Duration, longest: Duration) -> ExponentialBackoff {
         .without_max_times()
         .with_jitter()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pauses(error: &SourceError) -> Vec<Duration> {
+        let mut patience = Patience::default();
+        (0..12).map(|_| patience.after(error)).collect()
+    }
+
+    #[test]
+    fn the_first_retry_is_quick_and_later_ones_stay_within_ten_seconds() {
+        let pauses = pauses(&SourceError::Ended { queue: "q".into(), place: "here".into() });
+        assert!(pauses[0] <= Duration::from_millis(100), "{pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(10)), "{pauses:?}");
+        assert!(pauses[11] >= Duration::from_secs(5), "{pauses:?}");
+    }
+
+    #[test]
+    fn what_is_misconfigured_is_asked_for_rarely() {
+        let pauses = pauses(&SourceError::NoExchange { exchange: "e".into(), place: "here".into() });
+        assert!(pauses.iter().all(|pause| *pause >= Duration::from_secs(1)), "{pauses:?}");
+        assert!(pauses[11] >= Duration::from_secs(15) && pauses[11] <= Duration::from_secs(30), "{pauses:?}");
+    }
 }

@@ -8,8 +8,8 @@ use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 
 use crate::replication::Class;
 
-/// What was attempted, where, and why it failed. Places are named as host, port and virtual host; no text ever
-/// holds a password.
+/// What was attempted, where, and why it failed. Places are named as host, port and virtual host; no text
+/// ever holds a password.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SourceError {
     /// The address cannot be understood. Its text is not repeated, because it holds a password.
@@ -18,6 +18,9 @@ pub enum SourceError {
          percent-encoded, `/` in the virtual host as %2f)"
     )]
     Address,
+    /// There are certificates to trust, and they cannot be read.
+    #[error("the certificates to trust for RabbitMQ are not in PEM form")]
+    Certificates,
     /// AMQP has no room for a name of this length.
     #[error("the {what} `{name}` is too long: AMQP allows 255 bytes")]
     NameTooLong {
@@ -127,6 +130,7 @@ impl SourceError {
     pub fn class(&self) -> Class {
         match self {
             Self::Address
+            | Self::Certificates
             | Self::NameTooLong { .. }
             | Self::NoExchange { .. }
             | Self::NoQueue { .. }
@@ -179,8 +183,8 @@ fn class_before_consuming(error: &lapin::Error) -> Class {
     }
 }
 
-/// Once deliveries come, the broker ends a channel for reasons of the day (a consumer that took too long is told
-/// "precondition failed" too); only an acknowledgement it has no delivery for is our own mistake.
+/// Once deliveries come, the broker ends a channel for reasons of the day (a consumer that took too long is
+/// told "precondition failed" too); only an acknowledgement it has no delivery for is our own mistake.
 fn class_while_consuming(error: &lapin::Error) -> Class {
     match error.kind() {
         ErrorKind::ProtocolError(told) if told.get_message().as_str().contains("unknown delivery tag") => {
@@ -197,5 +201,56 @@ fn soft(error: &lapin::Error) -> Option<&AMQPSoftError> {
             AMQPErrorKind::Hard(_) => None,
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::AMQPError;
+
+    use super::*;
+
+    fn told(kind: AMQPErrorKind, text: &str) -> Box<lapin::Error> {
+        Box::new(ErrorKind::ProtocolError(AMQPError::new(kind, text.into())).into())
+    }
+
+    fn before(cause: Box<lapin::Error>) -> Class {
+        SourceError::Refused { act: "declare queue", name: "q".into(), place: "here".into(), cause }.class()
+    }
+
+    fn later(cause: Box<lapin::Error>) -> Class {
+        SourceError::Lost { queue: "q".into(), place: "here".into(), cause }.class()
+    }
+
+    #[test]
+    fn a_refusal_while_preparing_is_misconfigured() {
+        for soft in [
+            AMQPSoftError::ACCESSREFUSED,
+            AMQPSoftError::NOTFOUND,
+            AMQPSoftError::RESOURCELOCKED,
+            AMQPSoftError::PRECONDITIONFAILED,
+        ] {
+            assert_eq!(before(told(soft.into(), "no")), Class::Misconfigured);
+        }
+        assert_eq!(before(told(AMQPHardError::NOTALLOWED.into(), "no such vhost")), Class::Misconfigured);
+    }
+
+    #[test]
+    fn a_broker_in_trouble_is_transient() {
+        for hard in
+            [AMQPHardError::INTERNALERROR, AMQPHardError::CONNECTIONFORCED, AMQPHardError::RESOURCEERROR]
+        {
+            assert_eq!(before(told(hard.clone().into(), "trouble")), Class::Transient);
+            assert_eq!(later(told(hard.into(), "trouble")), Class::Transient);
+        }
+        assert_eq!(before(Box::new(ErrorKind::MissingHeartbeatError.into())), Class::Transient);
+    }
+
+    #[test]
+    fn while_consuming_only_a_wrong_acknowledgement_is_our_mistake() {
+        let late = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out";
+        assert_eq!(later(told(AMQPSoftError::PRECONDITIONFAILED.into(), late)), Class::Transient);
+        let wrong = "PRECONDITION_FAILED - unknown delivery tag 7";
+        assert_eq!(later(told(AMQPSoftError::PRECONDITIONFAILED.into(), wrong)), Class::Bug);
     }
 }

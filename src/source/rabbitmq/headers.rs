@@ -10,8 +10,8 @@ const MOST: usize = 128;
 /// How many bytes of names and values are taken from one message.
 const ROOM: usize = 64 * 1024;
 
-/// The headers that are text, numbers, truths or times. Nested and binary ones are left out, and so is what goes
-/// beyond the bounds: headers come from others, and each waiting delivery holds its own.
+/// The headers that are text, numbers, truths or times. Nested and binary ones are left out, and so is what
+/// goes beyond the bounds: headers come from others, and each waiting delivery holds its own.
 pub(super) fn headers(table: &FieldTable) -> Headers {
     let mut room = ROOM;
     let mut headers = Headers::new();

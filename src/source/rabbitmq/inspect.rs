@@ -2,14 +2,14 @@
 
 use super::topology::Topology;
 use super::wire::Wire;
-use super::{Address, Options, SourceError};
+use super::{Options, SourceError};
 use crate::replication::{Finding, Level, SourceSpec};
 
 /// Looks at exchange, queue and dead letters. An error means that nothing could be looked at.
 ///
 /// Bindings are not looked at: the protocol has no question for them.
 pub async fn inspect(spec: &SourceSpec, options: &Options) -> Result<Vec<Finding>, SourceError> {
-    let address = Address::parse(&options.url, options.heartbeat)?;
+    let address = options.checked()?;
     let topology = Topology::new(&spec.queue)?;
     let name = format!("nearcopy {} check", options.service);
     let wire = Wire::dial(&address, &name, options.ca.clone(), options.connect_timeout).await?;

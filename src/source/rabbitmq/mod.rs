@@ -30,6 +30,7 @@ pub use self::error::SourceError;
 pub use self::inspect::inspect;
 pub use self::status::{Counter, SourceCounters, Status};
 use self::topology::Topology;
+use self::wire::check_certificates;
 use super::{Delivery, Inbox};
 use crate::replication::SourceSpec;
 
@@ -40,8 +41,8 @@ pub struct Options {
     pub url: SecretString,
     /// Who reads: the consuming service, as the broker's tools will show it.
     pub service: String,
-    /// How many deliveries may be out at once. For a moment after a lost connection there may be as many again,
-    /// those of the connection before.
+    /// How many deliveries may be out at once. For a moment after a lost connection there may be as many
+    /// again, those of the connection before.
     pub prefetch: NonZeroU16,
     /// A dead connection is noticed after two of these; whole seconds.
     pub heartbeat: Duration,
@@ -54,8 +55,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual ones: a prefetch of 500, a heartbeat of 10 s, 10 s to connect, and a look at the topology each
-    /// minute.
+    /// The usual ones: a prefetch of 500, a heartbeat of 10 s, 10 s to connect, and a look at the topology
+    /// each minute.
     pub fn new(url: SecretString, service: impl Into<String>) -> Self {
         Self {
             url,
@@ -67,6 +68,11 @@ impl Options {
             ca: None,
         }
     }
+
+    fn checked(&self) -> Result<Address, SourceError> {
+        self.ca.as_deref().map_or(Ok(()), check_certificates)?;
+        Address::parse(&self.url, self.heartbeat)
+    }
 }
 
 /// A source that has been opened.
@@ -77,18 +83,18 @@ pub struct Source {
     pub status: watch::Receiver<Status>,
     /// What it has done so far.
     pub counters: Arc<SourceCounters>,
-    /// Ends after a stop, once what was under way is settled or has had its grace of 5 s; also once the inbox is
-    /// dropped.
+    /// Ends after a stop, once what was under way is settled or has had its grace of 5 s; also once the inbox
+    /// is dropped.
     pub task: JoinHandle<()>,
 }
 
-/// Opens a source, which connects, and reconnects, by itself. Only what no broker could ever accept is an error
-/// here: an unreadable address, a name that is too long.
+/// Opens a source, which connects, and reconnects, by itself. Only what no broker could ever accept is an
+/// error here: an unreadable address or certificate, a name that is too long.
 ///
 /// It must be called within a Tokio runtime, and rustls must have its provider installed if the address is
 /// `amqps`.
 pub fn open(spec: &SourceSpec, options: Options, stop: CancellationToken) -> Result<Source, SourceError> {
-    let address = Address::parse(&options.url, options.heartbeat)?;
+    let address = options.checked()?;
     let topology = Topology::new(&spec.queue)?;
     let (inbox, deliveries) = mpsc::channel::<Delivery>(usize::from(options.prefetch.get()));
     let (status, watched) = watch::channel(Status::Connecting);

@@ -12,8 +12,8 @@ use crate::replication::QueueSpec;
 /// How often a message may come back before the broker dead-letters it.
 ///
 /// nearcopy parks what it cannot understand by itself, so this is for messages that end the process before it
-/// can. Every lost connection counts for every message then under way, innocent ones included, and the broker's
-/// own default of 20 is used up by some minutes of a flapping network while the database is away.
+/// can. Every lost connection counts for every message then under way, innocent ones included, and the
+/// broker's own default of 20 is used up by some minutes of a flapping network while the database is away.
 ///
 /// It is part of every queue already declared, like all of [`Topology::queue_arguments`]: the broker refuses
 /// another value for as long as the queue exists, so none of them may ever change.
@@ -48,11 +48,11 @@ impl Topology {
         })
     }
 
-    /// Makes sure that there is a queue to read from, declaring what is ours to declare, and says whether it had
-    /// to be made. It may be repeated at any time: bindings that somebody removed are made again.
+    /// Makes sure that there is a queue to read from, declaring what is ours to declare, and says whether it
+    /// had to be made. It may be repeated at any time: bindings that somebody removed are made again.
     ///
-    /// The owner's exchange is only looked for. To declare it here would be to guess its form, and a wrong guess
-    /// would keep the owner from starting.
+    /// The owner's exchange is only looked for. To declare it here would be to guess its form, and a wrong
+    /// guess would keep the owner from starting.
     pub(super) async fn establish(&self, wire: &Wire) -> Result<bool, SourceError> {
         if !self.has_exchange(wire).await? {
             let exchange = self.exchange.to_string();
@@ -140,8 +140,8 @@ impl Topology {
         bind(wire, channel, &self.dead_queue, &self.dead_exchange, &ShortString::default()).await
     }
 
-    /// Dead letters leave the queue only once they are safe in the other one (`at-least-once`), which the broker
-    /// offers only together with `reject-publish`; without a length limit that never rejects anything.
+    /// Dead letters leave the queue only once they are safe in the other one (`at-least-once`), which the
+    /// broker offers only together with `reject-publish`; without a length limit that never rejects anything.
     fn queue_arguments(&self) -> FieldTable {
         table([
             ("x-queue-type", text("quorum")),

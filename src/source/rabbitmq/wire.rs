@@ -8,6 +8,8 @@ use std::time::Duration;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, runtime};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -15,6 +17,16 @@ use super::{Address, SourceError};
 
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Checks certificates in PEM form; the client library takes text without any for an empty list.
+pub(super) fn check_certificates(pem: &str) -> Result<(), SourceError> {
+    let mut found = CertificateDer::pem_slice_iter(pem.as_bytes()).peekable();
+    if found.peek().is_some() && found.all(|certificate| certificate.is_ok()) {
+        Ok(())
+    } else {
+        Err(SourceError::Certificates)
+    }
+}
 
 /// A connection to the broker. When it is dropped its socket is shut, so that nothing of it remains: not the
 /// client library's thread, not the descriptor, whatever the other side does or fails to do.
@@ -25,8 +37,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Connects, within the time given for all of it. `name` is shown by the broker's tools; `ca` is a chain of
-    /// certificates in PEM form, trusted besides those of the system.
+    /// Connects, within the time given for all of it. `name` is shown by the broker's tools; `ca` is a chain
+    /// of certificates in PEM form, trusted besides those of the system.
     pub(super) async fn dial(
         address: &Address,
         name: &str,
@@ -40,8 +52,8 @@ impl Wire {
         let runtime = runtime::default_runtime().map_err(failed)?;
         let tls = OwnedTLSConfig { identity: None, cert_chain: ca };
         let (held, ours) = (grip.clone_hold(), runtime.clone());
-        // The I/O thread of the client library runs this. It is not ended by our giving up on the connection, so
-        // it needs its own limit.
+        // The I/O thread of the client library runs this. It is not ended by our giving up on the connection,
+        // so it needs its own limit.
         let open = async move |uri: AMQPUri, _| {
             let stream = async {
                 let host = (uri.authority.host.clone(), uri.authority.port);
@@ -88,8 +100,8 @@ impl Wire {
     }
 }
 
-/// A second hold on the socket of a connection. The client library waits without limit for a peer that accepts a
-/// connection and then says nothing, in a thread of its own; shutting the socket ends that wait.
+/// A second hold on the socket of a connection. The client library waits without limit for a peer that
+/// accepts a connection and then says nothing, in a thread of its own; shutting the socket ends that wait.
 #[derive(Default)]
 struct Grip(Arc<Hold>);
 

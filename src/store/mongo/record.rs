@@ -86,6 +86,18 @@ impl RecordStore for Mongo {
         Ok(self.records(of, command).await?.into_values().collect())
     }
 
+    async fn ask_all(&self, of: &Subscription, spread: Duration) -> Result<u64, StoreError> {
+        let spread = i64::try_from(spread.as_millis()).unwrap_or(i64::MAX);
+        let some_time = doc! { "$add": ["$$NOW", { "$toLong": { "$multiply": [{ "$rand": {} }, spread] } }] };
+        let sooner = doc! { "$min": ["$_nearcopy.due", some_time] };
+        let statement = doc! {
+            "q": { "_nearcopy": { "$exists": true } },
+            "u": [{ "$set": { "_nearcopy.due": sooner } }],
+            "multi": true,
+        };
+        Ok(self.update(of.name.as_str(), vec![statement], false).await?.changed)
+    }
+
     async fn backlog(&self, of: &Subscription) -> Result<Backlog, StoreError> {
         let count = async |filter: Document| {
             let command = doc! { "count": of.name.as_str(), "query": filter, "maxTimeMS": 5_000 };
