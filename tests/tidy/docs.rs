@@ -1,6 +1,7 @@
 //! What is written is true: commands, metrics, settings and files that are named are there.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::scan::{all, line, none, read, root, words};
 
@@ -74,12 +75,16 @@ fn the_readme_explains_every_setting() {
 fn the_map_names_files_that_exist() {
     let map = read("src/ARCHITECTURE.md");
     let mut broken = Vec::new();
-    for (number, path) in code_spans(&map).into_iter().filter(|(_, code)| code.ends_with(".rs")) {
+    for (number, path) in code_spans(&map).into_iter().filter(|(_, code)| is_rust(code)) {
         if !root().join("src").join(path).exists() && !root().join(path).exists() {
             broken.push(format!("src/ARCHITECTURE.md:{number}: there is no `{path}`"));
         }
     }
     none(&broken, "a map that names what is gone leads astray");
+}
+
+fn is_rust(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension == "rs")
 }
 
 /// The words that the variants of the enum of commands are typed as.

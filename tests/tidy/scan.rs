@@ -73,7 +73,7 @@ pub(crate) fn place_of(file: &File, at: usize) -> String {
 }
 
 pub(crate) fn line(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
+    text[..at].matches('\n').count() + 1
 }
 
 /// Where a word stands as a whole word.
