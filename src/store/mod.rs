@@ -187,8 +187,8 @@ pub trait EmbedStore: Send + Sync {
     /// Runs statements one after the other.
     async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<Written, StoreError>;
 
-    /// The `_id`s of documents that match, at most so many.
-    async fn matching(&self, embed: &Embed, filter: Document, most: usize) -> Result<Vec<Bson>, StoreError>;
+    /// Walks through the `_id`s of documents that match when the walk comes to them.
+    async fn matching(&self, embed: &Embed, filter: Document) -> Result<Box<dyn Pages>, StoreError>;
 
     /// The documents with these ids, with references, shown values and stamps only.
     async fn documents(
@@ -222,6 +222,13 @@ pub trait EmbedStore: Send + Sync {
         record: &Record,
         removal: Removal<'_>,
     ) -> Result<u64, StoreError>;
+}
+
+/// A walk through ids. It is lost with the connection, and begun again.
+#[async_trait]
+pub trait Pages: Send {
+    /// The next ids, at most so many, the first time as many as came at once; none, once it is over.
+    async fn next(&mut self, most: usize) -> Result<Vec<Bson>, StoreError>;
 }
 
 /// Which documents go with a deleted record.
