@@ -43,7 +43,10 @@ async fn serve(
     let lifecycle = Lifecycle::new().map_err(|error| Failure::new(Exit::Failed, error))?;
     let (stop, health) = (lifecycle.stop_token(), Health::new());
     let admin = Admin::bind(settings.admin, health.clone(), metrics).await.map_err(Failure::unreachable)?;
-    lifecycle.spawn_critical("probes and metrics", admin.serve(stop.clone()));
+    // Probes and metrics are served to the very end, so that "stopping" can be seen.
+    let last = CancellationToken::new();
+    let _until_the_end = last.clone().drop_guard();
+    tokio::spawn(admin.serve(last));
     lifecycle.spawn_critical("watchdog", health.clone().watchdog(stop.clone()));
     let started = start(settings, declaration, &lifecycle, &health);
     let Some(started) = stop.clone().run_until_cancelled(started).await else {

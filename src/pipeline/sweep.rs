@@ -16,6 +16,8 @@ const LEFT_BEHIND: Duration = Duration::from_secs(5);
 /// How long a pod does the rounds before another may.
 const LEASE: Duration = Duration::from_secs(30);
 
+/// How many records are looked at together.
+const PAGE: usize = 500;
 /// Over how long the questions of a resync are spread.
 const RESYNC: Duration = Duration::from_secs(60);
 
@@ -126,9 +128,14 @@ impl Pipeline {
 
     /// Fans out what was written and, by a crash or for its size, not fanned out.
     async fn settle_debts(&self, of: &Subscription) -> Result<(), Halted> {
-        let owing = self.persist(|| self.store.owing(of, LEFT_BEHIND, 500)).await?;
-        let paid = self.fan_out(of, &owing).await?;
-        self.pay(of, &paid).await
+        let mut from = None;
+        loop {
+            let owing = self.persist(|| self.store.owing(of, LEFT_BEHIND, from.as_ref(), PAGE)).await?;
+            let Some(last) = owing.last() else { return Ok(()) };
+            from = Some(last.id.clone());
+            let paid = self.fan_out(of, &owing).await?;
+            self.pay(of, &paid).await?;
+        }
     }
 
     /// Compares every embed of a collection with its record from time to time. Without change streams, this is
