@@ -54,7 +54,7 @@ fn defaults_are_complete_but_for_the_addresses() {
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(10));
     assert_eq!(settings.admin.port(), 9464);
     assert!(settings.admin.ip().is_unspecified(), "the kubelet asks from outside of the pod");
-    assert_eq!(settings.parked_ttl, Duration::from_secs(30 * 24 * 60 * 60));
+    assert_eq!(settings.parked_ttl, Duration::from_hours(30 * 24));
     assert_eq!(settings.log.format, LogFormat::Auto);
     assert_eq!(settings.mongodb.database, None);
     let said = settings.check_addresses().unwrap_err().to_string();
@@ -211,7 +211,7 @@ fn a_settings_file_that_cannot_be_used_is_named() {
 
 #[test]
 fn every_key_of_the_defaults_is_a_setting_that_is_read() {
-    let defaults = include_str!("../config/default.toml");
+    let defaults = include_str!("../../config/default.toml");
     let keys = defaults.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
     assert_eq!(load(None, &[], &[]).unwrap().to_string().lines().count(), keys);
 }
