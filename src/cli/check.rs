@@ -10,7 +10,11 @@ use crate::settings::Settings;
 use crate::source::rabbitmq;
 
 /// Checks the manifest, and with `online` the broker, the database and the owners too.
-pub fn check(settings: impl Fn() -> Result<Settings, Failure>, paths: &[PathBuf], online: bool) -> Outcome {
+pub(super) fn check(
+    settings: impl Fn() -> Result<Settings, Failure>,
+    paths: &[PathBuf],
+    online: bool,
+) -> Outcome {
     let settings = settings()?;
     let declaration = wiring::declaration(&settings, paths)?;
     print(&format!(

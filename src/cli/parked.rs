@@ -13,7 +13,7 @@ use crate::store::{Parked, ParkedStore, StoreError};
 
 /// What to do with parked events.
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Lists them, the oldest first.
     List {
         /// Only those of this replica.
@@ -55,7 +55,7 @@ pub enum Command {
 
 /// The form of a list.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(super) enum Output {
     /// Columns for a person.
     Table,
     /// JSON for a program.
@@ -63,7 +63,7 @@ pub enum Output {
 }
 
 /// Runs the command.
-pub fn parked(settings: &Settings, command: &Command) -> Outcome {
+pub(super) fn parked(settings: &Settings, command: &Command) -> Outcome {
     wiring::runtime()?.block_on(async {
         let store = wiring::mongodb(settings).await.map_err(failed)?;
         match command {

@@ -22,7 +22,7 @@ use crate::telemetry::{self, Metrics, metric};
 const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the sidecar. What is wrong with manifest or settings is found before anything is opened.
-pub fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
+pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
     settings.check_addresses().map_err(Failure::invalid)?;
     let declaration = wiring::declaration(settings, paths)?;
     let metrics = telemetry::init(settings.log.format, &settings.log.filter).map_err(Failure::invalid)?;
@@ -53,7 +53,7 @@ async fn serve(
         let health = health.clone();
         async move {
             stop.cancelled().await;
-            health.stopping()
+            health.stopping();
         }
     };
     lifecycle.spawn_critical("readiness", noting);

@@ -17,7 +17,7 @@ use crate::store::StoreError;
 use crate::store::mongo::{self, Mongo};
 
 /// Reads the manifest from the given places, or from those that the settings name.
-pub fn declaration(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Declaration>, Failure> {
+pub(super) fn declaration(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Declaration>, Failure> {
     let paths = if paths.is_empty() { &settings.manifest } else { paths };
     manifest::load(paths).map(Arc::new).map_err(|diagnostics| {
         let text = if super::colours() { diagnostics.render(true) } else { diagnostics.to_string() };
@@ -26,7 +26,7 @@ pub fn declaration(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Declara
 }
 
 /// A runtime for commands; failing to get one is the machine's fault.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     // One TLS provider for every client, chosen before the first is made. It can only be there already.
     let _already = rustls::crypto::ring::default_provider().install_default();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -34,7 +34,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// How RabbitMQ is reached.
-pub fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::Options, Failure> {
+pub(super) fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::Options, Failure> {
     let url = settings.rabbitmq.url().map_err(Failure::invalid)?.clone();
     let mut options = rabbitmq::Options::new(url, service);
     options.prefetch = NonZeroU16::new(settings.rabbitmq.prefetch).unwrap_or(options.prefetch);
@@ -43,7 +43,7 @@ pub fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::Options,
 }
 
 /// Connects to the consumer's database.
-pub async fn mongodb(settings: &Settings) -> Result<Mongo, StoreError> {
+pub(super) async fn mongodb(settings: &Settings) -> Result<Mongo, StoreError> {
     let url = settings.mongodb.url().map_err(|error| StoreError::Unsuitable {
         action: "connecting to the database".into(),
         detail: error.to_string(),
@@ -53,7 +53,7 @@ pub async fn mongodb(settings: &Settings) -> Result<Mongo, StoreError> {
 }
 
 /// The pipeline over its adapters.
-pub fn pipeline(
+pub(super) fn pipeline(
     settings: &Settings,
     declaration: Arc<Declaration>,
     store: Arc<Mongo>,
