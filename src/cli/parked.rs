@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, Outcome, complain, print, wiring};
+use super::{Exit, Failure, Outcome, Output, complain, print, wiring};
 use crate::event::EntityId;
 use crate::pipeline::Retry;
 use crate::settings::Settings;
-use crate::store::{Parked, ParkedStore, StoreError};
+use crate::store::{Parked, ParkedStore};
 
 /// What to do with parked events.
 #[derive(clap::Subcommand)]
@@ -53,48 +53,43 @@ pub(super) enum Command {
     },
 }
 
-/// The form of a list.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// Columns for a person.
-    Table,
-    /// JSON for a program.
-    Json,
-}
-
 /// Runs the command.
 pub(super) fn parked(settings: &Settings, command: &Command) -> Outcome {
-    wiring::runtime()?.block_on(async {
-        let store = wiring::mongodb(settings).await.map_err(failed)?;
-        match command {
-            Command::List { replica, limit, output } => {
-                let listed = store.parked(replica.as_deref(), *limit).await.map_err(failed)?;
-                print(&if *output == Output::Json { json(&listed) } else { table(&listed) })
-            }
-            Command::Show { id } => print(&json(&[one(&store, *id).await?])),
-            Command::Retry { ids, manifest, dry_run } => {
-                retry(settings, store, ids, manifest, *dry_run).await
-            }
-            Command::Drop { ids, dry_run } => {
-                let mut known = Vec::new();
-                for id in ids {
-                    known.push(one(&store, *id).await?.id);
-                }
-                let dropped =
-                    if *dry_run { known.len() as u64 } else { store.unpark(&known).await.map_err(failed)? };
-                print(&format!("{}{dropped} dropped", if *dry_run { "would be: " } else { "" }))
-            }
+    settings.mongodb.url()?;
+    wiring::block_on(carry_out(settings, command))?
+}
+
+async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
+    let store = wiring::mongodb(settings).await?;
+    match command {
+        Command::List { replica, limit, output } => {
+            let listed = store.parked(replica.as_deref(), *limit).await?;
+            print(&match output {
+                Output::Table => table(&listed),
+                Output::Json => format!("{:#}", listed.iter().map(object).collect::<Value>()),
+            })
         }
-    })
+        Command::Show { id } => print(&format!("{:#}", object(&one(&store, *id).await?))),
+        Command::Retry { ids, manifest, dry_run } => retry(settings, store, ids, manifest, *dry_run).await,
+        Command::Drop { ids, dry_run } => {
+            let mut known = Vec::new();
+            for id in ids {
+                known.push(one(&store, *id).await?.id);
+            }
+            if *dry_run {
+                return print(&format!("would be dropped: {}", known.len()));
+            }
+            let dropped = store.unpark(&known).await?;
+            print(&format!("dropped: {dropped}"))
+        }
+    }
 }
 
 async fn one(store: &impl ParkedStore, id: uuid::Uuid) -> Result<Parked, Failure> {
-    let found = store.parked_one(id).await.map_err(failed)?;
+    let found = store.parked_one(id).await?;
     found.ok_or_else(|| {
-        Failure::new(
-            Exit::Failed,
-            format!("no event is parked under {id}; `parked list` shows those that are"),
-        )
+        Failure::saying(Exit::Failed, format!("no event is parked under {id}"))
+            .hint("`nearcopy parked list` shows those that are")
     })
 }
 
@@ -110,16 +105,16 @@ async fn retry(
         chosen.push(one(&store, *id).await?);
     }
     if ids.is_empty() {
-        chosen = store.parked(None, 10_000).await.map_err(failed)?;
+        chosen = store.parked(None, 10_000).await?;
     }
     if dry_run {
         return print(&format!("would be retried: {}\n{}", chosen.len(), table(&chosen)));
     }
-    let declaration = wiring::declaration(settings, manifest)?;
+    let declaration = wiring::manifest(settings, manifest)?;
     let pipeline = wiring::pipeline(settings, declaration, store.into(), CancellationToken::new())?;
     let mut left = 0;
     for event in &chosen {
-        match pipeline.retry(event).await.map_err(|halted| Failure::new(Exit::Failed, halted))? {
+        match pipeline.retry(event).await.map_err(|halted| Failure::new(Exit::Failed, &halted))? {
             Retry::Done(outcome) => print(&format!("{}  {}", event.id, outcome.as_str()))?,
             Retry::Still(error) => {
                 left += 1;
@@ -129,10 +124,6 @@ async fn retry(
         };
     }
     Ok(if left == 0 { Exit::Done } else { Exit::Failed })
-}
-
-fn failed(error: StoreError) -> Failure {
-    Failure::unreachable(error)
 }
 
 fn table(parked: &[Parked]) -> String {
@@ -166,28 +157,22 @@ fn time(millis: Option<i64>) -> String {
     time.map_or("-".into(), |time| time.to_string())
 }
 
-fn json(parked: &[Parked]) -> String {
-    let objects: Vec<serde_json::Value> = parked
-        .iter()
-        .map(|parked| {
-            let excerpt = parked.excerpt.as_deref().map(serde_json::from_str::<serde_json::Value>);
-            serde_json::json!({
-                "id": parked.id.to_string(),
-                "parkedAt": time(parked.at),
-                "source": parked.source,
-                "replica": parked.replica.as_ref().map(ToString::to_string),
-                "entity": parked.entity.as_ref().map(EntityId::to_string),
-                "version": parked.version,
-                "type": parked.kind,
-                "event": parked.event,
-                "reason": parked.reason,
-                "detail": parked.detail,
-                "headers": parked.headers,
-                "excerpt": excerpt.and_then(Result::ok),
-                "bytes": parked.size,
-                "hash": parked.hash,
-            })
-        })
-        .collect();
-    format!("{:#}", serde_json::Value::Array(objects))
+fn object(parked: &Parked) -> Value {
+    let excerpt = parked.excerpt.as_deref().map(serde_json::from_str::<Value>);
+    json!({
+        "id": parked.id.to_string(),
+        "parkedAt": parked.at.map(|at| time(Some(at))),
+        "source": parked.source,
+        "replica": parked.replica.as_ref().map(ToString::to_string),
+        "entity": parked.entity.as_ref().map(EntityId::to_string),
+        "version": parked.version,
+        "type": parked.kind,
+        "event": parked.event,
+        "reason": parked.reason,
+        "detail": parked.detail,
+        "headers": parked.headers,
+        "excerpt": excerpt.and_then(Result::ok),
+        "bytes": parked.size,
+        "hash": parked.hash,
+    })
 }

@@ -23,15 +23,17 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the sidecar. What is wrong with manifest or settings is found before anything is opened.
 pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
-    settings.check_addresses().map_err(Failure::invalid)?;
-    let declaration = wiring::declaration(settings, paths)?;
-    let metrics = telemetry::init(settings.log.format, &settings.log.filter).map_err(Failure::invalid)?;
-    let reason = wiring::runtime()?.block_on(serve(settings, declaration, metrics))?;
-    Ok(match reason {
-        ExitReason::Stopped => Exit::Done,
-        ExitReason::Interrupted => Exit::Interrupted,
-        ExitReason::OutOfTime | ExitReason::Failed(_) => Exit::Failed,
-    })
+    let addresses = settings.check_addresses().map_err(Failure::from);
+    let manifest = wiring::manifest(settings, paths).map_err(Failure::from);
+    let declaration = match (addresses, manifest) {
+        (Ok(()), manifest) => manifest?,
+        (Err(one), Err(other)) => return Err(one.and(&other)),
+        (Err(failure), Ok(_)) => return Err(failure),
+    };
+    let metrics = telemetry::init(settings.log.format, &settings.log.filter)
+        .map_err(|error| Failure::new(Exit::Invalid, &error))?;
+    let reason = wiring::block_on(serve(settings, declaration, metrics))??;
+    Ok(reason.into())
 }
 
 async fn serve(
@@ -39,24 +41,23 @@ async fn serve(
     declaration: Arc<Declaration>,
     metrics: Metrics,
 ) -> Result<ExitReason, Failure> {
-    let lifecycle = Lifecycle::new().map_err(|error| Failure::new(Exit::Failed, error))?;
+    let lifecycle = Lifecycle::new().map_err(|error| Failure::new(Exit::Failed, &error))?;
     let (stop, health) = (lifecycle.stop_token(), Health::new());
-    let admin = Admin::bind(settings.admin, health.clone(), metrics).await.map_err(Failure::unreachable)?;
+    let admin = Admin::bind(settings.admin, health.clone(), metrics).await.map_err(|error| {
+        Failure::new(Exit::Failed, &error).hint("set admin.listen to an address that is free")
+    })?;
     lifecycle.spawn_critical("probes and metrics", admin.serve(stop.clone()));
     lifecycle.spawn_critical("watchdog", health.clone().watchdog(stop.clone()));
-    let started = start(settings, declaration, &lifecycle, &health);
-    let Some(started) = stop.clone().run_until_cancelled(started).await else {
-        return Ok(lifecycle.run_until_stopped(settings.shutdown_grace).await);
-    };
-    started?;
-    let noting = {
-        let health = health.clone();
+    lifecycle.spawn_critical("readiness", {
+        let (stop, health) = (stop.clone(), health.clone());
         async move {
             stop.cancelled().await;
             health.stopping();
         }
-    };
-    lifecycle.spawn_critical("readiness", noting);
+    });
+    let started = stop.run_until_cancelled(start(settings, declaration, &lifecycle, &health)).await;
+    // Nothing where a stop came first.
+    started.transpose()?;
     Ok(lifecycle.run_until_stopped(settings.shutdown_grace).await)
 }
 
@@ -73,7 +74,8 @@ async fn start(
     let mut inboxes = Vec::new();
     for spec in &declaration.sources {
         let options = wiring::rabbitmq(settings, &declaration.service)?;
-        let source = rabbitmq::open(spec, options, stop.clone()).map_err(Failure::invalid)?;
+        let source = rabbitmq::open(spec, options, stop.clone())
+            .map_err(|error| Failure::new(Exit::Invalid, &error))?;
         inboxes.push((spec.clone(), watch_source(spec, source, lifecycle, health)));
     }
     for (name, task) in pipeline.tasks(inboxes) {
@@ -113,7 +115,7 @@ async fn database(settings: &Settings, declaration: &Declaration, health: &Healt
                 health.database(Err(error.to_string()));
                 tokio::time::sleep(PING_EVERY).await;
             }
-            Err(error) => return Err(Failure::unreachable(error)),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -103,6 +103,7 @@ fn every_setting_can_be_given_by_the_environment() {
             ("NEARCOPY__PIPELINE__IN_FLIGHT", "1"),
             ("NEARCOPY__SWEEP__EVERY", "200ms"),
             ("NEARCOPY__SWEEP__RETIRE_GRACE", "2h"),
+            ("NEARCOPY__SWEEP__RETIRE_EVERY", "3m"),
             ("NEARCOPY__SWEEP__DRIFT_EVERY", "1d"),
             ("NEARCOPY__PARKED__TTL", "7d"),
             ("NEARCOPY__LOG__FORMAT", "text"),
@@ -118,6 +119,9 @@ fn every_setting_can_be_given_by_the_environment() {
     assert_eq!(settings.manifest, [PathBuf::from("/etc/a.yaml"), PathBuf::from("/etc/b")]);
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(90));
     assert_eq!(settings.sweep.every, Duration::from_millis(200));
+    assert_eq!(settings.sweep.retire_grace, Duration::from_hours(2));
+    assert_eq!(settings.sweep.retire_every, Duration::from_mins(3));
+    assert_eq!(settings.sweep.drift_every, Duration::from_hours(24));
     assert_eq!(settings.mongodb.database.as_deref(), Some("shop"));
     assert_eq!(settings.mongodb.url().unwrap().expose_secret(), "mongodb+srv://db");
 }

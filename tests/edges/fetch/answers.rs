@@ -121,10 +121,7 @@ async fn a_request_asks_for_exactly_what_was_declared() {
     assert_eq!(words, [not_found, not_found, not_found, not_found, refused, refused]);
     let mut paths: Vec<String> = owner.asked().into_iter().map(|asked| asked.path).collect();
     paths.sort();
-    assert_eq!(
-        paths,
-        ["/users/%252e%252e", "/users/...", "/users/..%2Fadmin", "/users/a%2Fb%3Fc%3Dd%23e"]
-    );
+    assert_eq!(paths, ["/users/%252e%252e", "/users/..%2Fadmin", "/users/...", "/users/a%2Fb%3Fc%3Dd%23e"]);
     let headers = &owner.asked()[0].headers;
     assert_eq!(headers["accept"], "application/json");
     assert!(headers["user-agent"].to_str().unwrap().starts_with("nearcopy/"));
