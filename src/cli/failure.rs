@@ -31,7 +31,7 @@ impl Failure {
 
     /// This, and another one told with it.
     pub(super) fn and(self, other: &Self) -> Self {
-        Self { text: format!("{}\n{}", self.text, other.text), ..self }
+        Self { text: format!("{}\n\n{}", self.text, other.text), ..self }
     }
 }
 
@@ -56,7 +56,7 @@ impl From<Diagnostics> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(Exit::Unreachable, &error)
+        Self::new(Exit::Unreachable, &error).hint("`nearcopy check --online` looks at all that is needed")
     }
 }
 

@@ -2,9 +2,10 @@
 
 /// Of the whole program.
 pub(super) const PROGRAM: &str = "\
-Settings come from defaults, a file, the environment and flags, each above the one before:
-NEARCOPY__RABBITMQ__PREFETCH=500 is --set rabbitmq.prefetch=500. Secrets are read from the environment
-or, by the suffix _FILE, from a file that it names: NEARCOPY__MONGODB__URL_FILE=/run/secrets/mongodb-url
+Settings come from defaults, a file, the environment and flags, each above the one before.
+In the environment, rabbitmq.prefetch is NEARCOPY__RABBITMQ__PREFETCH; with the suffix _FILE the
+value is read from a file, as it should be for secrets:
+  NEARCOPY__MONGODB__URL_FILE=/run/secrets/mongodb
 
 Exit codes:
   0    done
@@ -16,11 +17,13 @@ Exit codes:
 
 /// Of `run`.
 pub(super) const RUN: &str = "\
-Needs rabbitmq.url and mongodb.url. The first SIGTERM or Ctrl-C lets work under way end; a second one does not.
+Needs rabbitmq.url and mongodb.url. A first SIGTERM or Ctrl-C lets work under way end, a second one
+cuts it off.
 
 Example:
-  NEARCOPY__RABBITMQ__URL_FILE=/run/secrets/rabbitmq NEARCOPY__MONGODB__URL_FILE=/run/secrets/mongodb \\
-    nearcopy run /etc/nearcopy";
+  export NEARCOPY__RABBITMQ__URL_FILE=/run/secrets/rabbitmq
+  export NEARCOPY__MONGODB__URL_FILE=/run/secrets/mongodb
+  nearcopy run /etc/nearcopy";
 
 /// Of `check`.
 pub(super) const CHECK: &str = "\

@@ -13,6 +13,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::lifecycle::ExitReason;
@@ -30,8 +31,8 @@ struct Arguments {
     #[arg(long, global = true, value_name = "FILE")]
     settings: Option<PathBuf>,
     /// Sets one setting, above every other layer, such as rabbitmq.prefetch=500.
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
-    set: Vec<(String, String)>,
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -79,12 +80,10 @@ struct Manifest {
     paths: Vec<PathBuf>,
 }
 
-/// The form of an answer.
+/// The form of an answer: columns for a person, or JSON for a program.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// Lines and columns for a person.
     Table,
-    /// JSON for a program.
     Json,
 }
 
@@ -125,7 +124,7 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: &Arguments) -> Outcome {
-    let settings = || Settings::load(arguments.settings.as_deref(), &arguments.set);
+    let settings = || Settings::load(arguments.settings.as_deref(), &flags(&arguments.set));
     match &arguments.command {
         Command::Run(manifest) => run::run(&settings()?, &manifest.paths),
         Command::Check { manifest, online, output } => {
@@ -142,9 +141,17 @@ fn dispatch(arguments: &Arguments) -> Outcome {
     }
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("it is written KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
+/// Takes `--set` apart. Should it be wrong, its text is not repeated: it may be a secret at the wrong place.
+fn flags(set: &[String]) -> Vec<(String, String)> {
+    let is_key =
+        |key: &str| key.chars().all(|letter| letter.is_ascii_alphanumeric() || "._".contains(letter));
+    let flag = |text: &String| {
+        let (key, value) = text.split_once('=').filter(|(key, _)| is_key(key))?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    let usage = "--set is written KEY=VALUE, such as --set rabbitmq.prefetch=500";
+    let wrong = || Arguments::command().error(ErrorKind::ValueValidation, usage);
+    set.iter().map(|text| flag(text).unwrap_or_else(|| wrong().exit())).collect()
 }
 
 /// Writes data. A reader that has gone away is no failure.
@@ -152,7 +159,7 @@ fn print(text: &str) -> Outcome {
     let written = writeln!(std::io::stdout(), "{}", text.trim_end());
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failed, &error))
+            Err(Failure::saying(Exit::Failed, format!("standard output cannot be written: {error}")))
         }
         _ => Ok(Exit::Done),
     }

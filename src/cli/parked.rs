@@ -14,7 +14,7 @@ use crate::store::{Parked, ParkedStore};
 /// What to do with parked events.
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
-    /// Lists them, the oldest first.
+    /// Lists parked events, the oldest first.
     List {
         /// Only those of this replica.
         #[arg(long)]
@@ -26,26 +26,27 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
-    /// Shows one with everything that was kept of it.
+    /// Shows one parked event with everything that was kept of it.
     Show {
         /// Its id, as the list shows it.
         id: uuid::Uuid,
     },
-    /// Takes events up again, as the manifest reads them now.
+    /// Takes parked events up again, as the manifest reads them now.
     Retry {
-        /// Their ids; all of them, where none is given.
+        /// Their ids; where none is given, all that are parked.
+        #[arg(value_name = "ID")]
         ids: Vec<uuid::Uuid>,
-        /// The manifest.
+        /// A file or a folder; where none is given, the setting manifest.paths names them.
         #[arg(long, value_name = "MANIFEST")]
         manifest: Vec<PathBuf>,
         /// Only says what would be done.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Forgets events for good.
+    /// Forgets parked events for good.
     Drop {
         /// Their ids.
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "ID")]
         ids: Vec<uuid::Uuid>,
         /// Only says what would be done.
         #[arg(long)]
@@ -141,6 +142,7 @@ fn table(parked: &[Parked]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Much in it was written by others, and must not reach a terminal as a command.
 fn row(parked: &Parked) -> [String; 6] {
     [
         parked.id.to_string(),
@@ -150,6 +152,7 @@ fn row(parked: &Parked) -> [String; 6] {
         parked.reason.clone(),
         parked.detail.clone(),
     ]
+    .map(|cell| cell.replace(char::is_control, "\u{fffd}"))
 }
 
 fn time(millis: Option<i64>) -> String {
@@ -175,4 +178,66 @@ fn object(parked: &Parked) -> Value {
         "bytes": parked.size,
         "hash": parked.hash,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EntityType;
+
+    fn parked() -> Parked {
+        Parked {
+            id: uuid::Uuid::from_u128(7),
+            source: "users".into(),
+            replica: Some(EntityType::new("users")),
+            entity: Some(EntityId::String("\u{1b}[2J42\n".into())),
+            version: Some(3),
+            kind: Some("user.changed".into()),
+            event: None,
+            reason: "not_json".into(),
+            detail: "the body is no JSON".into(),
+            headers: [("content-type".to_owned(), "text/plain".to_owned())].into(),
+            excerpt: Some(r#"{"id":"42"}"#.into()),
+            size: 11,
+            hash: "0f".into(),
+            at: Some(1_700_000_000_000),
+        }
+    }
+
+    #[test]
+    fn a_list_has_columns_and_nothing_that_moves_the_cursor() {
+        let unknown = Parked { replica: None, entity: None, at: None, ..parked() };
+        insta::assert_snapshot!(table(&[parked(), unknown]), @r"
+        ID                                    PARKED AT             REPLICA  ENTITY   REASON    DETAIL
+        00000000-0000-0000-0000-000000000007  2023-11-14T22:13:20Z  users    �[2J42�  not_json  the body is no JSON
+        00000000-0000-0000-0000-000000000007  -                     -        -        not_json  the body is no JSON
+        ");
+        assert_eq!(table(&[]), "nothing is parked");
+    }
+
+    #[test]
+    fn a_program_gets_all_that_is_known() {
+        insta::assert_snapshot!(format!("{:#}", object(&parked())), @r#"
+        {
+          "bytes": 11,
+          "detail": "the body is no JSON",
+          "entity": "\u001b[2J42\n",
+          "event": null,
+          "excerpt": {
+            "id": "42"
+          },
+          "hash": "0f",
+          "headers": {
+            "content-type": "text/plain"
+          },
+          "id": "00000000-0000-0000-0000-000000000007",
+          "parkedAt": "2023-11-14T22:13:20Z",
+          "reason": "not_json",
+          "replica": "users",
+          "source": "users",
+          "type": "user.changed",
+          "version": 3
+        }
+        "#);
+    }
 }

@@ -1,7 +1,7 @@
 //! What the program says about itself, and about arguments that it does not understand.
 
 use crate::agreed;
-use crate::program::{folder, nearcopy};
+use crate::program::{CANARY, folder, nearcopy};
 
 const COMMANDS: [&str; 6] = ["run", "check", "schema", "parked", "settings", "completions"];
 
@@ -31,7 +31,9 @@ fn arguments_that_are_not_understood_end_it_with_2_and_say_what_may_be_meant() {
     agreed("usage_nothing", &nearcopy(&[]).end());
     agreed("usage_unknown_command", &nearcopy(&["chekc"]).end());
     agreed("usage_unknown_flag", &nearcopy(&["check", "--on-line"]).end());
-    agreed("usage_set_without_value", &nearcopy(&["settings", "--set", "pipeline.batch"]).end());
+    for wrong in ["pipeline.batch".to_owned(), format!("amqp://shop:{CANARY}@broker?heartbeat=5")] {
+        agreed("usage_set_without_value", &nearcopy(&["settings", "--set", &wrong]).end());
+    }
     agreed("usage_no_id", &nearcopy(&["parked", "show", "first"]).end());
     agreed("usage_unknown_output", &nearcopy(&["parked", "list", "--output", "yaml"]).end());
     agreed("usage_nothing_to_drop", &nearcopy(&["parked", "drop"]).end());
