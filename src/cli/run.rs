@@ -10,12 +10,13 @@ use super::{Exit, Failure, Outcome, wiring};
 use crate::api::Health;
 use crate::api::admin::Admin;
 use crate::lifecycle::{ExitReason, Lifecycle};
+use crate::pipeline::Pipeline;
 use crate::replication::{Class, Declaration, SourceSpec};
 use crate::settings::Settings;
 use crate::source::Inbox;
 use crate::source::rabbitmq::{self, Source, Status};
 use crate::store::StoreError;
-use crate::store::mongo::Mongo;
+use crate::store::mongo::{Mongo, Topology};
 use crate::telemetry::{self, Metrics, metric};
 
 /// How often the database is asked for a sign of life, so that readiness tells the truth.
@@ -46,7 +47,10 @@ async fn serve(
     let admin = Admin::bind(settings.admin, health.clone(), metrics).await.map_err(|error| {
         Failure::new(Exit::Failed, &error).hint("set admin.listen to an address that is free")
     })?;
-    lifecycle.spawn_critical("probes and metrics", admin.serve(stop.clone()));
+    // Probes and metrics are served to the very end, so that "stopping" can be seen.
+    let last = CancellationToken::new();
+    let _until_the_end = last.clone().drop_guard();
+    tokio::spawn(admin.serve(last));
     lifecycle.spawn_critical("watchdog", health.clone().watchdog(stop.clone()));
     lifecycle.spawn_critical("readiness", {
         let (stop, health) = (stop.clone(), health.clone());
@@ -76,7 +80,7 @@ async fn start(
         let options = wiring::rabbitmq(settings, &declaration.service)?;
         let source = rabbitmq::open(spec, options, stop.clone())
             .map_err(|error| Failure::new(Exit::Invalid, &error))?;
-        inboxes.push((spec.clone(), watch_source(spec, source, lifecycle, health)));
+        inboxes.push((spec.clone(), watch_source(spec, source, &pipeline, lifecycle, health)));
     }
     for (name, task) in pipeline.tasks(inboxes) {
         // A task ends only because the program stops.
@@ -108,6 +112,13 @@ async fn database(settings: &Settings, declaration: &Declaration, health: &Healt
         match prepared {
             Ok(store) => {
                 health.database(Ok(()));
+                if store.topology() == Topology::Standalone {
+                    tracing::warn!(
+                        event = "database.standalone",
+                        "the database is a standalone server: no change streams, so new documents are found by \
+                         sweeps; make it a replica set of one member"
+                    );
+                }
                 return Ok(store);
             }
             Err(error) if error.class() == Class::Transient => {
@@ -121,20 +132,30 @@ async fn database(settings: &Settings, declaration: &Declaration, health: &Healt
 }
 
 /// Passes a source's state on to probes and metrics; its deliveries go to the pipeline.
-fn watch_source(spec: &SourceSpec, source: Source, lifecycle: &Lifecycle, health: &Health) -> Inbox {
+fn watch_source(
+    spec: &Arc<SourceSpec>,
+    source: Source,
+    pipeline: &Arc<Pipeline>,
+    lifecycle: &Lifecycle,
+    health: &Health,
+) -> Inbox {
     let Source { inbox, mut status, task, .. } = source;
     let (name, health) = (spec.name.clone(), health.clone());
+    let (spec, pipeline) = (spec.clone(), pipeline.clone());
     let task_name = format!("source {name}");
     lifecycle.spawn_critical(task_name, async move {
         loop {
             let now = status.borrow_and_update().clone();
             metric::broker_connected(&name, matches!(now, Status::Connected { .. }));
             match now {
-                Status::Connected { generation, .. } => {
+                Status::Connected { generation, new_queue } => {
                     if generation > 1 {
                         metric::reconnected(&name);
                     }
                     health.source(&name, Ok(()));
+                    if new_queue && pipeline.resync(&spec).await.is_err() {
+                        break;
+                    }
                 }
                 Status::Connecting => health.source(&name, Err("connecting".into())),
                 Status::Lost { reason, .. } => health.source(&name, Err(reason)),

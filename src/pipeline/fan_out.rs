@@ -1,34 +1,24 @@
-//! Brings the documents that refer to a record in line with it: few at once, many page by page.
-//!
-//! There is no cursor to keep: how far a fan-out has come stands in the stamps, and that it is owed stands in the
-//! record. A crash costs one more look.
+//! Brings the documents that refer to a record in line with it: few at once, many in their own time.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
 
-use bson::{Bson, doc};
-use tokio::sync::Notify;
+use bson::doc;
 
 use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
-use crate::event::{EntityId, EntityType};
+use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, Record, RecordWrite, Rendering, Scope, Subscription};
 use crate::store::{Removal, Written};
 use crate::telemetry::metric;
 
 /// Up to so many documents are brought in line with one statement; a record with more goes page by page.
 const INLINE: u64 = 1_000;
-/// How many documents are one page.
+/// How many documents are looked at together where each is taken by itself.
 const PAGE: usize = 500;
+/// How many documents are deleted in one transaction.
+const REMOVED: usize = 100;
 /// How many statements go to the database together: more only make a command last, and others wait behind it.
 const STATEMENTS: usize = 100;
-
-/// Records whose fan-out is too large to be done at once, in line.
-#[derive(Default)]
-pub struct Backlog {
-    waiting: Mutex<VecDeque<(EntityType, EntityId)>>,
-    filled: Notify,
-}
 
 impl Pipeline {
     /// Fans records out that owe it, and says which debts are cleared by that. Records with many documents are
@@ -110,21 +100,17 @@ impl Pipeline {
     /// Runs a refused statement for one document after the other.
     async fn embed_carefully(&self, embed: &Embed, write: &EmbedWrite) -> Result<u64, Halted> {
         let mut changed = 0;
-        let mut last: Option<Bson> = None;
+        let mut pages = self.persist(|| self.store.matching(embed, write.filter.clone())).await?;
         loop {
-            let mut filter = write.filter.clone();
-            if let Some(last) = &last {
-                let after = doc! { "$expr": { "$gt": ["$_id", { "$literal": last }] } };
-                filter = doc! { "$and": [filter, after] };
+            // A walk that is lost is not begun again: what is left behind is found by the comparison of all embeds.
+            let ids = pages.next(PAGE).await.unwrap_or_default();
+            if ids.is_empty() {
+                return Ok(changed);
             }
-            let ids = self.persist(|| self.store.matching(embed, filter.clone(), PAGE)).await?;
-            let Some(end) = ids.last() else { return Ok(changed) };
-            last = Some(end.clone());
             for id in ids {
-                let single =
-                    EmbedWrite { filter: doc! { "$and": [{ "_id": &id }, &write.filter] }, ..write.clone() };
-                let singles = [single];
-                let written = self.persist(|| self.store.embed(embed, &singles)).await?;
+                let filter = doc! { "$and": [{ "_id": &id }, &write.filter] };
+                let single = [EmbedWrite { filter, ..write.clone() }];
+                let written = self.persist(|| self.store.embed(embed, &single)).await?;
                 changed += written.changed;
                 for refusal in written.refused {
                     self.park_document(embed, &id, &refusal.reason).await?;
@@ -135,14 +121,15 @@ impl Pipeline {
 
     /// Deletes the documents of a deleted record, a page at a time.
     async fn remove(&self, embed: &Embed, of: &Subscription, record: &Record) -> Result<(), Halted> {
+        let filter = embed.outdated(record);
+        let mut pages = self.persist(|| self.store.matching(embed, filter.clone())).await?;
         loop {
-            let filter = embed.outdated(record);
-            let ids = self.persist(|| self.store.matching(embed, filter.clone(), 100)).await?;
-            let removal = Removal { ids: &ids, unstamped: false };
-            let removed = self.persist(|| self.store.remove(embed, of, record, removal)).await?;
-            if removed == 0 {
+            let ids = pages.next(REMOVED).await.unwrap_or_default();
+            if ids.is_empty() {
                 return Ok(());
             }
+            let removal = Removal { ids: &ids, unstamped: false };
+            let removed = self.persist(|| self.store.remove(embed, of, record, removal)).await?;
             tracing::info!(
                 event = "embed.removed",
                 embed = embed.name,
@@ -150,70 +137,5 @@ impl Pipeline {
                 "documents of a deleted entity are deleted"
             );
         }
-    }
-
-    /// Works through the records in line, a page each in turn, so that no one holds up another.
-    pub(super) async fn fan_out_large(self: Arc<Self>) -> Result<(), Halted> {
-        loop {
-            let Some((name, id)) = self.large.next() else {
-                tokio::select! {
-                    () = self.stop.cancelled() => return Err(Halted),
-                    () = self.large.filled.notified() => continue,
-                }
-            };
-            let Ok(of) = self.declaration.replica(name.as_str()).cloned() else { continue };
-            match self.next_page(&of, &id).await? {
-                Page::More => self.large.push(&name, id),
-                Page::Last(paid) => self.pay(&of, &paid).await?,
-            }
-        }
-    }
-
-    /// One page of every embed of a record. It is done once nothing is left under the revision just read.
-    async fn next_page(&self, of: &Subscription, id: &EntityId) -> Result<Page, Halted> {
-        let ids = [id.clone()];
-        let records = self.persist(|| self.store.read(of, &ids, None)).await?;
-        let Some(record) = records.into_values().next() else { return Ok(Page::Last(Vec::new())) };
-        let mut left = false;
-        for embed in self.declaration.embeds_of(&of.name) {
-            let watch = Stopwatch::start();
-            let filter = embed.outdated(&record);
-            let page = self.persist(|| self.store.matching(embed, filter.clone(), PAGE)).await?;
-            if page.is_empty() {
-                continue;
-            }
-            if self.show(embed, of, std::iter::once(&record), Scope::Page(&page)).await? > 0 {
-                left = true;
-                self.pause(watch.elapsed() / 4).await?;
-            } else {
-                // What is on this page cannot be changed; what is behind it still may.
-                for write in embed.writes(&record, Scope::Everywhere) {
-                    self.embed_carefully(embed, &write).await?;
-                }
-            }
-        }
-        let paid = RecordWrite::Paid { id: record.id, rev: record.rev };
-        Ok(if left { Page::More } else { Page::Last(vec![paid]) })
-    }
-}
-
-/// How a page of a large fan-out ended.
-enum Page {
-    More,
-    Last(Vec<RecordWrite>),
-}
-
-impl Backlog {
-    fn push(&self, replica: &EntityType, id: EntityId) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if !waiting.iter().any(|(name, known)| name == replica && *known == id) {
-            waiting.push_back((replica.clone(), id));
-        }
-        drop(waiting);
-        self.filled.notify_one();
-    }
-
-    fn next(&self) -> Option<(EntityType, EntityId)> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }

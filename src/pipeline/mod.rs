@@ -5,8 +5,10 @@
 mod ask;
 mod batch;
 mod fan_out;
+mod fan_out_large;
 mod hydrate;
 mod park;
+mod parked_event;
 mod patience;
 mod replicate;
 mod retire;
@@ -26,7 +28,7 @@ use crate::store::Store;
 use crate::telemetry::metric;
 use crate::telemetry::trace::{self, TraceContext};
 
-pub use fan_out::Backlog as FanOutBacklog;
+use fan_out_large::Backlog;
 pub use park::Retry;
 pub use patience::Halted;
 
@@ -56,7 +58,7 @@ pub struct Pipeline {
     stop: CancellationToken,
     /// Moves whenever somebody is wanted, or must be asked about, at once.
     wanted: watch::Sender<()>,
-    large: FanOutBacklog,
+    large: Backlog,
 }
 
 impl Pipeline {
@@ -68,7 +70,7 @@ impl Pipeline {
         rhythm: Rhythm,
         stop: CancellationToken,
     ) -> Arc<Self> {
-        let (wanted, large) = (watch::Sender::new(()), FanOutBacklog::default());
+        let (wanted, large) = (watch::Sender::new(()), Backlog::default());
         Arc::new(Self { declaration, store, fetch, rhythm, stop, wanted, large })
     }
 

@@ -16,6 +16,11 @@ const LEFT_BEHIND: Duration = Duration::from_secs(5);
 /// How long a pod does the rounds before another may.
 const LEASE: Duration = Duration::from_secs(30);
 
+/// How many records are looked at together.
+const PAGE: usize = 500;
+/// Over how long the questions of a resync are spread.
+const RESYNC: Duration = Duration::from_secs(60);
+
 /// A task that runs until the program stops, with the name that its failure is reported under.
 pub type Task = (String, std::pin::Pin<Box<dyn Future<Output = Result<(), Halted>> + Send>>);
 
@@ -51,6 +56,26 @@ impl Pipeline {
         tasks.push(("large fan-outs".into(), Box::pin(self.clone().fan_out_large())));
         tasks.push(("parked events".into(), Box::pin(self.clone().tend_parked())));
         tasks
+    }
+
+    /// Asks the owners about all that a source feeds, because events may have passed it by: the queue is new. Its
+    /// length says how long a question may wait, so that the owner is not asked for everything at once.
+    pub async fn resync(&self, source: &SourceSpec) -> Result<(), Halted> {
+        for of in self.declaration.fed_by(&source.name) {
+            if of.fetch.is_none() {
+                continue;
+            }
+            let asked = self.persist(|| self.store.ask_all(of, RESYNC)).await?;
+            if asked > 0 {
+                tracing::warn!(
+                    event = "replica.resync",
+                    entity.r#type = %of.name,
+                    records = asked,
+                    "the queue is new, so events may have been missed; the owner is asked about every record"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Takes batches from a source: whatever has arrived while the ones before were under way.
@@ -103,9 +128,14 @@ impl Pipeline {
 
     /// Fans out what was written and, by a crash or for its size, not fanned out.
     async fn settle_debts(&self, of: &Subscription) -> Result<(), Halted> {
-        let owing = self.persist(|| self.store.owing(of, LEFT_BEHIND, 500)).await?;
-        let paid = self.fan_out(of, &owing).await?;
-        self.pay(of, &paid).await
+        let mut from = None;
+        loop {
+            let owing = self.persist(|| self.store.owing(of, LEFT_BEHIND, from.as_ref(), PAGE)).await?;
+            let Some(last) = owing.last() else { return Ok(()) };
+            from = Some(last.id.clone());
+            let paid = self.fan_out(of, &owing).await?;
+            self.pay(of, &paid).await?;
+        }
     }
 
     /// Compares every embed of a collection with its record from time to time. Without change streams, this is

@@ -128,8 +128,21 @@ pub trait RecordStore: Send + Sync {
         hold: Duration,
     ) -> Result<Vec<Record>, StoreError>;
 
-    /// Finds records whose fan-out is still to be done and that have not changed for `idle`.
-    async fn owing(&self, of: &Subscription, idle: Duration, most: usize) -> Result<Vec<Record>, StoreError>;
+    /// Goes on holding what was claimed, as far as nobody has taken the claims away.
+    async fn renew(&self, of: &Subscription, claimed: &[Record], hold: Duration) -> Result<(), StoreError>;
+
+    /// Finds records after `from`, in the order of their ids, whose fan-out is still to be done and that have not
+    /// changed for `idle`.
+    async fn owing(
+        &self,
+        of: &Subscription,
+        idle: Duration,
+        from: Option<&EntityId>,
+        most: usize,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// Plans a question about every record there is, spread over this long; says how many there are.
+    async fn ask_all(&self, of: &Subscription, spread: Duration) -> Result<u64, StoreError>;
 
     /// Counts records that are pending, and those that owe a fan-out.
     async fn backlog(&self, of: &Subscription) -> Result<Backlog, StoreError>;
@@ -184,8 +197,8 @@ pub trait EmbedStore: Send + Sync {
     /// Runs statements one after the other.
     async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<Written, StoreError>;
 
-    /// The `_id`s of documents that match, at most so many.
-    async fn matching(&self, embed: &Embed, filter: Document, most: usize) -> Result<Vec<Bson>, StoreError>;
+    /// Walks through the `_id`s of documents that match when the walk comes to them.
+    async fn matching(&self, embed: &Embed, filter: Document) -> Result<Box<dyn Pages>, StoreError>;
 
     /// The documents with these ids, with references, shown values and stamps only.
     async fn documents(
@@ -219,6 +232,13 @@ pub trait EmbedStore: Send + Sync {
         record: &Record,
         removal: Removal<'_>,
     ) -> Result<u64, StoreError>;
+}
+
+/// A walk through ids. It is lost with the connection, and begun again.
+#[async_trait]
+pub trait Pages: Send {
+    /// The next ids, at most so many, the first time as many as came at once; none, once it is over.
+    async fn next(&mut self, most: usize) -> Result<Vec<Bson>, StoreError>;
 }
 
 /// Which documents go with a deleted record.
@@ -279,8 +299,16 @@ pub trait ParkedStore: Send + Sync {
     /// Forgets parked events; says how many there were.
     async fn unpark(&self, ids: &[uuid::Uuid]) -> Result<u64, StoreError>;
 
-    /// Counts parked events.
-    async fn count_parked(&self) -> Result<u64, StoreError>;
+    /// Counts parked events by replica; those of no known replica under the empty text.
+    async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError>;
+
+    /// The parked events after `from`, in the order of their ids, that speak of an entity of this replica.
+    async fn parked_page(
+        &self,
+        replica: &EntityType,
+        from: Option<uuid::Uuid>,
+        most: usize,
+    ) -> Result<Vec<Parked>, StoreError>;
 }
 
 /// What happened in a consumer's collection, as far as embeds are concerned.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nearcopy::replication::Class;
-use nearcopy::source::rabbitmq::{Level, Options, SourceError, Status, inspect, open};
+use nearcopy::replication::Level;
+use nearcopy::source::rabbitmq::{Options, SourceError, Status, inspect, open};
 use secrecy::SecretString;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
-use mongodb::{ClientSession, Database};
 
-use super::{Mongo, Topology, command};
+use super::cursor::{self, Cursor};
+use super::{Mongo, Topology};
 use crate::replication::Embed;
 use crate::store::{ChangeStore, Changes, Hints, Moment, StoreError};
 
 /// How many changes are taken together at most.
-const BATCH: i32 = 1_000;
+const BATCH: i64 = 1_000;
 /// How long the server waits for a change before it says that there is none.
 const WAIT_MS: i32 = 1_000;
 
@@ -34,17 +34,8 @@ impl ChangeStore for Mongo {
         let mut stages = vec![doc! { "$changeStream": start }];
         stages.extend(pipeline(embeds));
         let open = doc! { "aggregate": collection, "pipeline": stages, "cursor": { "batchSize": 0 } };
-        let action = format!("following `{collection}`");
-        let starting = self.database.client().start_session().await;
-        let session = starting.map_err(|error| command::classify(&action, &error))?;
-        let mut following = Following {
-            database: self.database.clone(),
-            collection: collection.to_owned(),
-            session: Some(session),
-            cursor: 0,
-        };
-        following.read(open, "firstBatch").await?;
-        Ok(Box::new(following))
+        let (cursor, _) = self.open(collection, open).await?;
+        Ok(Box::new(Following(cursor)))
     }
 
     async fn position(&self, name: &str) -> Result<Option<Document>, StoreError> {
@@ -64,54 +55,24 @@ impl ChangeStore for Mongo {
     }
 }
 
-/// An open stream. It is read by commands of our own, because one reply then is one batch: nothing waits for a
-/// second change after the first has come, and the position that belongs to the batch comes with it.
-struct Following {
-    database: Database,
-    collection: String,
-    session: Option<ClientSession>,
-    cursor: i64,
-}
+/// An open stream. Nothing waits for a second change after the first has come, because one reply is one batch.
+struct Following(Cursor);
 
 #[async_trait]
 impl Changes for Following {
     async fn next(&mut self) -> Result<Hints, StoreError> {
-        let more = doc! {
-            "getMore": self.cursor,
-            "collection": &self.collection,
-            "batchSize": BATCH,
-            "maxTimeMS": WAIT_MS,
-        };
-        self.read(more, "nextBatch").await
-    }
-}
-
-impl Following {
-    /// Runs a command in the stream's session, on a task of its own: the driver's futures must not be dropped.
-    async fn read(&mut self, command: Document, batch: &str) -> Result<Hints, StoreError> {
-        let mut session = self.session.take().ok_or_else(|| ended(&self.collection))?;
-        let database = self.database.clone();
-        let running = tokio::spawn(async move {
-            let reply = database.run_command(command).session(&mut session).await;
-            (session, reply)
-        });
-        let (session, reply) = running.await.map_err(|_| ended(&self.collection))?;
-        self.session = Some(session);
-        let reply = reply.map_err(|error| command::classify(&self.collection, &error))?;
-        let cursor = reply.get_document("cursor").map_err(|_| ended(&self.collection))?;
-        self.cursor = cursor.get_i64("id").unwrap_or_default();
-        let mut hints = hints(cursor, batch);
-        hints.ended |= self.cursor == 0;
+        let reply = self.0.next(BATCH, Some(WAIT_MS)).await?;
+        let mut hints = hints(&reply);
+        hints.ended |= self.0.is_ended();
         Ok(hints)
     }
 }
 
 /// What a reply tells: documents, the position after them, and when the last of them was durable.
-fn hints(cursor: &Document, batch: &str) -> Hints {
-    let position = cursor.get_document("postBatchResumeToken").ok().cloned();
+fn hints(reply: &Document) -> Hints {
+    let position = reply.get_document("postBatchResumeToken").ok().cloned();
     let mut hints = Hints { position, ..Hints::default() };
-    let changes = cursor.get_array(batch).map(Vec::as_slice).unwrap_or_default();
-    for change in changes.iter().filter_map(Bson::as_document) {
+    for change in cursor::documents(reply) {
         hints.moment = change.get_timestamp("clusterTime").ok().map(Moment).or(hints.moment);
         match change.get_str("operationType") {
             Ok("insert" | "update" | "replace") => {
@@ -161,13 +122,6 @@ fn escape(name: &str) -> String {
     name.chars()
         .map(|letter| if plain(letter) { letter.to_string() } else { format!("\\{letter}") })
         .collect()
-}
-
-fn ended(collection: &str) -> StoreError {
-    StoreError::Unavailable {
-        action: format!("following `{collection}`"),
-        detail: "the stream has ended and must be opened again".into(),
-    }
 }
 
 /// A position as a document; anything else is none.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 
+use super::cursor::IdPages;
 use super::{Mongo, command, record::limit};
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, Record, Subscription};
-use crate::store::{EmbedStore, Moment, Removal, StoreError, Written};
+use crate::store::{EmbedStore, Moment, Pages, Removal, StoreError, Written};
 
 #[async_trait]
 impl EmbedStore for Mongo {
@@ -49,16 +50,14 @@ impl EmbedStore for Mongo {
         self.update(&embed.collection, writes.iter().map(statement).collect(), false).await
     }
 
-    async fn matching(&self, embed: &Embed, filter: Document, most: usize) -> Result<Vec<Bson>, StoreError> {
+    async fn matching(&self, embed: &Embed, filter: Document) -> Result<Box<dyn Pages>, StoreError> {
         let command = doc! {
             "find": &embed.collection,
             "filter": filter,
             "projection": { "_id": 1 },
-            "limit": limit(most),
+            "batchSize": 100,
         };
-        let found =
-            self.fetch_all(&format!("looking for documents of `{}`", embed.collection), command).await?;
-        Ok(found.into_iter().filter_map(|mut document| document.remove("_id")).collect())
+        Ok(Box::new(IdPages::new(self.open(&embed.collection, command).await?)))
     }
 
     async fn documents(

@@ -6,6 +6,7 @@
 
 mod change;
 mod command;
+mod cursor;
 mod embed;
 mod inspect;
 mod lease;

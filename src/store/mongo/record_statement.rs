@@ -38,7 +38,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
         }
         RecordWrite::Answer { .. } => answer(&id, write),
         RecordWrite::Unanswered { claim, due, tries, .. } => {
-            let mut statement = set(doc! { "_id": id, "_nearcopy.due": date(*claim) }, *due, false);
+            let mut statement = set(doc! { "_id": id, "_nearcopy.claim": claim }, *due, false);
             push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
             statement
         }
@@ -93,7 +93,7 @@ fn answer(id: &Bson, write: &RecordWrite) -> Document {
     let RecordWrite::Answer { rev, claim, content, satisfied, due, tries, owes, .. } = write else {
         return Document::new();
     };
-    let guard = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.due": date(*claim) };
+    let guard = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.claim": claim };
     let Some((content, key)) = content else {
         let mut statement = set(guard, *due, false);
         push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
@@ -151,11 +151,16 @@ fn need(version: Version) -> Vec<Document> {
         { "$gte": ["$_nearcopy.key", literal(floor)] },
         { "$gte": ["$_nearcopy.need", version.get()] },
     ] };
-    let wanted = doc! { "$mergeObjects": ["$_nearcopy", { "need": version.get(), "due": "$$NOW" }] };
-    replace(choose(met, "$$ROOT", doc! { "$mergeObjects": ["$$ROOT", { "_nearcopy": wanted }] }))
+    let otherwise = |kept: &str, value: Bson| choose(met.clone(), kept, value);
+    vec![doc! { "$set": {
+        "_nearcopy.need": otherwise("$_nearcopy.need", version.get().into()),
+        "_nearcopy.due": otherwise("$_nearcopy.due", "$$NOW".into()),
+        "_nearcopy.claim": otherwise("$_nearcopy.claim", "$$REMOVE".into()),
+    } }]
 }
 
-/// Plans the next question; `only_sooner` leaves an earlier plan as it is.
+/// Plans the next question, and takes away the claim of whoever is asking now; `only_sooner` leaves an earlier
+/// plan as it is.
 fn set(guard: Document, due: Due, only_sooner: bool) -> Document {
     let stage = match due_value(due) {
         Some(time) if only_sooner => {
@@ -164,7 +169,7 @@ fn set(guard: Document, due: Due, only_sooner: bool) -> Document {
         Some(time) => doc! { "$set": { "_nearcopy.due": time } },
         None => doc! { "$unset": "_nearcopy.due" },
     };
-    doc! { "q": guard, "u": [stage] }
+    doc! { "q": guard, "u": [stage, { "$unset": "_nearcopy.claim" }] }
 }
 
 fn push_stage(statement: &mut Document, stage: Document) {
@@ -191,11 +196,6 @@ fn next_rev() -> Document {
 /// A time from now, by the server's clock.
 pub fn from_now(wait: Duration) -> Document {
     doc! { "$add": ["$$NOW", i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)] }
-}
-
-/// A date to compare with; none is null, which matches a missing one.
-fn date(millis: Option<i64>) -> Bson {
-    millis.map_or(Bson::Null, |millis| Bson::DateTime(bson::DateTime::from_millis(millis)))
 }
 
 fn tries_of(tries: u32) -> Bson {

@@ -1,0 +1,134 @@
+//! Fan-outs too large to be done at once: page by page, each record in its turn, so that none holds up another.
+//!
+//! There is no position to keep: how far one has come stands in the stamps, and that it is owed stands in the
+//! record. A crash, or a cursor lost, costs a walk past documents that are done.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{Halted, Pipeline};
+use crate::clock::Stopwatch;
+use crate::event::{EntityId, EntityType};
+use crate::replication::{Embed, Record, RecordWrite, Scope, Subscription};
+use crate::store::Pages;
+
+/// How many documents are one page: enough to be quick, few enough for others not to notice.
+const PAGE: usize = 500;
+
+/// Records that wait for their large fan-out.
+#[derive(Default)]
+pub struct Backlog {
+    waiting: Mutex<VecDeque<(EntityType, EntityId)>>,
+    filled: Notify,
+}
+
+/// One record's fan-out under way.
+struct Job {
+    of: Arc<Subscription>,
+    id: EntityId,
+    pass: Option<Pass>,
+}
+
+/// One walk through all documents of a record, for each embed in turn.
+struct Pass {
+    /// The revision it began with. The job is done once a whole pass ran under one.
+    rev: i64,
+    left: Vec<Arc<Embed>>,
+    pages: Option<(Arc<Embed>, Box<dyn Pages>)>,
+}
+
+/// How a step of a job ended.
+#[derive(PartialEq, Eq)]
+enum Step {
+    More,
+    Done,
+}
+
+impl Backlog {
+    /// Puts a record in line, unless it waits already.
+    pub fn push(&self, replica: &EntityType, id: EntityId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.iter().any(|(name, known)| name == replica && *known == id) {
+            waiting.push_back((replica.clone(), id));
+        }
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
+    fn take(&self) -> Vec<(EntityType, EntityId)> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    }
+}
+
+impl Pipeline {
+    /// Works through the records in line, a page each in turn, for ever.
+    pub(super) async fn fan_out_large(self: Arc<Self>) -> Result<(), Halted> {
+        let mut jobs: VecDeque<Job> = VecDeque::new();
+        loop {
+            for (name, id) in self.large.take() {
+                let known = jobs.iter().any(|job| job.of.name == name && job.id == id);
+                if let (false, Ok(of)) = (known, self.declaration.replica(name.as_str())) {
+                    jobs.push_back(Job { of: of.clone(), id, pass: None });
+                }
+            }
+            let Some(mut job) = jobs.pop_front() else {
+                tokio::select! {
+                    () = self.stop.cancelled() => return Err(Halted),
+                    () = self.large.filled.notified() => continue,
+                }
+            };
+            if self.step(&mut job).await? == Step::More {
+                jobs.push_back(job);
+            }
+        }
+    }
+
+    /// One page of a job. The record is read anew for each, so that what is shown is never older than need be.
+    async fn step(&self, job: &mut Job) -> Result<Step, Halted> {
+        let (of, ids) = (job.of.clone(), [job.id.clone()]);
+        let records = self.persist(|| self.store.read(&of, &ids, None)).await?;
+        let Some(record) = records.into_values().next() else { return Ok(Step::Done) };
+        let pass = job.pass.get_or_insert_with(|| Pass {
+            rev: record.rev,
+            left: self.declaration.embeds_of(&of.name).cloned().collect(),
+            pages: None,
+        });
+        let Some((embed, pages)) = &mut pass.pages else {
+            return self.next_embed(job, &record).await;
+        };
+        let watch = Stopwatch::start();
+        let Ok(page) = pages.next(PAGE).await else {
+            // The cursor is lost: what is done is done, and the walk begins again.
+            job.pass = None;
+            return self.pause(self.rhythm.sweep_every).await.map(|()| Step::More);
+        };
+        if page.is_empty() {
+            pass.pages = None;
+            return Ok(Step::More);
+        }
+        let embed = embed.clone();
+        self.show(&embed, &of, std::iter::once(&record), Scope::Page(&page)).await?;
+        self.pause(watch.elapsed() / 4).await?;
+        Ok(Step::More)
+    }
+
+    /// Begins the walk for the next embed, or ends the pass.
+    async fn next_embed(&self, job: &mut Job, record: &Record) -> Result<Step, Halted> {
+        let Some(pass) = &mut job.pass else { return Ok(Step::More) };
+        if let Some(embed) = pass.left.pop() {
+            let filter = embed.outdated(record);
+            let pages = self.persist(|| self.store.matching(&embed, filter.clone())).await?;
+            pass.pages = Some((embed, pages));
+            return Ok(Step::More);
+        }
+        if pass.rev != record.rev {
+            job.pass = None;
+            return Ok(Step::More);
+        }
+        let paid = RecordWrite::Paid { id: record.id.clone(), rev: record.rev };
+        self.pay(&job.of, &[paid]).await?;
+        Ok(Step::Done)
+    }
+}
