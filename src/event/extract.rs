@@ -69,7 +69,7 @@ pub fn find_at<'a>(raw: &'a RawValue, path: &FieldPath) -> Result<Option<&'a Raw
     Ok(wanted.extract(raw.get())?[slot])
 }
 
-/// Classes a parse error; serde_json's own text names line and column and never a value.
+/// Classes a parse error; `serde_json`'s own text names line and column and never a value.
 pub(super) fn broken(error: &serde_json::Error) -> DecodeError {
     let text = error.to_string();
     let reason = if text.starts_with(DUPLICATE) { Reason::DuplicateKey } else { Reason::NotJson };

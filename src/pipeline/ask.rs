@@ -37,13 +37,13 @@ impl Pipeline {
     /// Claims what is due, asks, and brings in the answers; says how many were claimed.
     async fn ask_once(&self, of: &Subscription, spec: &FetchSpec) -> Result<usize, Halted> {
         let most = spec.batch_size * spec.concurrency;
-        let hold = spec.timeout * 3 + SLACK;
+        let hold = spec.timeout + SLACK;
         let claimed = self.persist(|| self.store.claim_due(of, most, hold)).await?;
         if claimed.is_empty() {
             return Ok(0);
         }
         let ids: Vec<EntityId> = claimed.iter().map(|record| record.id.clone()).collect();
-        let answers = self.fetch.ask(of, &ids).await;
+        let answers = self.ask_holding(of, &claimed, &ids, hold).await?;
         let writes: Vec<RecordWrite> = claimed
             .iter()
             .zip(&answers)
@@ -67,6 +67,26 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    /// Asks, and goes on holding the claims for as long as that takes: an owner may be slow, and many be asked for.
+    async fn ask_holding(
+        &self,
+        of: &Subscription,
+        claimed: &[Record],
+        ids: &[EntityId],
+        hold: Duration,
+    ) -> Result<Vec<Result<Answer, FetchError>>, Halted> {
+        let mut asking = self.fetch.ask(of, ids);
+        loop {
+            tokio::select! {
+                answers = &mut asking => return Ok(answers),
+                () = tokio::time::sleep(hold / 3) => {}
+            }
+            self.persist(|| self.store.renew(of, claimed, hold)).await?;
+        }
+    }
+}
+
 fn brings_content(write: &RecordWrite) -> bool {
     matches!(write, RecordWrite::Answer { content: Some(_), .. })
 }
@@ -79,7 +99,7 @@ fn write_for(
 ) -> RecordWrite {
     let unanswered = |tries: u32, pause: Duration| RecordWrite::Unanswered {
         id: record.id.clone(),
-        claim: record.due,
+        claim: record.claim.clone(),
         due: Due::After(pause),
         tries,
     };

@@ -107,13 +107,12 @@ fn refuse(
 ) {
     for refusal in refused {
         let Some(write) = writes.get(refusal.index) else { continue };
-        let of_state = matches!(write, RecordWrite::State { .. });
         let fails = |(entity, claim): &(EntityId, Expected)| {
-            let theirs = match claim {
-                Expected::State { winner, .. } => of_state && *winner,
-                Expected::Need(_) => !of_state,
+            let same_kind = match claim {
+                Expected::State { winner, .. } => *winner && matches!(write, RecordWrite::State { .. }),
+                Expected::Need(_) => !matches!(write, RecordWrite::State { .. }),
             };
-            theirs && entity == write.id()
+            same_kind && entity == write.id()
         };
         for (at, _) in open.iter().zip(expected).filter(|(_, expected)| fails(expected)) {
             let error = DecodeError::new(Reason::Refused, refusal.reason.clone());

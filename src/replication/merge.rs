@@ -40,7 +40,7 @@ pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, emb
     RecordWrite::Answer {
         id: record.id.clone(),
         rev: record.rev,
-        claim: record.due,
+        claim: record.claim.clone(),
         owes: embedded && verdict.content.is_some(),
         content: verdict.content,
         satisfied: verdict.satisfied,

@@ -27,7 +27,7 @@ pub(super) struct Shown {
     origin: String,
 }
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 /// The longest duration any setting accepts: long enough for all, short enough to be added to a clock.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * DAY.as_secs());
 

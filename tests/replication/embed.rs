@@ -35,6 +35,7 @@ fn record(state: State) -> Record {
         rev: 1000,
         need: None,
         due: None,
+        claim: None,
         owes: true,
         tries: 0,
         asked: None,

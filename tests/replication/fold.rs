@@ -94,6 +94,7 @@ fn record(state: State, fields: Document, batch: i64) -> Record {
         rev: 1,
         need: None,
         due: None,
+        claim: None,
         owes: false,
         tries: 0,
         asked: None,

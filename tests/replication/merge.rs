@@ -84,6 +84,7 @@ fn record(state: State, key: Option<Key>, need: Option<i64>, settled: bool) -> R
         rev: REV,
         need: need.map(Version::new),
         due: Some(CLAIM),
+        claim: None,
         owes: false,
         tries: 0,
         asked: Some(REV + if settled { lag } else { lag - 1 }),
@@ -160,7 +161,7 @@ fn for_all(mut check: impl FnMut(&Record, &Answer, bool, &RecordWrite)) {
 fn every_answer_is_guarded_by_the_revision_and_the_claim_it_was_asked_under() {
     for_all(|record, _, _, write| {
         let RecordWrite::Answer { rev, claim, owes, content, .. } = write else { panic!() };
-        assert_eq!((*rev, *claim), (record.rev, record.due));
+        assert_eq!((*rev, claim), (record.rev, &record.claim));
         assert_eq!(*owes, content.is_some(), "what changed is owed, and nothing else");
     });
 }

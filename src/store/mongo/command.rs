@@ -12,8 +12,10 @@ use crate::store::{Moment, Refusal, StoreError, Written};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the server waits for the majority.
 const MAJORITY_WAIT_MS: i32 = 10_000;
-/// How many bytes of statements go into one command.
-const LARGEST_COMMAND: usize = 16 << 20;
+/// How many bytes of statements go into one command: below the 16 MB that the server accepts, concern and all.
+const LARGEST_COMMAND: usize = (16 << 20) - (16 << 10);
+/// The server's code for a document that is too large.
+const TOO_LARGE: i32 = 10_334;
 /// How many statements go into one command.
 const MOST_STATEMENTS: usize = 1_000;
 /// Two pods inserted the same `_id` at once; the write goes round again.
@@ -25,8 +27,6 @@ const PASSING: [i32; 21] = [
     6, 7, 24, 50, 64, 89, 91, 112, 133, 134, 189, 202, 251, 262, 9001, 10_058, 10_107, 11_600, 11_602,
     13_435, 13_436,
 ];
-/// The document is, or would become, larger than the server's 16 MB.
-const TOO_LARGE: [i32; 4] = [10_334, 17_419, 17_420, 5_107_201];
 /// The change stream's position is no longer in the log, or never was.
 const HISTORY_LOST: [i32; 3] = [286, 280, 260];
 
@@ -61,30 +61,23 @@ impl Mongo {
         ordered: bool,
     ) -> Result<Written, StoreError> {
         let action = format!("writing to `{collection}`");
-        let mut total = Written::default();
+        let mut total = Written { statements: statements.len(), ..Written::default() };
         for chunk in chunks(&statements) {
+            let Chunk::Fitting { first, statements } = chunk else {
+                total.refused.extend(chunk.refusal());
+                continue;
+            };
             let command = doc! {
                 "update": collection,
-                "updates": chunk,
+                "updates": statements,
                 "ordered": ordered,
                 "writeConcern": self.write_concern(),
             };
-            let done = match self.run(&action, command).await {
-                // It is larger than a command may be, so the server did not even look into it.
-                Err(StoreError::Refused { code, .. }) if chunk.len() == 1 && TOO_LARGE.contains(&code) => {
-                    let reason = reason(code, &Document::new());
-                    Written { refused: vec![Refusal { index: 0, code, reason }], ..Written::default() }
-                }
-                reply => written(&action, &reply?)?,
-            };
-            let before = total.refused.len();
-            total.refused.extend(done.refused);
-            for refusal in &mut total.refused[before..] {
-                refusal.index += total.statements;
-            }
+            let done = written(&action, &self.run(&action, command).await?)?;
+            let moved = |refusal: Refusal| Refusal { index: refusal.index + first, ..refusal };
+            total.refused.extend(done.refused.into_iter().map(moved));
             total.changed += done.changed;
             total.moment = total.moment.max(done.moment);
-            total.statements += chunk.len();
         }
         Ok(total)
     }
@@ -118,21 +111,47 @@ async fn finish<T>(
     }
 }
 
-/// Groups statements so that no command comes near the server's limit of 48 MB.
-fn chunks(statements: &[Document]) -> Vec<&[Document]> {
+/// Statements that go to the server together, or one that is too large to go at all.
+enum Chunk<'s> {
+    Fitting { first: usize, statements: &'s [Document] },
+    TooLarge { index: usize },
+}
+
+impl Chunk<'_> {
+    fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Fitting { .. } => None,
+            Self::TooLarge { index } => Some(Refusal {
+                index: *index,
+                code: TOO_LARGE,
+                reason: "the document would exceed 16 MB".into(),
+            }),
+        }
+    }
+}
+
+/// Groups statements so that no command exceeds the server's limit of 16 MB, which counts all of them together.
+fn chunks(statements: &[Document]) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
+    let (mut first, mut bytes) = (0, 0);
+    let mut close = |first: usize, end: usize, too_large: bool| {
+        if first < end {
+            chunks.push(Chunk::Fitting { first, statements: &statements[first..end] });
+        }
+        if too_large {
+            chunks.push(Chunk::TooLarge { index: end });
+        }
+    };
     for (at, statement) in statements.iter().enumerate() {
         let size = statement.to_vec().map_or(0, |encoded| encoded.len());
-        if at > start && (bytes + size > LARGEST_COMMAND || at - start == MOST_STATEMENTS) {
-            chunks.push(&statements[start..at]);
-            (start, bytes) = (at, 0);
+        let too_large = size > LARGEST_COMMAND;
+        if too_large || bytes + size > LARGEST_COMMAND || at - first == MOST_STATEMENTS {
+            close(first, at, too_large);
+            (first, bytes) = (if too_large { at + 1 } else { at }, 0);
         }
-        bytes += size;
+        bytes += if too_large { 0 } else { size };
     }
-    if start < statements.len() {
-        chunks.push(&statements[start..]);
-    }
+    close(first, statements.len(), false);
     chunks
 }
 
@@ -181,7 +200,7 @@ fn reason(code: i32, error: &Document) -> String {
             format!("a unique index on {} is in the way", index.unwrap_or_default())
         }
         121 => "the collection's validator refused the document".into(),
-        _ if TOO_LARGE.contains(&code) => "the document would exceed 16 MB".into(),
+        TOO_LARGE | 17_419 | 17_420 | 5_107_201 => "the document would exceed 16 MB".into(),
         28 => "a parent of the path is no object".into(),
         2 | 16_836 | 40_091 => "the path is of another type than declared".into(),
         _ => format!("the database refused the document (code {code})"),

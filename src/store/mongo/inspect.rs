@@ -107,7 +107,8 @@ impl Mongo {
         })
     }
 
-    async fn indexes(&self, collection: &str) -> Result<Vec<Document>, StoreError> {
+    /// The indexes of a collection; none where there is no collection.
+    pub(super) async fn indexes(&self, collection: &str) -> Result<Vec<Document>, StoreError> {
         let command = doc! { "listIndexes": collection };
         match self.fetch_all(&format!("listing the indexes of `{collection}`"), command).await {
             Err(StoreError::Unsuitable { .. }) => Ok(Vec::new()),

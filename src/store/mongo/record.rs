@@ -77,12 +77,31 @@ impl RecordStore for Mongo {
         Ok(records.into_values().collect())
     }
 
-    async fn owing(&self, of: &Subscription, idle: Duration, most: usize) -> Result<Vec<Record>, StoreError> {
+    async fn renew(&self, of: &Subscription, claimed: &[Record], hold: Duration) -> Result<(), StoreError> {
+        let renewal = |record: &Record| {
+            let mine = doc! { "_id": record.id.to_bson(), "_nearcopy.claim": record.claim.as_ref()? };
+            let until = doc! { "_nearcopy.due": record_statement::from_now(hold) };
+            Some(doc! { "q": mine, "u": [{ "$set": until }] })
+        };
+        let renewals = claimed.iter().filter_map(renewal).collect();
+        self.update(of.name.as_str(), renewals, false).await.map(|_| ())
+    }
+
+    async fn owing(
+        &self,
+        of: &Subscription,
+        idle: Duration,
+        from: Option<&EntityId>,
+        most: usize,
+    ) -> Result<Vec<Record>, StoreError> {
         let idle = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         let latest = doc! { "$multiply": [{ "$subtract": [{ "$toLong": "$$NOW" }, idle] }, 1000_i64] };
-        let filter = doc! { "_nearcopy.owes": true, "$expr": { "$lte": ["$_nearcopy.rev", latest] } };
+        let mut filter = doc! { "_nearcopy.owes": true, "$expr": { "$lte": ["$_nearcopy.rev", latest] } };
+        if let Some(from) = from {
+            filter.insert("_id", doc! { "$gt": from.to_bson() });
+        }
         let mut command = self.find(of, filter, None);
-        command.insert("limit", limit(most));
+        command.extend(doc! { "sort": { "_id": 1 }, "limit": limit(most) });
         Ok(self.records(of, command).await?.into_values().collect())
     }
 
@@ -151,6 +170,7 @@ fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
         rev: meta.get_i64("rev").ok()?,
         need: meta.get_i64("need").ok().map(Version::new),
         due: millis("due"),
+        claim: meta.get_str("claim").ok().map(str::to_owned),
         owes: meta.get_bool("owes").unwrap_or_default(),
         tries: meta.get_i64("tries").ok().and_then(|tries| u32::try_from(tries).ok()).unwrap_or_default(),
         asked: millis("asked").map(|asked| asked.saturating_mul(1000)),

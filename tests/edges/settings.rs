@@ -54,7 +54,7 @@ fn defaults_are_complete_but_for_the_addresses() {
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(10));
     assert_eq!(settings.admin.port(), 9464);
     assert!(settings.admin.ip().is_unspecified(), "the kubelet asks from outside of the pod");
-    assert_eq!(settings.parked_ttl, Duration::from_secs(30 * 24 * 60 * 60));
+    assert_eq!(settings.parked_ttl, Duration::from_hours(30 * 24));
     assert_eq!(settings.log.format, LogFormat::Auto);
     assert_eq!(settings.mongodb.database, None);
     let said = settings.check_addresses().unwrap_err().to_string();
@@ -103,6 +103,7 @@ fn every_setting_can_be_given_by_the_environment() {
             ("NEARCOPY__PIPELINE__IN_FLIGHT", "1"),
             ("NEARCOPY__SWEEP__EVERY", "200ms"),
             ("NEARCOPY__SWEEP__RETIRE_GRACE", "2h"),
+            ("NEARCOPY__SWEEP__RETIRE_EVERY", "3m"),
             ("NEARCOPY__SWEEP__DRIFT_EVERY", "1d"),
             ("NEARCOPY__PARKED__TTL", "7d"),
             ("NEARCOPY__LOG__FORMAT", "text"),
@@ -118,6 +119,9 @@ fn every_setting_can_be_given_by_the_environment() {
     assert_eq!(settings.manifest, [PathBuf::from("/etc/a.yaml"), PathBuf::from("/etc/b")]);
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(90));
     assert_eq!(settings.sweep.every, Duration::from_millis(200));
+    assert_eq!(settings.sweep.retire_grace, Duration::from_hours(2));
+    assert_eq!(settings.sweep.retire_every, Duration::from_mins(3));
+    assert_eq!(settings.sweep.drift_every, Duration::from_hours(24));
     assert_eq!(settings.mongodb.database.as_deref(), Some("shop"));
     assert_eq!(settings.mongodb.url().unwrap().expose_secret(), "mongodb+srv://db");
 }
@@ -211,7 +215,7 @@ fn a_settings_file_that_cannot_be_used_is_named() {
 
 #[test]
 fn every_key_of_the_defaults_is_a_setting_that_is_read() {
-    let defaults = include_str!("../config/default.toml");
+    let defaults = include_str!("../../config/default.toml");
     let keys = defaults.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
     assert_eq!(load(None, &[], &[]).unwrap().to_string().lines().count(), keys);
 }

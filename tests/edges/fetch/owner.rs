@@ -194,8 +194,8 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
 }
 
 /// Says where several users are found at once.
-pub(crate) fn batched(address: SocketAddr) -> Option<UrlTemplate> {
-    Some(UrlTemplate::parse(&format!("http://{address}/users?ids={{ids}}"), "ids").unwrap())
+pub(crate) fn batched(address: SocketAddr) -> UrlTemplate {
+    UrlTemplate::parse(&format!("http://{address}/users?ids={{ids}}"), "ids").unwrap()
 }
 
 pub(crate) fn asking(replica: &Arc<Subscription>) -> Arc<HttpFetch> {

@@ -10,7 +10,7 @@ use nearcopy::event::EntityId;
 use nearcopy::fetch::{Fetch, FetchError, HttpFetch};
 use nearcopy::replication::{Answer, Subscription};
 
-use crate::owner::{TestOwner, asking, honest, id, replica, status};
+use super::owner::{TestOwner, asking, honest, id, replica, status};
 
 async fn ask_one(fetch: &HttpFetch, replica: &Subscription, text: &str) -> Result<Answer, FetchError> {
     fetch.ask(replica, &[id(text)]).await.remove(0)

@@ -6,7 +6,7 @@ use nearcopy::fetch::{Fetch, FetchError};
 use nearcopy::replication::{Answer, Content};
 use serde_json::{Value, json};
 
-use crate::owner::{Asked, TestOwner, asking, batched, honest, id, ok, replica, status, user};
+use super::owner::{Asked, TestOwner, asking, batched, honest, id, ok, replica, status, user};
 
 /// What came of asking for these ids: the name found, `-` for not found, the error otherwise; and what was asked,
 /// batches in brackets.
@@ -20,7 +20,7 @@ async fn ask(
     })
     .await;
     let replica = replica(owner.address, |spec| {
-        spec.batch = batched(owner.address);
+        spec.batch = Some(batched(owner.address));
         spec.batch_size = 3;
         spec.concurrency = 1;
     });

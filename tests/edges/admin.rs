@@ -92,7 +92,9 @@ async fn probes_follow_start_up_trouble_and_stop() {
     health.stopping();
     assert_eq!(served.probe("/readyz").await, unable(&["stopping"]));
     health.starting("indexes");
+    health.running();
     assert_eq!(served.probe("/startupz").await, ok(), "start-up is complete for good");
+    assert_eq!(served.probe("/readyz").await, unable(&["stopping"]), "and so is a stop");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::owner::{Asked, TestOwner, asking, endless, honest, id, ok, replica, status, user};
+use super::owner::{Asked, TestOwner, asking, endless, honest, id, ok, replica, status, user};
 
 /// Asks a fresh owner for one user and says what came of it, in one word, and after how many requests.
 async fn outcome_of(
@@ -121,10 +121,7 @@ async fn a_request_asks_for_exactly_what_was_declared() {
     assert_eq!(words, [not_found, not_found, not_found, not_found, refused, refused]);
     let mut paths: Vec<String> = owner.asked().into_iter().map(|asked| asked.path).collect();
     paths.sort();
-    assert_eq!(
-        paths,
-        ["/users/%252e%252e", "/users/%2E%2E%2E", "/users/..%2Fadmin", "/users/a%2Fb%3Fc%3Dd%23e"]
-    );
+    assert_eq!(paths, ["/users/%252e%252e", "/users/..%2Fadmin", "/users/...", "/users/a%2Fb%3Fc%3Dd%23e"]);
     let headers = &owner.asked()[0].headers;
     assert_eq!(headers["accept"], "application/json");
     assert!(headers["user-agent"].to_str().unwrap().starts_with("nearcopy/"));
@@ -149,7 +146,7 @@ async fn an_endless_answer_is_cut_off_by_size() {
 /// F7: an owner that drips, or says nothing, does not hold anybody longer than declared.
 #[tokio::test]
 async fn a_question_ends_within_its_deadline_however_slow_the_owner_is() {
-    for every in [Duration::from_millis(20), Duration::from_secs(60)] {
+    for every in [Duration::from_millis(20), Duration::from_mins(1)] {
         let owner = TestOwner::start(move |_| async move { endless(b" ", every) }).await;
         let replica = replica(owner.address, |spec| spec.timeout = Duration::from_millis(300));
         let started = clock::now();

@@ -1,10 +1,11 @@
 //! The way to the end. Signals reach the whole process, so these tests take turns.
 
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::Duration;
 
+use nearcopy::cli::Exit;
 use nearcopy::clock;
-use nearcopy::lifecycle::{ExitReason, Lifecycle};
+use nearcopy::lifecycle::{ExitReason, Lifecycle, block_on};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -74,7 +75,6 @@ async fn a_critical_task_that_ends_or_panics_fails_the_program_and_stops_the_oth
         lifecycle.spawn_critical("fragile", async move { assert!(!panics, "it panics on purpose") });
         let reason = lifecycle.run_until_stopped(LONG).await;
         assert_eq!(reason, ExitReason::Failed("fragile".into()));
-        assert_eq!(reason.code(), ExitCode::FAILURE);
     }
 }
 
@@ -90,9 +90,42 @@ async fn a_panic_while_stopping_is_a_failure_too() {
     assert_eq!(lifecycle.run_until_stopped(LONG).await, ExitReason::Failed("last".into()));
 }
 
+/// A signal must be heard while the program still starts, when nobody waits for the end yet.
+#[tokio::test]
+async fn a_signal_begins_the_stop_although_nobody_waits_for_the_end_yet() {
+    let (_turn, lifecycle) = begin().await;
+    send("-TERM");
+    let heard = tokio::time::timeout(Duration::from_secs(5), lifecycle.stop_token().cancelled()).await;
+    assert!(heard.is_ok());
+    assert_eq!(lifecycle.run_until_stopped(LONG).await, ExitReason::Stopped);
+}
+
+#[test]
+fn a_task_that_is_stuck_does_not_hold_the_process() {
+    let started = clock::now();
+    let reason = block_on(async {
+        let (_turn, lifecycle) = begin().await;
+        let (stuck, is_stuck) = oneshot::channel();
+        lifecycle.spawn_critical("stuck", async {
+            stuck.send(()).unwrap();
+            std::thread::sleep(LONG);
+        });
+        is_stuck.await.unwrap();
+        lifecycle.stop_token().cancel();
+        lifecycle.run_until_stopped(Duration::from_millis(100)).await
+    });
+    assert_eq!(reason.unwrap(), ExitReason::OutOfTime);
+    assert!(started.elapsed() < LONG / 2, "it waited {:?}", started.elapsed());
+}
+
 #[test]
 fn each_end_has_its_exit_code() {
-    assert_eq!(ExitReason::Stopped.code(), ExitCode::SUCCESS);
-    assert_eq!(ExitReason::Interrupted.code(), ExitCode::from(130));
-    assert_eq!(ExitReason::OutOfTime.code(), ExitCode::FAILURE);
+    for (reason, code) in [
+        (ExitReason::Stopped, 0),
+        (ExitReason::Interrupted, 130),
+        (ExitReason::OutOfTime, 1),
+        (ExitReason::Failed("fragile".into()), 1),
+    ] {
+        assert_eq!(Exit::from(reason.clone()) as u8, code, "{reason}");
+    }
 }
