@@ -301,9 +301,10 @@ async fn on_a_standalone_server_sweeps_find_what_is_new() {
 async fn on_a_standalone_server_no_document_is_deleted() {
     use nearcopy::replication::{Class, Level};
     use nearcopy::store::{EmbedStore, Removal};
-    let deleting = format!("{PRODUCTS}\n    when_deleted: delete");
-    let declaration = shop("referenced", ASKED, &[&deleting]);
-    let database = Database::at(&standalone(), &declaration).await;
+    let keeping = shop("referenced", ASKED, &[PRODUCTS]);
+    let declaration = shop("referenced", ASKED, &[&format!("{PRODUCTS}\n    when_deleted: delete")]);
+    let database = Database::at(&standalone(), &keeping).await;
+    assert_eq!(database.store.set_up(&declaration).await.unwrap_err().class(), Class::Misconfigured);
     database.products([doc! { "_id": "p1", "userId": "ann" }]).await;
     database.write(&[placeholder("ann")]).await;
     database.write(&of_events(&declaration, &[deleted("ann", 1)])).await;
