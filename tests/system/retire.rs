@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Bson, doc};
 use nearcopy::event::EntityId;
 use nearcopy::pipeline::Rhythm;
+use nearcopy::replication::State;
 use nearcopy::store::RetireStore;
 use tokio::time::sleep;
 
@@ -133,5 +134,24 @@ async fn a_reference_that_comes_in_the_instant_of_retirement_is_served() {
         database.shows(user, "two").await;
         assert!(database.held(user).await.is_some());
     }
+    database.drop().await;
+}
+
+/// C2: who relies on a marked record frees it first, so the pod that looked before, and was paused, deletes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marked_record_is_freed_by_whoever_comes_to_rely_on_it() {
+    let (database, owner) = (database().await, Owner::new());
+    owner.has("ann", 1, "Ann");
+    database.products([doc! { "_id": "p1", "userId": "nobody" }]).await;
+    database.write(&[placeholder("ann")]).await;
+    let pod = Pod::start(&database, &owner).await;
+    eventually("Ann is known", async || database.record("ann").await.state == State::Live).await;
+    pod.deliver([saved("ann", 2, "Anna")]).await;
+    let looked_at = database.mark().await;
+    assert_eq!(looked_at.len(), 1);
+    database.products([doc! { "_id": "p2", "userId": "ann" }]).await;
+    database.shows("p2", "Anna").await;
+    assert_eq!(database.retire(&looked_at).await, 0);
+    assert!(!database.record("ann").await.marked);
     database.drop().await;
 }
