@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 use nearcopy::pipeline::Rhythm;
-use nearcopy::replication::State;
-use nearcopy::store::ParkedStore;
+use nearcopy::replication::{Record, Scope, State};
+use nearcopy::store::{EmbedStore, ParkedStore, Removal};
 
 use crate::declared::{ASKED, PRODUCTS, deleted, saved, shop};
 use crate::mongodb::Database;
 use crate::owner::Owner;
 use crate::pod::{Pod, QUICK};
 use crate::rabbitmq::eventually;
+use crate::writes::{of_events, placeholder};
 
 async fn products() -> Database {
     let database = Database::new(&shop("referenced", ASKED, &[PRODUCTS])).await;
@@ -302,5 +303,32 @@ async fn an_owner_that_does_not_know_a_user_deletes_no_document() {
         .await;
     tokio::time::sleep(Duration::from_millis(600)).await;
     database.shows("first", "Ann").await;
+    database.drop().await;
+}
+
+/// B7: a deletion of documents is void once the record is anything but what it was decided upon.
+#[tokio::test]
+async fn no_document_is_deleted_for_a_record_that_has_changed_since() {
+    let declaration = shop("referenced", ASKED, &[&deleting()]);
+    let (database, embed) = (Database::new(&declaration).await, &declaration.embeds[0]);
+    database.products([doc! { "_id": "p1", "userId": "ann" }]).await;
+    database.write(&[placeholder("ann")]).await;
+    let event = async |event: serde_json::Value| {
+        database.write(&of_events(&declaration, &[event])).await;
+        database.record("ann").await
+    };
+    let remove = async |record: &Record| {
+        let removal = Removal { ids: &["p1".into()], unstamped: false };
+        database.store.remove(embed, database.of(), record, removal).await.unwrap()
+    };
+    let live = event(saved("ann", 1, "Ann")).await;
+    database.store.embed(embed, &embed.writes(&live, Scope::Everywhere)).await.unwrap();
+    let decided = event(deleted("ann", 2)).await;
+    event(saved("ann", 3, "Anna")).await;
+    assert_eq!(remove(&decided).await, 0, "she is back");
+    let again = event(deleted("ann", 4)).await;
+    assert_eq!(remove(&decided).await, 0, "she is gone anew, and somebody else decides upon that");
+    assert_eq!(remove(&again).await, 1);
+    assert_eq!(database.product("p1").await, None);
     database.drop().await;
 }
