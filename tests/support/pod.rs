@@ -59,6 +59,16 @@ impl Pod {
 
     /// Starts a pod with a rhythm of its own.
     pub(crate) async fn with(database: &Database, owner: &Arc<Owner>, rhythm: Rhythm) -> Self {
+        Self::on(database, owner, rhythm, &[]).await
+    }
+
+    /// Starts a pod that finds these events waiting, so that it takes them as one batch.
+    pub(crate) async fn on(
+        database: &Database,
+        owner: &Arc<Owner>,
+        rhythm: Rhythm,
+        events: &[Value],
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, owner, declaration) =
@@ -71,11 +81,17 @@ impl Pod {
         });
         let pipeline = connecting.await.unwrap();
         let (deliveries, inbox) = mpsc::channel(1_000);
-        let source = database.declaration.sources[0].clone();
-        let tasks = pipeline.tasks(vec![(source, Inbox::new(inbox))]);
-        let tasks = tasks.into_iter().map(|(_, task)| runtime.spawn(task)).collect();
         let (ledger, next) = (Arc::default(), AtomicU64::new(1));
-        Self { pipeline, deliveries, ledger, next, stop, tasks, runtime: Some(runtime) }
+        let tasks = Vec::new();
+        let mut pod = Self { pipeline, deliveries, ledger, next, stop, tasks, runtime: Some(runtime) };
+        for event in events {
+            pod.send(event).await;
+        }
+        let source = database.declaration.sources[0].clone();
+        let tasks = pod.pipeline.tasks(vec![(source, Inbox::new(inbox))]);
+        let runtime = pod.runtime.as_ref().unwrap();
+        pod.tasks = tasks.into_iter().map(|(_, task)| runtime.spawn(task)).collect();
+        pod
     }
 
     /// Hands an event over, and says under which tag.
@@ -104,6 +120,12 @@ impl Pod {
     /// Whether a delivery is settled.
     pub(crate) fn is_settled(&self, tag: u64) -> bool {
         self.ledger.0.lock().unwrap().contains(&tag)
+    }
+
+    /// Waits until everything that was handed over is settled.
+    pub(crate) async fn is_done(&self) {
+        let all = 1..self.next.load(Ordering::Relaxed);
+        eventually("all events are settled", async || all.clone().all(|tag| self.is_settled(tag))).await;
     }
 
     /// Takes a parked event up again.
