@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
 
 use super::{Mongo, Topology};
@@ -16,6 +16,8 @@ const MAJORITY_WAIT_MS: i32 = 10_000;
 const LARGEST_COMMAND: usize = 16 << 20;
 /// How many statements go into one command.
 const MOST_STATEMENTS: usize = 1_000;
+/// The document would be larger than MongoDB stores.
+const TOO_LARGE: i32 = 10_334;
 /// Two pods inserted the same `_id` at once; the write goes round again.
 const DUPLICATE_KEY: i32 = 11_000;
 /// Codes of requests that are not allowed to us, or not possible on this server.
@@ -38,6 +40,9 @@ impl Mongo {
     }
 
     /// Runs a `find` or `aggregate` and takes all that it finds.
+    ///
+    /// What is found is read raw: the driver's own way takes an object such as `{"$date": …}` for a date written in
+    /// JSON, makes one of it, or finds it broken and with it the whole answer.
     pub(super) async fn fetch_all(
         &self,
         action: &str,
@@ -46,7 +51,9 @@ impl Mongo {
         let database = self.database.clone();
         let running = tokio::spawn(async move {
             use futures::TryStreamExt;
-            database.run_cursor_command(command).await?.try_collect().await
+            let cursor = database.run_cursor_command(command).await?.with_type::<RawDocumentBuf>();
+            let decoded = cursor.and_then(|raw| async move { Document::try_from(raw).map_err(Error::from) });
+            decoded.try_collect().await
         });
         finish(action, running).await
     }
@@ -61,6 +68,13 @@ impl Mongo {
         let action = format!("writing to `{collection}`");
         let mut total = Written::default();
         for chunk in chunks(&statements) {
+            if let [single] = chunk
+                && let Some(refusal) = unsendable(single, total.statements)
+            {
+                total.refused.push(refusal);
+                total.statements += 1;
+                continue;
+            }
             let command = doc! {
                 "update": collection,
                 "updates": chunk,
@@ -109,22 +123,38 @@ async fn finish<T>(
     }
 }
 
-/// Groups statements so that no command comes near the server's limit of 48 MB.
+/// Groups statements so that no command comes near the server's limits. One that exceeds them by itself stands alone.
 fn chunks(statements: &[Document]) -> Vec<&[Document]> {
     let mut chunks = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (at, statement) in statements.iter().enumerate() {
-        let size = statement.to_vec().map_or(0, |encoded| encoded.len());
-        if at > start && (bytes + size > LARGEST_COMMAND || at - start == MOST_STATEMENTS) {
+        let size = encoded_size(statement).unwrap_or(usize::MAX);
+        if at > start && (size > LARGEST_COMMAND.saturating_sub(bytes) || at - start == MOST_STATEMENTS) {
             chunks.push(&statements[start..at]);
             (start, bytes) = (at, 0);
         }
-        bytes += size;
+        bytes = bytes.saturating_add(size);
     }
     if start < statements.len() {
         chunks.push(&statements[start..]);
     }
     chunks
+}
+
+/// Refuses a statement here that the server could only answer by refusing the whole command, or by ending the
+/// connection: it would be sent again for ever, and all behind it would wait.
+fn unsendable(statement: &Document, index: usize) -> Option<Refusal> {
+    let reason = match encoded_size(statement) {
+        None => "the document cannot be encoded",
+        Some(size) if size > LARGEST_COMMAND => "the document would exceed 16 MB",
+        Some(_) => return None,
+    };
+    Some(Refusal { index, code: TOO_LARGE, reason: reason.into() })
+}
+
+/// How many bytes a statement takes, if it has an encoding.
+fn encoded_size(statement: &Document) -> Option<usize> {
+    statement.to_vec().ok().map(|encoded| encoded.len())
 }
 
 /// Reads the reply to an `update` or `delete` command. A majority that did not confirm is an unknown outcome.
@@ -172,7 +202,7 @@ fn reason(code: i32, error: &Document) -> String {
             format!("a unique index on {} is in the way", index.unwrap_or_default())
         }
         121 => "the collection's validator refused the document".into(),
-        10_334 | 17_419 | 17_420 | 5_107_201 => "the document would exceed 16 MB".into(),
+        TOO_LARGE | 17_419 | 17_420 | 5_107_201 => "the document would exceed 16 MB".into(),
         28 => "a parent of the path is no object".into(),
         2 | 16_836 | 40_091 => "the path is of another type than declared".into(),
         _ => format!("the database refused the document (code {code})"),
