@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
 
 use super::{Mongo, Topology};
@@ -40,6 +40,9 @@ impl Mongo {
     }
 
     /// Runs a `find` or `aggregate` and takes all that it finds.
+    ///
+    /// What is found is read raw: the driver's own way takes an object such as `{"$date": …}` for a date written in
+    /// JSON, makes one of it, or finds it broken and with it the whole answer.
     pub(super) async fn fetch_all(
         &self,
         action: &str,
@@ -48,7 +51,9 @@ impl Mongo {
         let database = self.database.clone();
         let running = tokio::spawn(async move {
             use futures::TryStreamExt;
-            database.run_cursor_command(command).await?.try_collect().await
+            let cursor = database.run_cursor_command(command).await?.with_type::<RawDocumentBuf>();
+            let decoded = cursor.and_then(|raw| async move { Document::try_from(raw).map_err(Error::from) });
+            decoded.try_collect().await
         });
         finish(action, running).await
     }
@@ -153,6 +158,22 @@ fn chunks(statements: &[Document]) -> Vec<Chunk<'_>> {
     }
     close(first, statements.len(), false);
     chunks
+}
+
+/// Refuses a statement here that the server could only answer by refusing the whole command, or by ending the
+/// connection: it would be sent again for ever, and all behind it would wait.
+fn unsendable(statement: &Document, index: usize) -> Option<Refusal> {
+    let reason = match encoded_size(statement) {
+        None => "the document cannot be encoded",
+        Some(size) if size > LARGEST_COMMAND => "the document would exceed 16 MB",
+        Some(_) => return None,
+    };
+    Some(Refusal { index, code: TOO_LARGE, reason: reason.into() })
+}
+
+/// How many bytes a statement takes, if it has an encoding.
+fn encoded_size(statement: &Document) -> Option<usize> {
+    statement.to_vec().ok().map(|encoded| encoded.len())
 }
 
 /// Reads the reply to an `update` or `delete` command. A majority that did not confirm is an unknown outcome.
