@@ -89,7 +89,7 @@ impl Broker {
         &self,
         exchange: &str,
         key: &str,
-        bodies: impl IntoIterator<Item = String>,
+        bodies: impl IntoIterator<Item = impl AsRef<[u8]>>,
         properties: BasicProperties,
     ) {
         let properties = properties.with_delivery_mode(2);
@@ -98,7 +98,7 @@ impl Broker {
         for body in bodies {
             let (exchange, key) = (exchange.into(), key.into());
             let sent =
-                self.owner.basic_publish(exchange, key, options, body.as_bytes(), properties.clone()).await;
+                self.owner.basic_publish(exchange, key, options, body.as_ref(), properties.clone()).await;
             confirms.push(sent.unwrap());
         }
         for confirm in confirms {

@@ -1,10 +1,36 @@
 //! The promises against a real broker and a real database; `tests/services up` starts both.
 
+#[path = "../support/consumer.rs"]
+mod consumer;
+#[path = "../support/declared.rs"]
+mod declared;
+#[path = "../support/mongodb.rs"]
+mod mongodb;
+#[path = "../support/owner.rs"]
+mod owner;
+#[path = "../support/owner_service.rs"]
+mod owner_service;
+#[path = "../support/pod.rs"]
+mod pod;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/rabbitmq.rs"]
 mod rabbitmq;
 #[path = "../support/reader.rs"]
 mod reader;
+#[path = "../support/replica_set.rs"]
+mod replica_set;
+#[path = "../support/sidecar.rs"]
+mod sidecar;
+#[path = "../support/stage.rs"]
+mod stage;
+#[path = "../support/writes.rs"]
+mod writes;
+
+mod bad_input;
+mod embeds;
+mod hydration;
+mod protocol;
+mod records;
 mod source;
 mod topology;

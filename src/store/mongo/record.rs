@@ -108,12 +108,8 @@ impl RecordStore for Mongo {
     async fn ask_all(&self, of: &Subscription, spread: Duration) -> Result<u64, StoreError> {
         let spread = i64::try_from(spread.as_millis()).unwrap_or(i64::MAX);
         let some_time = doc! { "$add": ["$$NOW", { "$toLong": { "$multiply": [{ "$rand": {} }, spread] } }] };
-        let sooner = doc! { "$min": ["$_nearcopy.due", some_time] };
-        let statement = doc! {
-            "q": { "_nearcopy": { "$exists": true } },
-            "u": [{ "$set": { "_nearcopy.due": sooner } }],
-            "multi": true,
-        };
+        let known = doc! { "_nearcopy": { "$exists": true } };
+        let statement = doc! { "q": known, "u": record_statement::call_for(some_time), "multi": true };
         Ok(self.update(of.name.as_str(), vec![statement], false).await?.changed)
     }
 
@@ -173,10 +169,12 @@ fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
         key: meta.get_document("key").ok().and_then(Key::from_document),
         rev: meta.get_i64("rev").ok()?,
         need: meta.get_i64("need").ok().map(Version::new),
+        due: millis("due"),
         claim: meta.get_str("claim").ok().map(str::to_owned),
         owes: meta.get_bool("owes").unwrap_or_default(),
         tries: meta.get_i64("tries").ok().and_then(|tries| u32::try_from(tries).ok()).unwrap_or_default(),
         asked: millis("asked").map(|asked| asked.saturating_mul(1000)),
+        since: millis("since").map(|since| since.saturating_mul(1000)),
         batch: meta.get_i64("batch").ok(),
         marked: meta.contains_key("mark"),
         fields: stored,

@@ -1,0 +1,10 @@
+//! The rules, asked for their answers: no database, no broker, no clock.
+
+#[path = "../support/declared.rs"]
+#[expect(dead_code, reason = "the tests on real servers use the rest")]
+mod declared;
+mod embed;
+mod fold;
+mod interpret;
+mod merge;
+mod reference;
