@@ -79,7 +79,7 @@ impl Lifecycle {
             let ended = running.await;
             let panicked = ended.is_err();
             if panicked || !stop.is_cancelled() {
-                tracing::error!(event = "task_fell", task = &*name, panicked, "a critical task has ended");
+                tracing::error!(event = "task.fell", task = &*name, panicked, "a critical task has ended");
                 fallen.get_or_init(|| name);
                 stop.cancel();
             }

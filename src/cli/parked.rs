@@ -108,6 +108,9 @@ async fn retry(
     if ids.is_empty() {
         chosen = store.parked(None, 10_000).await?;
     }
+    if chosen.is_empty() {
+        return print(&table(&chosen));
+    }
     if dry_run {
         return print(&format!("would be retried: {}\n{}", chosen.len(), table(&chosen)));
     }

@@ -4,6 +4,7 @@
 //! `cloudEvents:` before the attribute's name. Both are accepted.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
@@ -13,6 +14,18 @@ use super::{DecodeError, Limits, Message, Notice, Reason};
 const STRUCTURED: &str = "application/cloudevents";
 const BATCH: &str = "application/cloudevents-batch";
 const PREFIXES: [&str; 2] = ["cloudEvents_", "cloudEvents:"];
+/// What the specification says of an event. An extension, or a `subject`, may be anybody's data.
+const CONTEXT: [&str; 7] = ["specversion", "id", "type", "source", "time", "datacontenttype", "dataschema"];
+
+/// Whether a header is one that tells of the event, and not of whom it is about.
+pub fn is_context_header(header: &str) -> bool {
+    attribute(header).is_some_and(|name| CONTEXT.contains(&name))
+}
+
+/// The attribute that a header carries, if it carries one.
+fn attribute(header: &str) -> Option<&str> {
+    PREFIXES.iter().find_map(|prefix| header.strip_prefix(prefix))
+}
 
 /// Opens a CloudEvent; `text` is the body, already known to be UTF-8 and within size.
 pub fn open<'a>(message: &Message<'a>, text: &'a str, limits: Limits) -> Result<Notice<'a>, DecodeError> {
@@ -34,11 +47,13 @@ fn structured(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
     let Members(members) = serde_json::from_str(text).map_err(|error| broken(&error))?;
     let mut data = None;
     let mut attributes: Vec<(Cow<'_, str>, Cow<'_, RawValue>)> = Vec::with_capacity(members.len());
+    let names: BTreeSet<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    if names.len() < members.len() {
+        return Err(DecodeError::new(Reason::DuplicateKey, "an attribute stands twice"));
+    }
     for (name, raw) in members {
         if name == "data" {
             data = Some(raw);
-        } else if attributes.iter().any(|(known, _)| *known == name) {
-            return Err(DecodeError::new(Reason::DuplicateKey, "an attribute stands twice"));
         } else {
             attributes.push((name, Cow::Borrowed(raw)));
         }
@@ -59,7 +74,10 @@ fn structured(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
 fn binary<'a>(message: &Message<'a>, text: &'a str, limits: Limits) -> Result<Notice<'a>, DecodeError> {
     let mut attributes = Vec::new();
     for (header, value) in message.headers {
-        let Some(name) = PREFIXES.iter().find_map(|prefix| header.strip_prefix(prefix)) else { continue };
+        let Some(name) = attribute(header) else { continue };
+        if attributes.iter().any(|(known, _)| *known == name) {
+            return Err(DecodeError::new(Reason::DuplicateKey, "an attribute stands under both prefixes"));
+        }
         let raw = serde_json::value::to_raw_value(value).map_err(|error| broken(&error))?;
         attributes.push((Cow::Borrowed(name), Cow::Owned(raw)));
     }
@@ -122,6 +140,11 @@ mod tests {
             (structured, r#"{"type": "x"}"#, Reason::NoType),
             (structured, r#"{"specversion": "1.0"}"#, Reason::NoType),
             (structured, r#"{"specversion": "1.0", "type": "x", "type": "y"}"#, Reason::DuplicateKey),
+            (
+                structured,
+                r#"{"specversion": "1.0", "type": "x", "data": 1, "data": 2}"#,
+                Reason::DuplicateKey,
+            ),
             (structured, r#"{"specversion": "1.0", "type": "x", "data_base64": "AA=="}"#, Reason::NotJson),
             (Some("application/cloudevents-batch+json"), "[]", Reason::NotJson),
             (Some("application/json"), "{}", Reason::NoType),

@@ -69,11 +69,17 @@ pub fn find_at<'a>(raw: &'a RawValue, path: &FieldPath) -> Result<Option<&'a Raw
     Ok(wanted.extract(raw.get())?[slot])
 }
 
-/// Classes a parse error; `serde_json`'s own text names line and column and never a value.
+/// Classes a parse error. Where JSON is broken, `serde_json`'s text names line and column and never a value; where
+/// it is only of another type than wanted, the text quotes what was found, so it is not passed on.
 pub(super) fn broken(error: &serde_json::Error) -> DecodeError {
     let text = error.to_string();
-    let reason = if text.starts_with(DUPLICATE) { Reason::DuplicateKey } else { Reason::NotJson };
-    DecodeError::new(reason, text)
+    if text.starts_with(DUPLICATE) {
+        DecodeError::new(Reason::DuplicateKey, text)
+    } else if error.is_data() {
+        DecodeError::new(Reason::NotJson, "the JSON is of another type than wanted")
+    } else {
+        DecodeError::new(Reason::NotJson, text)
+    }
 }
 
 struct Descend<'n, 's, 'a> {

@@ -18,6 +18,7 @@ mod value;
 mod version;
 
 pub use change::{Change, ChangeEvent, EventId, Stamp};
+pub use cloudevents::is_context_header;
 pub use entity::{EntityId, EntityType, IdKind};
 pub use envelope::{Envelope, Notice, WireFormat};
 pub use error::{DecodeError, Reason};

@@ -58,12 +58,7 @@ impl FieldType {
             Self::String => string(text).map(Bson::String),
             Self::Int => text.parse().ok().map(Bson::Int64),
             Self::Double => double(text).map(Bson::Double),
-            Self::Decimal => string(text)
-                .as_deref()
-                .or_else(|| number_text(text))?
-                .parse::<bson::Decimal128>()
-                .ok()
-                .map(Bson::Decimal128),
+            Self::Decimal => decimal(string(text).as_deref().unwrap_or(text)).map(Bson::Decimal128),
             Self::Bool => text.parse().ok().map(Bson::Boolean),
             Self::Date => date(text).map(Bson::DateTime),
             Self::ObjectId => bson::oid::ObjectId::parse_str(string(text)?).ok().map(Bson::ObjectId),
@@ -171,6 +166,12 @@ fn double(text: &str) -> Option<f64> {
     (number.is_finite() && exact).then_some(number)
 }
 
+/// A decimal128 knows infinities and "not a number", too; owners who write one of them do not mean an amount.
+fn decimal(text: &str) -> Option<bson::Decimal128> {
+    let is_finite = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    if is_finite { text.parse().ok() } else { None }
+}
+
 fn number_text(text: &str) -> Option<&str> {
     text.starts_with(|first: char| first == '-' || first.is_ascii_digit()).then_some(text)
 }
@@ -221,6 +222,8 @@ mod tests {
             (Decimal, "12345678901234567890.5", decimal("12345678901234567890.5")),
             (Decimal, "\"0.10\"", decimal("0.10")),
             (Decimal, "true", bad.clone()),
+            (Decimal, "\"NaN\"", bad.clone()),
+            (Decimal, "\"-Infinity\"", bad.clone()),
             (String, "1", bad.clone()),
             (String, "null", Ok(Bson::Null)),
             (Bool, "\"true\"", bad.clone()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Headers, Limits, Notice, excerpt};
+use crate::event::{Headers, Limits, Notice, Version, excerpt, is_context_header};
 use crate::replication::{Misread, SourceSpec, Subscription};
 use crate::source::Delivery;
 use crate::store::Parked;
@@ -26,7 +26,7 @@ pub fn parked(
         source: source.name.clone(),
         replica: of.map(|of| of.name.clone()),
         entity: misread.entity.clone(),
-        version: misread.version.map(|version| version.get()),
+        version: misread.version.map(Version::get),
         kind: notice.map(|notice| notice.kind.to_string()),
         event: notice.and_then(Notice::event_id).map(|id| id.to_string()),
         reason: misread.error.reason.to_string(),
@@ -40,11 +40,10 @@ pub fn parked(
 }
 
 fn redacted(headers: &Headers) -> Headers {
-    let known = |name: &str| {
-        KEPT_HEADERS.contains(&name) || name.starts_with("cloudEvents_") || name.starts_with("cloudEvents:")
-    };
+    let known = |name: &str| KEPT_HEADERS.contains(&name) || is_context_header(name);
     let keep = |(name, value): (&String, &String)| {
-        (name.clone(), if known(name) { value.clone() } else { "(not kept)".to_owned() })
+        // The names become keys of a document, and MongoDB has none with NUL.
+        (name.replace('\0', "\u{FFFD}"), if known(name) { value.clone() } else { "(not kept)".to_owned() })
     };
     headers.iter().map(keep).collect()
 }

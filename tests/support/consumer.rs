@@ -3,7 +3,7 @@
 use std::env;
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
 use mongodb::{Client, Collection, Database, IndexModel};
 use tokio::time::{Instant, sleep};
@@ -64,7 +64,10 @@ impl Consumer {
 
     /// One document of a collection.
     pub(crate) async fn one(&self, collection: &str, id: impl Into<Bson>) -> Option<Document> {
-        self.collection(collection).find_one(doc! { "_id": id.into() }).await.unwrap()
+        // Raw, since the driver takes `{"$oid": …}` inside a document for an id written in JSON.
+        let raw: Collection<RawDocumentBuf> = self.database.collection(collection);
+        let found = raw.find_one(doc! { "_id": id.into() }).await.unwrap();
+        found.map(|raw| Document::try_from(raw).unwrap())
     }
 
     /// Waits until a document is as wanted.
@@ -124,8 +127,10 @@ impl Consumer {
 
     /// All documents of a collection.
     pub(crate) async fn all(&self, collection: &str) -> Vec<Document> {
-        let found = self.collection(collection).find(doc! {}).sort(doc! { "at": 1, "_id": 1 }).await;
-        found.unwrap().try_collect().await.unwrap()
+        let raw: Collection<RawDocumentBuf> = self.database.collection(collection);
+        let found = raw.find(doc! {}).sort(doc! { "at": 1, "_id": 1 }).await.unwrap();
+        let found: Vec<RawDocumentBuf> = found.try_collect().await.unwrap();
+        found.into_iter().map(|raw| Document::try_from(raw).unwrap()).collect()
     }
 
     /// The collections that contain this text anywhere, but for the views.

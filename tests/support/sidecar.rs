@@ -96,7 +96,7 @@ impl Sidecar {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("it ended ({status}) before it was {what}:\n{}", self.log());
+                panic!("it ended ({status}) before it was {what}:\n{}", self.last_words());
             }
             let answer = self.ready().await;
             if let Some((status, report)) = &answer
@@ -104,7 +104,11 @@ impl Sidecar {
             {
                 return;
             }
-            assert!(Instant::now() < deadline, "not {what} within {PATIENCE:?}: {answer:?}\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "not {what} within {PATIENCE:?}: {answer:?}\n{}",
+                self.last_words()
+            );
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -129,13 +133,13 @@ impl Sidecar {
             let metrics = self.metrics().await;
             let (taken, told) = metrics.books();
             if taken >= received && taken == told {
-                assert_eq!(taken, received, "more was taken than sent:\n{}", self.log());
+                assert_eq!(taken, received, "more was taken than sent:\n{}", self.last_words());
                 return metrics;
             }
             assert!(
                 Instant::now() < deadline,
                 "not within {PATIENCE:?}: {taken} of {received} taken, {told} told:\n{}",
-                self.log()
+                self.last_words()
             );
             sleep(Duration::from_millis(10)).await;
         }
@@ -144,6 +148,13 @@ impl Sidecar {
     /// Everything it has said so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap()
+    }
+
+    /// The end of what it has said, for a failing test.
+    pub(crate) fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
     /// What it has logged under this event name.
@@ -186,7 +197,7 @@ impl Sidecar {
     pub(crate) fn assert_sound(&self) {
         let log = self.log();
         assert!(!log.contains("panicked"), "{log}");
-        assert!(self.logged("task_fell").is_empty(), "{log}");
+        assert!(self.logged("task.fell").is_empty(), "{log}");
         for line in log.lines() {
             assert!(serde_json::from_str::<Value>(line).is_ok(), "no JSON in the log: {line}");
         }

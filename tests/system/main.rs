@@ -1,5 +1,13 @@
 //! The promises against a real broker and a real database; `tests/services up` starts both.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails at that very line, and waits by the real clock"
+)]
+
 #[path = "../support/consumer.rs"]
 mod consumer;
 #[path = "../support/declared.rs"]

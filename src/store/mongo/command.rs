@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
 
 use super::{Mongo, Topology};
@@ -40,6 +40,9 @@ impl Mongo {
     }
 
     /// Runs a `find` or `aggregate` and takes all that it finds.
+    ///
+    /// What is found is read raw: the driver's own way takes an object such as `{"$date": …}` for a date written in
+    /// JSON, makes one of it, or finds it broken and with it the whole answer.
     pub(super) async fn fetch_all(
         &self,
         action: &str,
@@ -48,7 +51,9 @@ impl Mongo {
         let database = self.database.clone();
         let running = tokio::spawn(async move {
             use futures::TryStreamExt;
-            database.run_cursor_command(command).await?.try_collect().await
+            let cursor = database.run_cursor_command(command).await?.with_type::<RawDocumentBuf>();
+            let decoded = cursor.and_then(|raw| async move { Document::try_from(raw).map_err(Error::from) });
+            decoded.try_collect().await
         });
         finish(action, running).await
     }
@@ -63,15 +68,18 @@ impl Mongo {
         let action = format!("writing to `{collection}`");
         let mut total = Written { statements: statements.len(), ..Written::default() };
         for chunk in chunks(&statements) {
-            let Chunk::Fitting { first, statements } = chunk else {
-                total.refused.extend(chunk.refusal());
-                continue;
+            let (first, statements) = match chunk {
+                Chunk::Fitting { first, statements } => (first, statements),
+                Chunk::Unsendable(refusal) => {
+                    total.refused.push(refusal);
+                    continue;
+                }
             };
             let command = doc! {
                 "update": collection,
                 "updates": statements,
                 "ordered": ordered,
-                "writeConcern": self.write_concern(),
+                "writeConcern": write_concern(),
             };
             let done = written(&action, &self.run(&action, command).await?)?;
             let moved = |refusal: Refusal| Refusal { index: refusal.index + first, ..refusal };
@@ -80,11 +88,6 @@ impl Mongo {
             total.moment = total.moment.max(done.moment);
         }
         Ok(total)
-    }
-
-    /// Majority and journal, with an end to the waiting.
-    pub(super) fn write_concern(&self) -> Document {
-        doc! { "w": "majority", "j": true, "wtimeout": MAJORITY_WAIT_MS }
     }
 
     /// A read of what the majority holds, at or after a moment.
@@ -99,6 +102,11 @@ impl Mongo {
     }
 }
 
+/// Majority and journal, with an end to the waiting.
+pub(super) fn write_concern() -> Document {
+    doc! { "w": "majority", "j": true, "wtimeout": MAJORITY_WAIT_MS }
+}
+
 async fn finish<T>(
     action: &str,
     running: tokio::task::JoinHandle<Result<T, Error>>,
@@ -111,48 +119,47 @@ async fn finish<T>(
     }
 }
 
-/// Statements that go to the server together, or one that is too large to go at all.
+/// Statements that go to the server together, or one that cannot go at all.
 enum Chunk<'s> {
     Fitting { first: usize, statements: &'s [Document] },
-    TooLarge { index: usize },
-}
-
-impl Chunk<'_> {
-    fn refusal(&self) -> Option<Refusal> {
-        match self {
-            Self::Fitting { .. } => None,
-            Self::TooLarge { index } => Some(Refusal {
-                index: *index,
-                code: TOO_LARGE,
-                reason: "the document would exceed 16 MB".into(),
-            }),
-        }
-    }
+    Unsendable(Refusal),
 }
 
 /// Groups statements so that no command exceeds the server's limit of 16 MB, which counts all of them together.
 fn chunks(statements: &[Document]) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     let (mut first, mut bytes) = (0, 0);
-    let mut close = |first: usize, end: usize, too_large: bool| {
-        if first < end {
-            chunks.push(Chunk::Fitting { first, statements: &statements[first..end] });
-        }
-        if too_large {
-            chunks.push(Chunk::TooLarge { index: end });
-        }
-    };
     for (at, statement) in statements.iter().enumerate() {
-        let size = statement.to_vec().map_or(0, |encoded| encoded.len());
-        let too_large = size > LARGEST_COMMAND;
-        if too_large || bytes + size > LARGEST_COMMAND || at - first == MOST_STATEMENTS {
-            close(first, at, too_large);
-            (first, bytes) = (if too_large { at + 1 } else { at }, 0);
+        let size = size(statement);
+        let fits = size.as_ref().is_ok_and(|size| bytes + size <= LARGEST_COMMAND);
+        if fits && at - first < MOST_STATEMENTS {
+            bytes += size.unwrap_or_default();
+            continue;
         }
-        bytes += if too_large { 0 } else { size };
+        if first < at {
+            chunks.push(Chunk::Fitting { first, statements: &statements[first..at] });
+        }
+        (first, bytes) = match size {
+            Ok(size) => (at, size),
+            Err(reason) => {
+                chunks.push(Chunk::Unsendable(Refusal { index: at, code: TOO_LARGE, reason }));
+                (at + 1, 0)
+            }
+        };
     }
-    close(first, statements.len(), false);
+    if first < statements.len() {
+        chunks.push(Chunk::Fitting { first, statements: &statements[first..] });
+    }
     chunks
+}
+
+/// How many bytes a statement takes, or why it cannot be sent.
+fn size(statement: &Document) -> Result<usize, String> {
+    match statement.to_vec() {
+        Err(_) => Err("the document cannot be encoded".into()),
+        Ok(encoded) if encoded.len() > LARGEST_COMMAND => Err("the document would exceed 16 MB".into()),
+        Ok(encoded) => Ok(encoded.len()),
+    }
 }
 
 /// Reads the reply to an `update` or `delete` command. A majority that did not confirm is an unknown outcome.

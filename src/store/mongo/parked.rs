@@ -53,7 +53,7 @@ impl ParkedStore for Mongo {
         let command = doc! {
             "delete": PARKED,
             "deletes": [{ "q": { "_id": { "$in": ids } }, "limit": 0 }],
-            "writeConcern": self.write_concern(),
+            "writeConcern": command::write_concern(),
         };
         Ok(command::count(&self.run("dropping parked events", command).await?, "n"))
     }

@@ -5,7 +5,7 @@ mod bytes;
 mod cloudevents;
 mod values;
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, doc};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
@@ -17,6 +17,8 @@ use crate::stage::Stage;
 const UNWANTED: &str = "CANARY-unwanted";
 /// Stands in declared fields; it may be in the database, never in logs or metrics.
 const VALUE: &str = "CANARY-value";
+/// What is larger comes only once, to save time.
+const HEAVY: usize = 1 << 20;
 
 /// One hostile event and what must become of it.
 struct Case {
@@ -78,8 +80,10 @@ async fn a_hostile_event_holds_up_nobody_and_says_nothing() {
     stage.clear().await;
 }
 
-/// D1, D5: all of them at once, in one batch with good ones: the same becomes of them as before.
+/// D1, D5: all that are light at once, in one batch with good ones: the same becomes of them as before.
 async fn again(stage: &Stage, sidecar: &Sidecar, cases: &[Case]) {
+    let cases: Vec<&Case> = cases.iter().filter(|case| case.body.len() < HEAVY).collect();
+    let already = sidecar.metrics().await.outcome("parked");
     let (before, _) = sidecar.metrics().await.books();
     for (at, case) in cases.iter().enumerate() {
         send(stage, case).await;
@@ -87,7 +91,7 @@ async fn again(stage: &Stage, sidecar: &Sidecar, cases: &[Case]) {
     }
     let metrics = sidecar.books_close_at(before + cases.len() as f64 * 2.0).await;
     let parked = cases.iter().filter(|case| matches!(case.expected, Expected::Parked(_))).count();
-    assert_eq!(metrics.outcome("parked"), 2.0 * parked as f64);
+    assert_eq!(metrics.outcome("parked") - already, parked as f64);
     for at in 0..cases.len() {
         assert!(stage.consumer.one("users", format!("good-{}", 1_000 + at)).await.is_some(), "{at}");
     }
@@ -95,7 +99,7 @@ async fn again(stage: &Stage, sidecar: &Sidecar, cases: &[Case]) {
 
 /// Compares what became of an event with what must have.
 async fn became(case: &Case, consumer: &Consumer, before: &Metrics, after: &Metrics) -> Result<(), String> {
-    let parked = parked(consumer, &case.body).await;
+    let parked = parked(consumer, case).await;
     let more = |name: &str, labels: &[(&str, &str)]| after.sum(name, labels) - before.sum(name, labels);
     let outcome = |word: &str| more("nearcopy_events_total", &[("outcome", word)]);
     let outcomes = || {
@@ -132,10 +136,10 @@ async fn became(case: &Case, consumer: &Consumer, before: &Metrics, after: &Metr
 }
 
 /// The event that was put aside with this body.
-async fn parked(consumer: &Consumer, body: &[u8]) -> Option<Document> {
-    let hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(body));
-    let found = consumer.parked().await;
-    found.into_iter().find(|parked| parked.get_str("hash").is_ok_and(|held| held == hash))
+async fn parked(consumer: &Consumer, case: &Case) -> Option<Document> {
+    let hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&case.body));
+    let filter = doc! { "hash": hash, "source": case.exchange };
+    consumer.collection("nearcopy.parked").find_one(filter).await.unwrap()
 }
 
 async fn stage() -> Stage {
@@ -158,8 +162,9 @@ async fn good(stage: &Stage, at: usize) {
 
 /// An event of the source `users`, with this text for its data. What nobody wants is beside it.
 fn json(name: &str, kind: &str, data: &str, expected: Expected) -> Case {
+    let key = serde_json::Value::from(name);
     let body = format!(
-        r#"{{"id": "e", "type": "{kind}", "occurredAt": "2026-01-01T00:00:00Z", "data": {data}, "{name}": "{UNWANTED}"}}"#
+        r#"{{"id": "e", "type": "{kind}", "occurredAt": "2026-01-01T00:00:00Z", "data": {data}, {key}: "{UNWANTED}"}}"#
     );
     raw(name, body, expected)
 }
@@ -245,6 +250,7 @@ replicas:
     fields: {{ name: data.name }}
     on: {{ partner.updated: upsert }}
 embeds:
+  order-user: {{ in: orders, ref: userId, from: users, into: user, fields: [name, profile] }}
   product-member: {{ in: products, ref: userId, from: members, into: user, fields: [name] }}
 "##
     )

@@ -286,6 +286,21 @@ fn keys() -> Vec<Case> {
             r#"{"$oid":"507f1f77bcf86cd799439011"}"#,
             stored(307, "name", bson!({"$oid": "507f1f77bcf86cd799439011"})),
         ),
+        field(320, "profile", r#"{"$date":"never"}"#, stored(320, "profile", bson!({"$date": "never"}))),
+        field(321, "profile", r#"{"$oid":7}"#, stored(321, "profile", bson!({"$oid": 7_i64}))),
+        field(322, "profile", r#"{"$numberLong":"x"}"#, stored(322, "profile", bson!({"$numberLong": "x"}))),
+        field(
+            323,
+            "profile",
+            r#"{"$binary":{"base64":"!"}}"#,
+            stored(323, "profile", bson!({"$binary": {"base64": "!"}})),
+        ),
+        field(
+            324,
+            "profile",
+            r#"{"$timestamp":{"t":-1}}"#,
+            stored(324, "profile", bson!({"$timestamp": {"t": -1_i64}})),
+        ),
         field(
             308,
             "profile",
