@@ -92,8 +92,9 @@ async fn an_answer_on_its_way_yields_to_the_event_that_overtakes_it() {
     owner.has("ann", 4, "old");
     owner.has("bob", 4, "old");
     owner.hold();
-    let pod = Pod::start(&database, &owner).await;
     database.products([doc! { "_id": "p1", "userId": "ann" }, doc! { "_id": "p2", "userId": "bob" }]).await;
+    database.write(&["ann", "bob"].map(placeholder)).await;
+    let pod = Pod::start(&database, &owner).await;
     eventually("both are asked about", async || owner.asked("ann") + owner.asked("bob") == 2).await;
     owner.has("ann", 5, "new");
     owner.lacks("bob");
