@@ -16,6 +16,8 @@ use crate::telemetry::metric;
 const LEASE: Duration = Duration::from_secs(10);
 /// How many documents are looked at together when a whole collection is walked through.
 const PAGE: usize = 500;
+/// How often a record is freed or made before it is left for the next look: nobody retires it that often.
+const ATTEMPTS: usize = 5;
 /// After so many quiet looks the position is stored, so that it does not grow older than the log.
 const QUIET: u32 = 20;
 
@@ -161,28 +163,31 @@ impl Pipeline {
     }
 
     /// Reads records that are wanted from now on. Where there is none, one is made, and the owner asked; one that
-    /// is marked for retirement is freed of its mark first, and then read.
+    /// is marked for retirement is freed of its mark first, and then read. It may have been retired in that very
+    /// moment, and is then made anew: nothing that was read under a mark is relied upon.
     async fn want(
         &self,
         of: &Subscription,
         ids: &[EntityId],
         moment: Option<Moment>,
     ) -> Result<Records, Halted> {
-        let mut records = self.persist(|| self.store.read(of, ids, moment)).await?;
-        let absent = ids.iter().filter(|id| !records.contains_key(id));
+        let (mut records, mut left, mut after) = (Records::new(), ids.to_vec(), moment);
         let ask = of.fetch.is_some();
-        let mut writes: Vec<RecordWrite> =
-            absent.map(|id| RecordWrite::Placeholder { id: id.clone(), ask }).collect();
-        let marked = records.values().filter(|record| record.marked);
-        writes.extend(marked.map(|record| RecordWrite::Unmark { id: record.id.clone() }));
-        if writes.is_empty() {
-            return Ok(records);
+        for _ in 0..ATTEMPTS {
+            let mut read = self.persist(|| self.store.read(of, &left, after)).await?;
+            left.retain(|id| read.get(id).is_none_or(|record| record.marked));
+            let free = |id: &EntityId| match read.remove(id) {
+                Some(_) => RecordWrite::Unmark { id: id.clone() },
+                None => RecordWrite::Placeholder { id: id.clone(), ask },
+            };
+            let writes: Vec<RecordWrite> = left.iter().map(free).collect();
+            records.extend(read);
+            if writes.is_empty() {
+                return Ok(records);
+            }
+            after = after.max(self.persist(|| self.store.write(of, &writes, 0)).await?.moment);
+            self.wanted.send_replace(());
         }
-        let written = self.persist(|| self.store.write(of, &writes, 0)).await?;
-        let again: Vec<EntityId> = writes.iter().map(|write| write.id().clone()).collect();
-        let after = written.moment.or(moment);
-        records.extend(self.persist(|| self.store.read(of, &again, after)).await?);
-        self.wanted.send_replace(());
         Ok(records)
     }
 }
