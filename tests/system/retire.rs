@@ -155,3 +155,31 @@ async fn a_marked_record_is_freed_by_whoever_comes_to_rely_on_it() {
     assert!(!database.record("ann").await.marked);
     database.drop().await;
 }
+
+/// C2: nor does anybody rely on a record that was retired between the look at it and its being freed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_is_retired_while_it_is_being_freed_is_made_anew() {
+    let (database, owner) = (database().await, Owner::new());
+    owner.has("ann", 1, "Ann");
+    database.products([doc! { "_id": "p1", "userId": "nobody" }]).await;
+    database.write(&[placeholder("ann")]).await;
+    let pod = Pod::start(&database, &owner).await;
+    eventually("Ann is known for good", async || owner.asked("ann") > 1).await;
+    sleep(Duration::from_millis(500)).await;
+    let looked_at = database.mark().await;
+    // The server holds the next write to users back for a while.
+    let users = format!("{}.users", database.raw.name());
+    let hold = doc! { "failCommands": ["update"], "namespace": users, "blockConnection": true, "blockTimeMS": 1_000 };
+    let point = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": hold };
+    let admin = database.raw.client().database("admin");
+    admin.run_command(point).await.unwrap();
+    database.products([doc! { "_id": "p2", "userId": "ann" }]).await;
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(database.retire(&looked_at).await, 1, "the record was freed too soon for this test");
+    database.shows("p2", "Ann").await;
+    eventually("Ann is held", async || database.held("ann").await.is_some()).await;
+    owner.has("ann", 2, "Anna");
+    pod.deliver([saved("ann", 2, "Anna")]).await;
+    database.shows("p2", "Anna").await;
+    database.drop().await;
+}
