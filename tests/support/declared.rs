@@ -96,7 +96,9 @@ pub(crate) fn changed(id: &str, version: Option<i64>) -> serde_json::Value {
 
 /// An event of that type about that.
 pub(crate) fn event(kind: &str, data: serde_json::Value) -> serde_json::Value {
-    serde_json::json!({ "id": "e1", "type": kind, "time": "2026-01-01T00:00:00Z", "data": data })
+    let mut event = serde_json::json!({ "id": "e1", "type": kind, "time": "2026-01-01T00:00:00Z" });
+    event["data"] = data;
+    event
 }
 
 /// What an event means to the replica.
