@@ -1,6 +1,9 @@
 //! The promises against a real broker and a real database; `tests/services up` starts both.
 
+mod bad_documents;
 mod bad_input;
+mod bad_owner;
+mod bad_surroundings;
 #[path = "../support/consumer.rs"]
 mod consumer;
 #[path = "../support/owner.rs"]
@@ -16,4 +19,5 @@ mod sidecar;
 mod source;
 #[path = "../support/stage.rs"]
 mod stage;
+mod story;
 mod topology;

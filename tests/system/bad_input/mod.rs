@@ -45,8 +45,7 @@ async fn a_hostile_event_holds_up_nobody_and_says_nothing() {
     let cases: Vec<Case> =
         [bytes::cases(), values::cases(), cloudevents::cases()].into_iter().flatten().collect();
     let stage = stage().await;
-    let mut sidecar = stage.plan_of(manifest(&stage.owner.url())).start().await;
-    connected(&mut sidecar).await;
+    let sidecar = stage.plan_of(manifest(&stage.owner.url())).start().await;
 
     let mut wrong = Vec::new();
     for (at, case) in cases.iter().enumerate() {
@@ -146,10 +145,6 @@ async fn stage() -> Stage {
     let stage = Stage::new().await;
     stage.broker.declare_exchange("partners").await;
     stage
-}
-
-async fn connected(sidecar: &mut Sidecar) {
-    sidecar.is("consuming", |status, report| status == 200 && report["status"] == "ok").await;
 }
 
 async fn send(stage: &Stage, case: &Case) {
