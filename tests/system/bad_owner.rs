@@ -166,7 +166,7 @@ replicas:
     version: data.version
     fields: {{ name: {{ from: data.name, type: string }} }}
     on: {{ {name}.updated: upsert }}
-    fetch: {{ url: \"{owner}/{name}/{{id}}\", {batch} timeout: 700ms, settle: 1s, from: {{ id: id, version: version, data: \"\" }} }}
+    fetch: {{ url: \"{owner}/{name}/{{id}}\", {batch} timeout: 2s, settle: 1s, from: {{ id: id, version: version, data: \"\" }} }}
 "
         );
     }
@@ -217,9 +217,9 @@ fn single() -> Vec<Case> {
         unreadable("minus", |asked, _| {
             Reply::json(&json!({"id": asked.ids[0], "version": -7, "name": "CANARY"}))
         }),
-        unreadable("huge", |_, _| Reply::text("CANARY ".repeat(2 << 20))),
+        unreadable("huge", |_, _| Reply::text("CANARY ".repeat(1_300_000))),
         failed("cut", |_, _| Reply::text(r#"{"id":"CANARY"#).breaking_off()),
-        failed("slow", |asked, entities| honest(asked, entities).after(Duration::from_secs(2))),
+        failed("slow", |asked, entities| honest(asked, entities).after(Duration::from_secs(4))),
         failed("moved", |_, _| Reply::status(302).header("location", "/elsewhere/1")),
         failed("nothing", |_, _| Reply::status(204)),
         failed("part", |_, _| Reply::status(206)),

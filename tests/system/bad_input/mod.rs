@@ -188,7 +188,7 @@ sources:
     rabbitmq: {{ exchange: users, queue: product-service.users, bindings: ["#"] }}
     format: json
     event: {{ id: id, type: type, time: occurredAt, data: data }}
-    limits: {{ body: 12MiB, depth: 32 }}
+    limits: {{ body: 4MiB, depth: 32 }}
   partners:
     rabbitmq: {{ exchange: partners, queue: product-service.partners, bindings: ["#"] }}
     format: cloudevents
