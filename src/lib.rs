@@ -1,15 +1,45 @@
-//! nearcopy keeps a near copy of the data another service owns.
+#![doc = include_str!("ARCHITECTURE.md")]
+//!
+//! # The modules, in reading order
+//!
+//! The six numbered ones are the way of an event; read them in this order. What is pure stands before what does
+//! things, and what decides knows nothing of what carries out.
 
-pub mod api;
-pub mod cli;
-pub mod clock;
-pub mod event;
-pub mod fetch;
-pub mod lifecycle;
-pub mod manifest;
-pub mod pipeline;
-pub mod replication;
-pub mod settings;
+// ① Where events come from: the contract of a source, and RabbitMQ.
 pub mod source;
+
+// ② What an event says: bytes become a change event, or a reason why not. Pure.
+pub mod event;
+
+// ③ What must follow: records, keys, embeds, the closed list of writes. Pure.
+pub mod replication;
+
+// ④ Making it happen: the steps, and the one order that loses nothing.
+pub mod pipeline;
+
+// ⑤ Asking the owner for what is missing: single flight, breaker, HTTP.
+pub mod fetch;
+
+// ⑥ Where copies live: the contract of a store, and MongoDB.
 pub mod store;
+
+// What a team writes: YAML in, a declaration out, or everything that is wrong with it.
+pub mod manifest;
+
+// Addresses, credentials and sizes.
+pub mod settings;
+
+// Probes and metrics, as they are served.
+pub mod api;
+
+// The commands, and where the parts are wired together.
+pub mod cli;
+
+// Signals, a soft stop, a hard stop, the exit code.
+pub mod lifecycle;
+
+// Logs, metrics, and the thread of a trace.
 pub mod telemetry;
+
+// The only reader of time.
+pub mod clock;

@@ -1,28 +1,27 @@
 //! From the first task to the exit code: signals, a soft stop, a hard stop.
 //!
 //! A signal begins a soft stop: tasks see it in the stop token and end what they have begun. A second signal, or
-//! the end of the grace period, is a hard stop: tasks are dropped where they wait. Both are safe, because nothing
-//! is settled before it is durable. A critical task that ends while nobody asked for it, or panics, makes the
-//! program fail, so that whoever supervises it starts a whole one again.
+//! the end of the grace period, is a hard stop: tasks are dropped where they wait, and one that does not wait is
+//! left behind, see [`block_on`]. Both are safe, because nothing is settled before it is durable. A critical task
+//! that ends while nobody asked for it, or panics, makes the program fail, so that whoever supervises it starts a
+//! whole one again.
 
 use std::fmt;
 use std::io;
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The tasks of a running program, and its way to the end.
 pub struct Lifecycle {
-    signals: Signals,
     stop: CancellationToken,
+    interrupted: CancellationToken,
     hard_stop: CancellationToken,
     tasks: TaskTracker,
-    fallen: (UnboundedSender<Arc<str>>, UnboundedReceiver<Arc<str>>),
+    fallen: Arc<OnceLock<Arc<str>>>,
 }
 
 /// Why the program ends.
@@ -38,24 +37,31 @@ pub enum ExitReason {
     Failed(Arc<str>),
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+/// Runs this to its end on a runtime of its own. What then still runs, and be it stuck, is left behind: it ends
+/// with the process.
+pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let ended = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(ended)
 }
 
 impl Lifecycle {
-    /// Begins to listen for signals, so that none is missed from here on. Needs a runtime.
+    /// Listens for signals from here on, so that none is missed. Needs a runtime.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            signals: Signals {
-                terminate: signal(SignalKind::terminate())?,
-                interrupt: signal(SignalKind::interrupt())?,
-            },
+        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let lifecycle = Self {
             stop: CancellationToken::new(),
+            interrupted: CancellationToken::new(),
             hard_stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            fallen: mpsc::unbounded_channel(),
-        })
+            fallen: Arc::default(),
+        };
+        let (stop, interrupted) = (lifecycle.stop.clone(), lifecycle.interrupted.clone());
+        let listening = listen(signals, stop, interrupted);
+        let over = lifecycle.hard_stop.clone();
+        tokio::spawn(async move { over.run_until_cancelled(listening).await });
+        Ok(lifecycle)
     }
 
     /// Is cancelled when a stop begins; cancelling it begins one.
@@ -67,66 +73,50 @@ impl Lifecycle {
     /// went wrong in it, the task says itself.
     pub fn spawn_critical(&self, name: impl Into<Arc<str>>, task: impl Future<Output = ()> + Send + 'static) {
         let name = name.into();
-        let (stop, hard_stop, fallen) = (self.stop.clone(), self.hard_stop.clone(), self.fallen.0.clone());
+        let (stop, hard_stop, fallen) = (self.stop.clone(), self.hard_stop.clone(), self.fallen.clone());
         let running = tokio::spawn(async move { hard_stop.run_until_cancelled(task).await.is_some() });
         self.tasks.spawn(async move {
             let ended = running.await;
             let panicked = ended.is_err();
             if panicked || !stop.is_cancelled() {
-                tracing::error!(event = "task_fell", task = &*name, panicked, "a critical task has ended");
-                // Nobody listens any more only when the program is past caring.
-                fallen.send(name).ok();
+                tracing::error!(event = "task.fell", task = &*name, panicked, "a critical task has ended");
+                fallen.get_or_init(|| name);
+                stop.cancel();
             }
         });
     }
 
-    /// Waits for a signal or a fallen task, stops the others, and says why it is over.
-    pub async fn run_until_stopped(mut self, grace: Duration) -> ExitReason {
-        let first = tokio::select! {
-            biased;
-            Some(task) = self.fallen.1.recv() => ExitReason::Failed(task),
-            name = self.signals.next() => {
-                tracing::info!(event = "stopping", signal = name, ?grace, "a stop was asked for");
-                ExitReason::Stopped
-            }
-            () = self.stop.cancelled() => ExitReason::Stopped,
-        };
-        self.stop.cancel();
+    /// Waits until a stop begins, by a signal, a fallen task or the token; gives the tasks this long to end, and
+    /// says why it is over.
+    pub async fn run_until_stopped(self, grace: Duration) -> ExitReason {
+        self.stop.cancelled().await;
         self.tasks.close();
         let end = tokio::select! {
             biased;
-            () = self.tasks.wait() => first.clone(),
-            _ = self.signals.next() => ExitReason::Interrupted,
+            () = self.tasks.wait() => ExitReason::Stopped,
+            () = self.interrupted.cancelled() => ExitReason::Interrupted,
             () = tokio::time::sleep(grace) => ExitReason::OutOfTime,
         };
         self.hard_stop.cancel();
-        let reason = match (first, self.fallen.1.try_recv()) {
-            (failed @ ExitReason::Failed(_), _) => failed,
-            (_, Ok(task)) => ExitReason::Failed(task),
-            _ => end,
-        };
+        let reason = self.fallen.get().cloned().map_or(end, ExitReason::Failed);
         tracing::info!(event = "stopped", %reason, "the end");
         reason
     }
 }
 
-impl Signals {
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+/// The first signal begins a stop; one that comes when a stop has begun ends all patience.
+async fn listen(signals: (Signal, Signal), stop: CancellationToken, interrupted: CancellationToken) {
+    let (mut terminate, mut interrupt) = signals;
+    loop {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        if stop.is_cancelled() {
+            return interrupted.cancel();
         }
-    }
-}
-
-impl ExitReason {
-    /// 0 if all ended as asked, 130 if a second signal cut it short, else 1.
-    pub fn code(&self) -> ExitCode {
-        match self {
-            Self::Stopped => ExitCode::SUCCESS,
-            Self::Interrupted => ExitCode::from(130),
-            Self::OutOfTime | Self::Failed(_) => ExitCode::FAILURE,
-        }
+        tracing::info!(event = "stopping", signal, "a stop was asked for");
+        stop.cancel();
     }
 }
 

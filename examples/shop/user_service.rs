@@ -3,6 +3,8 @@
 //! It knows nothing of nearcopy. A change is stored together with the note that it is yet to be told, so that a crash
 //! between the two is made good at the next start: the same event, with the same id, perhaps twice.
 
+#![expect(clippy::disallowed_methods, reason = "a service of its own, with a clock of its own")]
+
 mod web;
 
 use std::sync::Arc;

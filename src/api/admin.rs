@@ -84,7 +84,7 @@ impl Admin {
             match self.listener.accept().await {
                 Ok((stream, _)) => drop(tokio::spawn(answer(stream, self.router.clone(), place))),
                 Err(error) => {
-                    tracing::warn!(event = "accept_failed", %error, "a probe's connection could not be accepted");
+                    tracing::warn!(event = "probe.refused", %error, "a probe's connection could not be accepted");
                     tokio::time::sleep(BREATH).await;
                 }
             }

@@ -78,9 +78,12 @@ impl Health {
         }
     }
 
-    /// Start-up is complete.
+    /// Start-up is complete, unless a stop has begun meanwhile.
     pub fn running(&self) {
-        self.notes().phase = Phase::Running;
+        let mut notes = self.notes();
+        if matches!(notes.phase, Phase::Starting(_)) {
+            notes.phase = Phase::Running;
+        }
     }
 
     /// A stop has begun.

@@ -2,93 +2,153 @@
 
 use std::path::PathBuf;
 
-use super::{Exit, Failure, Outcome, print, wiring};
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use super::failure::report;
+use super::{Exit, Failure, Outcome, Output, print, wiring};
 use crate::event::{EntityId, IdKind};
 use crate::fetch::{Fetch, HttpFetch};
-use crate::replication::{Answer, Declaration, Finding, Level, Subscription};
+use crate::manifest::Diagnostics;
+use crate::replication::{Answer, Declaration, Finding, Level, SourceSpec, Subscription};
 use crate::settings::Settings;
 use crate::source::rabbitmq;
 
+/// What was looked at, and what was found there.
+type Found = (&'static str, Finding);
+
 /// Checks the manifest, and with `online` the broker, the database and the owners too.
-pub fn check(settings: impl Fn() -> Result<Settings, Failure>, paths: &[PathBuf], online: bool) -> Outcome {
-    let settings = settings()?;
-    let declaration = wiring::declaration(&settings, paths)?;
-    print(&format!(
-        "the manifest of `{}` is right: {} source(s), {} replica(s), {} embed(s)",
-        declaration.service,
-        declaration.sources.len(),
-        declaration.replicas.len(),
-        declaration.embeds.len()
-    ))?;
-    if !online {
-        return Ok(Exit::Done);
+pub(super) fn check(settings: &Settings, paths: &[PathBuf], online: bool, output: Output) -> Outcome {
+    let declaration = match wiring::manifest(settings, paths) {
+        Ok(declaration) => declaration,
+        Err(diagnostics) => return reject(diagnostics, output),
+    };
+    let mut found = vec![("manifest", Finding::fine(summary(&declaration)))];
+    if online {
+        settings.check_addresses()?;
+        found.extend(wiring::block_on(surroundings(settings, &declaration))?);
     }
-    let findings = wiring::runtime()?.block_on(surroundings(&settings, &declaration));
-    for (place, finding) in &findings {
-        let mark = match finding.level {
-            Level::Fine => "ok    ",
-            Level::Advice => "look  ",
-            Level::Wrong => "WRONG ",
-        };
-        print(&format!("{mark} {place:<9} {}", finding.text))?;
+    match output {
+        Output::Table => print(&table(&found))?,
+        Output::Json => print(&json(&[], &found))?,
+    };
+    let wrong = found.iter().filter(|(_, finding)| finding.level == Level::Wrong).count();
+    match (wrong, output) {
+        (0, _) => Ok(Exit::Done),
+        (_, Output::Json) => Ok(Exit::Unreachable),
+        (_, Output::Table) => {
+            let text = format!("{wrong} of {} findings stand in the way", found.len());
+            Err(Failure::saying(Exit::Unreachable, text))
+        }
     }
-    let wrong = findings.iter().filter(|(_, finding)| finding.level == Level::Wrong).count();
-    if wrong == 0 {
-        return Ok(Exit::Done);
-    }
-    Err(Failure {
-        exit: Exit::Unreachable,
-        text: format!("error: {wrong} of {} findings stand in the way", findings.len()),
-    })
 }
 
-async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<(&'static str, Finding)> {
-    let mut findings = Vec::new();
-    let mut note = |place, found: Result<Vec<Finding>, String>| {
-        let found = found.unwrap_or_else(|error| vec![Finding::wrong(error)]);
-        findings.extend(found.into_iter().map(|finding| (place, finding)));
+fn reject(diagnostics: Diagnostics, output: Output) -> Outcome {
+    if output == Output::Table {
+        return Err(diagnostics.into());
+    }
+    let errors = diagnostics.iter().map(|found| {
+        let place = diagnostics.location(found);
+        json!({
+            "code": found.code().as_str(),
+            "message": found.message(),
+            "reason": found.reason(),
+            "advice": found.advice(),
+            "file": place.as_ref().map(|place| &place.file),
+            "line": place.as_ref().map(|place| place.line),
+            "column": place.as_ref().map(|place| place.column),
+        })
+    });
+    print(&json(&errors.collect::<Vec<_>>(), &[]))?;
+    Ok(Exit::Invalid)
+}
+
+fn summary(of: &Declaration) -> String {
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let sources = count(of.sources.len(), "source");
+    let (replicas, embeds) = (count(of.replicas.len(), "replica"), count(of.embeds.len(), "embed"));
+    format!("`{}` is right: {sources}, {replicas}, {embeds}", of.service)
+}
+
+fn table(found: &[Found]) -> String {
+    let line = |(place, finding): &Found| {
+        let mark = match finding.level {
+            Level::Fine => "ok",
+            Level::Advice => "look",
+            Level::Wrong => "WRONG",
+        };
+        format!("{mark:<6} {place:<9} {}", finding.text)
     };
-    for source in &declaration.sources {
-        note(
-            "rabbitmq",
-            match wiring::rabbitmq(settings, &declaration.service) {
-                Ok(options) => rabbitmq::inspect(source, &options).await.map_err(|error| error.to_string()),
-                Err(failure) => Err(failure.text),
-            },
-        );
+    found.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// One object: what is wrong with the manifest, and what was found.
+fn json(errors: &[Value], found: &[Found]) -> String {
+    let findings = found.iter().map(|(place, finding)| {
+        let level = match finding.level {
+            Level::Fine => "ok",
+            Level::Advice => "look",
+            Level::Wrong => "wrong",
+        };
+        json!({ "place": place, "level": level, "text": finding.text })
+    });
+    format!("{:#}", json!({ "errors": errors, "findings": findings.collect::<Vec<_>>() }))
+}
+
+/// Looks at everything at once, so that what does not answer costs its patience only once.
+async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<Found> {
+    let sources = declaration.sources.iter().map(|source| look_at_source(settings, declaration, source));
+    let (sources, database, owners) =
+        tokio::join!(join_all(sources), look_at_database(settings, declaration), ask_owners(declaration));
+    let place = |place, findings: Vec<Finding>| findings.into_iter().map(move |finding| (place, finding));
+    place("rabbitmq", sources.concat())
+        .chain(place("mongodb", database))
+        .chain(place("owner", owners))
+        .collect()
+}
+
+async fn look_at_source(settings: &Settings, declaration: &Declaration, source: &SourceSpec) -> Vec<Finding> {
+    let looked = match wiring::rabbitmq(settings, &declaration.service) {
+        Ok(options) => rabbitmq::inspect(source, &options).await.map_err(|error| error.report()),
+        Err(error) => Err(report(&error)),
+    };
+    let findings = looked.unwrap_or_else(|error| vec![Finding::wrong(error)]);
+    let named =
+        |finding: Finding| Finding { text: format!("`{}`: {}", source.name, finding.text), ..finding };
+    findings.into_iter().map(named).collect()
+}
+
+async fn look_at_database(settings: &Settings, declaration: &Declaration) -> Vec<Finding> {
+    let looked = match wiring::mongodb(settings).await {
+        Ok(store) => store.inspect(declaration).await,
+        Err(error) => Err(error),
+    };
+    looked.unwrap_or_else(|error| vec![Finding::wrong(report(&error))])
+}
+
+async fn ask_owners(declaration: &Declaration) -> Vec<Finding> {
+    match HttpFetch::new(&declaration.replicas) {
+        Ok(owners) => {
+            let fetched = declaration.replicas.iter().filter(|replica| replica.fetch.is_some());
+            join_all(fetched.map(|replica| ask_owner(&owners, replica))).await
+        }
+        Err(error) => vec![Finding::wrong(report(&error))],
     }
-    note(
-        "mongodb",
-        match wiring::mongodb(settings).await {
-            Ok(store) => store.inspect(declaration).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        },
-    );
-    for replica in declaration.replicas.iter().filter(|replica| replica.fetch.is_some()) {
-        note(
-            "owner",
-            match HttpFetch::new([replica]) {
-                Ok(owner) => Ok(vec![ask_owner(&owner, replica).await]),
-                Err(error) => Err(error.to_string()),
-            },
-        );
-    }
-    findings
 }
 
 /// Asks the owner for an entity that nobody has: a plain "I do not know it" is what a healthy owner says.
-async fn ask_owner(owner: &HttpFetch, of: &Subscription) -> Finding {
+async fn ask_owner(owners: &HttpFetch, of: &Subscription) -> Finding {
     let nobody = match of.selection.id_kind() {
         IdKind::String => EntityId::String("nearcopy-check".into()),
         IdKind::Int => EntityId::Int(0),
         IdKind::ObjectId => EntityId::ObjectId([0; 12]),
         IdKind::Uuid => EntityId::Uuid(uuid::Uuid::nil()),
     };
-    let name = format!("`{}`, asked for an entity of `{}` that nobody has,", of.owner, of.name);
-    match owner.ask(of, &[nobody]).await.pop() {
-        Some(Ok(Answer::NotFound)) => Finding::fine(format!("{name} says that it does not know it")),
-        Some(Ok(Answer::Found { .. })) => Finding::advice(format!("{name} knows it after all")),
-        Some(Err(error)) => Finding::wrong(format!("{name}: {error}")),
-        None => Finding::wrong(format!("{name} gave no answer")),
+    let asked = format!("`{}`, asked for an entity of `{}` that nobody has", of.owner, of.name);
+    match owners.ask(of, &[nobody]).await.pop() {
+        Some(Ok(Answer::NotFound)) => Finding::fine(format!("{asked}, says that it does not know it")),
+        Some(Ok(Answer::Found { .. })) => Finding::advice(format!("{asked}, knows it after all")),
+        Some(Err(error)) => Finding::wrong(format!("{asked}: {}", report(&error))),
+        None => Finding::wrong(format!("{asked}: no answer")),
     }
 }

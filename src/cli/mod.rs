@@ -3,6 +3,8 @@
 //! Data goes to standard output, talk to standard error. Exit codes are part of the interface: see [`Exit`].
 
 mod check;
+mod failure;
+mod help;
 mod parked;
 mod run;
 mod wiring;
@@ -11,47 +13,59 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::lifecycle::ExitReason;
 use crate::manifest;
 use crate::settings::Settings;
+use failure::Failure;
 
 /// Keeps a near copy of the data another service owns.
 #[derive(Parser)]
-#[command(name = "nearcopy", version, about, max_term_width = 100)]
+#[command(name = "nearcopy", version, about, max_term_width = 100, after_help = help::PROGRAM)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// A settings file (TOML), between the built-in defaults and the environment.
     #[arg(long, global = true, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Sets one setting, above every other layer: --set rabbitmq.prefetch=500.
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
-    set: Vec<(String, String)>,
+    /// Sets one setting, above every other layer, such as rabbitmq.prefetch=500.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Replicates what the manifest declares, until it is told to stop.
+    #[command(after_help = help::RUN)]
     Run(Manifest),
     /// Reads the manifest and says everything that is wrong with it.
+    #[command(after_help = help::CHECK)]
     Check {
         #[command(flatten)]
         manifest: Manifest,
-        /// Also looks at the broker, the database and the owners.
+        /// Also looks at the broker, the database and the owners; changes nothing there.
         #[arg(long)]
         online: bool,
+        /// The form of the answer.
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
     },
     /// Prints the JSON Schema of the manifest.
+    #[command(after_help = help::SCHEMA)]
     Schema,
     /// Shows, retries and drops events that were put aside.
+    #[command(after_help = help::PARKED)]
     Parked {
         #[command(subcommand)]
         command: parked::Command,
     },
-    /// Shows the settings as they are in force; secrets are left out.
+    /// Shows the settings in force and where each was given; secrets are left out.
+    #[command(after_help = help::SETTINGS)]
     Settings,
     /// Prints completions for a shell.
+    #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
@@ -61,12 +75,19 @@ enum Command {
 /// Where the manifest is.
 #[derive(clap::Args, Clone)]
 struct Manifest {
-    /// Files, or folders of them; what the settings name, where none is given.
+    /// Files, or folders of them; where none is given, the setting manifest.paths names them.
     #[arg(value_name = "MANIFEST")]
     paths: Vec<PathBuf>,
 }
 
-/// How the program ends.
+/// The form of an answer: columns for a person, or JSON for a program.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+/// How the program ends. Arguments that are not understood end it with 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// It did what it was asked.
@@ -81,30 +102,34 @@ pub enum Exit {
     Interrupted = 130,
 }
 
-/// Why a command ended early: the text is for a person, the code for a script.
-struct Failure {
-    exit: Exit,
-    text: String,
+impl From<ExitReason> for Exit {
+    fn from(reason: ExitReason) -> Self {
+        match reason {
+            ExitReason::Stopped => Self::Done,
+            ExitReason::Interrupted => Self::Interrupted,
+            ExitReason::OutOfTime | ExitReason::Failed(_) => Self::Failed,
+        }
+    }
 }
 
 type Outcome = Result<Exit, Failure>;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let outcome = dispatch(arguments);
-    let exit = outcome.unwrap_or_else(|failure| {
+    let exit = dispatch(&Arguments::parse()).unwrap_or_else(|failure| {
         complain(&failure.text);
         failure.exit
     });
     ExitCode::from(exit as u8)
 }
 
-fn dispatch(arguments: Arguments) -> Outcome {
-    let settings = || load_settings(&arguments);
+fn dispatch(arguments: &Arguments) -> Outcome {
+    let settings = || Settings::load(arguments.settings.as_deref(), &flags(&arguments.set));
     match &arguments.command {
-        Command::Run(paths) => run::run(&settings()?, &paths.paths),
-        Command::Check { manifest, online } => check::check(settings, &manifest.paths, *online),
+        Command::Run(manifest) => run::run(&settings()?, &manifest.paths),
+        Command::Check { manifest, online, output } => {
+            check::check(&settings()?, &manifest.paths, *online, *output)
+        }
         Command::Schema => print(&format!("{:#}", manifest::schema())),
         Command::Parked { command } => parked::parked(&settings()?, command),
         Command::Settings => print(&settings()?.to_string()),
@@ -116,13 +141,17 @@ fn dispatch(arguments: Arguments) -> Outcome {
     }
 }
 
-fn load_settings(arguments: &Arguments) -> Result<Settings, Failure> {
-    Settings::load(arguments.settings.as_deref(), &arguments.set).map_err(Failure::invalid)
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("it is written KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
+/// Takes `--set` apart. Should it be wrong, its text is not repeated: it may be a secret at the wrong place.
+fn flags(set: &[String]) -> Vec<(String, String)> {
+    let is_key =
+        |key: &str| key.chars().all(|letter| letter.is_ascii_alphanumeric() || "._".contains(letter));
+    let flag = |text: &String| {
+        let (key, value) = text.split_once('=').filter(|(key, _)| is_key(key))?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    let usage = "--set is written KEY=VALUE, such as --set rabbitmq.prefetch=500";
+    let wrong = || Arguments::command().error(ErrorKind::ValueValidation, usage);
+    set.iter().map(|text| flag(text).unwrap_or_else(|| wrong().exit())).collect()
 }
 
 /// Writes data. A reader that has gone away is no failure.
@@ -130,7 +159,7 @@ fn print(text: &str) -> Outcome {
     let written = writeln!(std::io::stdout(), "{}", text.trim_end());
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failed, error))
+            Err(Failure::saying(Exit::Failed, format!("standard output cannot be written: {error}")))
         }
         _ => Ok(Exit::Done),
     }
@@ -143,19 +172,5 @@ fn complain(text: &str) {
 
 /// Whether talk may have colours.
 fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-impl Failure {
-    fn new(exit: Exit, error: impl std::fmt::Display) -> Self {
-        Self { exit, text: format!("error: {error}") }
-    }
-
-    fn invalid(error: impl std::fmt::Display) -> Self {
-        Self::new(Exit::Invalid, error)
-    }
-
-    fn unreachable(error: impl std::fmt::Display) -> Self {
-        Self::new(Exit::Unreachable, error)
-    }
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

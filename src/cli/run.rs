@@ -23,16 +23,18 @@ use crate::telemetry::{self, Metrics, metric};
 const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the sidecar. What is wrong with manifest or settings is found before anything is opened.
-pub fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
-    settings.check_addresses().map_err(Failure::invalid)?;
-    let declaration = wiring::declaration(settings, paths)?;
-    let metrics = telemetry::init(settings.log.format, &settings.log.filter).map_err(Failure::invalid)?;
-    let reason = wiring::runtime()?.block_on(serve(settings, declaration, metrics))?;
-    Ok(match reason {
-        ExitReason::Stopped => Exit::Done,
-        ExitReason::Interrupted => Exit::Interrupted,
-        ExitReason::OutOfTime | ExitReason::Failed(_) => Exit::Failed,
-    })
+pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
+    let addresses = settings.check_addresses().map_err(Failure::from);
+    let manifest = wiring::manifest(settings, paths).map_err(Failure::from);
+    let declaration = match (addresses, manifest) {
+        (Ok(()), manifest) => manifest?,
+        (Err(one), Err(other)) => return Err(one.and(&other)),
+        (Err(failure), Ok(_)) => return Err(failure),
+    };
+    let metrics = telemetry::init(settings.log.format, &settings.log.filter)
+        .map_err(|error| Failure::new(Exit::Invalid, &error))?;
+    let reason = wiring::block_on(serve(settings, declaration, metrics))??;
+    Ok(reason.into())
 }
 
 async fn serve(
@@ -40,24 +42,26 @@ async fn serve(
     declaration: Arc<Declaration>,
     metrics: Metrics,
 ) -> Result<ExitReason, Failure> {
-    let lifecycle = Lifecycle::new().map_err(|error| Failure::new(Exit::Failed, error))?;
+    let lifecycle = Lifecycle::new().map_err(|error| Failure::new(Exit::Failed, &error))?;
     let (stop, health) = (lifecycle.stop_token(), Health::new());
-    let admin = Admin::bind(settings.admin, health.clone(), metrics).await.map_err(Failure::unreachable)?;
-    lifecycle.spawn_critical("probes and metrics", admin.serve(stop.clone()));
+    let admin = Admin::bind(settings.admin, health.clone(), metrics).await.map_err(|error| {
+        Failure::new(Exit::Failed, &error).hint("set admin.listen to an address that is free")
+    })?;
+    // Probes and metrics are served to the very end, so that "stopping" can be seen.
+    let last = CancellationToken::new();
+    let _until_the_end = last.clone().drop_guard();
+    tokio::spawn(admin.serve(last));
     lifecycle.spawn_critical("watchdog", health.clone().watchdog(stop.clone()));
-    let started = start(settings, declaration, &lifecycle, &health);
-    let Some(started) = stop.clone().run_until_cancelled(started).await else {
-        return Ok(lifecycle.run_until_stopped(settings.shutdown_grace).await);
-    };
-    started?;
-    let noting = {
-        let health = health.clone();
+    lifecycle.spawn_critical("readiness", {
+        let (stop, health) = (stop.clone(), health.clone());
         async move {
             stop.cancelled().await;
-            health.stopping()
+            health.stopping();
         }
-    };
-    lifecycle.spawn_critical("readiness", noting);
+    });
+    let started = stop.run_until_cancelled(start(settings, declaration, &lifecycle, &health)).await;
+    // Nothing where a stop came first.
+    started.transpose()?;
     Ok(lifecycle.run_until_stopped(settings.shutdown_grace).await)
 }
 
@@ -74,7 +78,8 @@ async fn start(
     let mut inboxes = Vec::new();
     for spec in &declaration.sources {
         let options = wiring::rabbitmq(settings, &declaration.service)?;
-        let source = rabbitmq::open(spec, options, stop.clone()).map_err(Failure::invalid)?;
+        let source = rabbitmq::open(spec, options, stop.clone())
+            .map_err(|error| Failure::new(Exit::Invalid, &error))?;
         inboxes.push((spec.clone(), watch_source(spec, source, &pipeline, lifecycle, health)));
     }
     for (name, task) in pipeline.tasks(inboxes) {
@@ -121,7 +126,7 @@ async fn database(settings: &Settings, declaration: &Declaration, health: &Healt
                 health.database(Err(error.to_string()));
                 tokio::time::sleep(PING_EVERY).await;
             }
-            Err(error) => return Err(Failure::unreachable(error)),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -8,34 +8,31 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure};
 use crate::fetch::HttpFetch;
-use crate::manifest;
+use crate::lifecycle;
+use crate::manifest::{self, Diagnostics};
 use crate::pipeline::{Pipeline, Rhythm};
 use crate::replication::Declaration;
-use crate::settings::Settings;
+use crate::settings::{Settings, SettingsError};
 use crate::source::rabbitmq;
 use crate::store::StoreError;
 use crate::store::mongo::{self, Mongo};
 
 /// Reads the manifest from the given places, or from those that the settings name.
-pub fn declaration(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Declaration>, Failure> {
+pub(super) fn manifest(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Declaration>, Diagnostics> {
     let paths = if paths.is_empty() { &settings.manifest } else { paths };
-    manifest::load(paths).map(Arc::new).map_err(|diagnostics| {
-        let text = if super::colours() { diagnostics.render(true) } else { diagnostics.to_string() };
-        Failure { exit: Exit::Invalid, text }
-    })
+    manifest::load(paths).map(Arc::new)
 }
 
-/// A runtime for commands; failing to get one is the machine's fault.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+/// Runs a command to its end, on a runtime of its own; failing to get one is the machine's fault.
+pub(super) fn block_on<T>(command: impl Future<Output = T>) -> Result<T, Failure> {
     // One TLS provider for every client, chosen before the first is made. It can only be there already.
     let _already = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(2).enable_all().build().map_err(|error| Failure::new(Exit::Failed, error))
+    lifecycle::block_on(command).map_err(|error| Failure::new(Exit::Failed, &error))
 }
 
 /// How RabbitMQ is reached.
-pub fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::Options, Failure> {
-    let url = settings.rabbitmq.url().map_err(Failure::invalid)?.clone();
+pub(super) fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::Options, SettingsError> {
+    let url = settings.rabbitmq.url()?.clone();
     let mut options = rabbitmq::Options::new(url, service);
     options.prefetch = NonZeroU16::new(settings.rabbitmq.prefetch).unwrap_or(options.prefetch);
     options.heartbeat = settings.rabbitmq.heartbeat;
@@ -43,7 +40,7 @@ pub fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::Options,
 }
 
 /// Connects to the consumer's database.
-pub async fn mongodb(settings: &Settings) -> Result<Mongo, StoreError> {
+pub(super) async fn mongodb(settings: &Settings) -> Result<Mongo, StoreError> {
     let url = settings.mongodb.url().map_err(|error| StoreError::Unsuitable {
         action: "connecting to the database".into(),
         detail: error.to_string(),
@@ -53,7 +50,7 @@ pub async fn mongodb(settings: &Settings) -> Result<Mongo, StoreError> {
 }
 
 /// The pipeline over its adapters.
-pub fn pipeline(
+pub(super) fn pipeline(
     settings: &Settings,
     declaration: Arc<Declaration>,
     store: Arc<Mongo>,
@@ -67,6 +64,6 @@ pub fn pipeline(
         retire_every: settings.sweep.retire_every,
         drift_every: settings.sweep.drift_every,
     };
-    let owners = HttpFetch::new(&declaration.replicas).map_err(|error| Failure::new(Exit::Failed, error))?;
+    let owners = HttpFetch::new(&declaration.replicas).map_err(|error| Failure::new(Exit::Failed, &error))?;
     Ok(Pipeline::new(declaration, store, Arc::new(owners), rhythm, stop))
 }

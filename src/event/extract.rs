@@ -69,7 +69,7 @@ pub fn find_at<'a>(raw: &'a RawValue, path: &FieldPath) -> Result<Option<&'a Raw
     Ok(wanted.extract(raw.get())?[slot])
 }
 
-/// Classes a parse error. Where JSON is broken, serde_json's text names line and column and never a value; where
+/// Classes a parse error. Where JSON is broken, `serde_json`'s text names line and column and never a value; where
 /// it is only of another type than wanted, the text quotes what was found, so it is not passed on.
 pub(super) fn broken(error: &serde_json::Error) -> DecodeError {
     let text = error.to_string();

@@ -55,5 +55,5 @@ impl fmt::Display for Version {
 /// Microseconds since 1970 of a JSON string that holds an RFC 3339 time.
 pub(super) fn parse_time(raw: &RawValue) -> Option<i64> {
     let text: std::borrow::Cow<'_, str> = serde_json::from_str::<String>(raw.get()).ok()?.into();
-    text.parse::<jiff::Timestamp>().ok().map(|time| time.as_microsecond())
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
 }

@@ -9,7 +9,7 @@ const FIRST_REST: Duration = Duration::from_millis(500);
 /// The longest rest between two probes. It is short, so that all goes on by itself soon after the owner is back.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 /// The longest rest that an owner may ask for itself.
-const LONGEST_REQUESTED: Duration = Duration::from_secs(60 * 60);
+const LONGEST_REQUESTED: Duration = Duration::from_hours(1);
 
 /// Closed while an owner answers; open while it is left in peace, with a single probe after each rest.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ mod tests {
     fn after_a_rest_one_probe_goes_and_its_success_closes() {
         let now = clock::now();
         let mut breaker = opened(now);
-        assert_eq!(breaker.admit(now + FIRST_REST - MS), None);
+        assert_eq!(breaker.admit(now + FIRST_REST.saturating_sub(MS)), None);
         let then = now + FIRST_REST;
         assert!(!breaker.is_resting(then));
         assert_eq!(breaker.admit(then), Some(Pass::Probe));
@@ -177,7 +177,7 @@ mod tests {
         let mut breaker = opened(now);
         let then = now + FIRST_REST;
         assert_eq!(breaker.admit(then), Some(Pass::Probe));
-        assert_eq!(breaker.admit(then + PATIENCE - MS), None);
+        assert_eq!(breaker.admit(then + PATIENCE.saturating_sub(MS)), None);
         assert_eq!(breaker.admit(then + PATIENCE), Some(Pass::Probe));
     }
 
@@ -187,7 +187,7 @@ mod tests {
         let mut breaker = opened(now);
         assert!(!breaker.failed(Pass::Ordinary, now + 400 * MS));
         assert!(!breaker.succeeded(Pass::Ordinary));
-        assert_eq!(breaker.admit(now + FIRST_REST - MS), None);
+        assert_eq!(breaker.admit(now + FIRST_REST.saturating_sub(MS)), None);
         assert_eq!(breaker.admit(now + FIRST_REST), Some(Pass::Probe));
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let mut breaker = Breaker::new(PATIENCE);
         assert!(breaker.asked_for_rest(Pass::Ordinary, now, Duration::from_secs(30)));
         assert!(!breaker.asked_for_rest(Pass::Ordinary, now, Duration::from_secs(3)));
-        assert_eq!(breaker.admit(now + Duration::from_secs(30) - MS), None);
+        assert_eq!(breaker.admit(now + Duration::from_secs(30).saturating_sub(MS)), None);
         assert_eq!(breaker.admit(now + Duration::from_secs(30)), Some(Pass::Probe));
 
         let mut breaker = Breaker::new(PATIENCE);

@@ -185,7 +185,7 @@ impl Owner {
                 drop(breaker);
                 if opened {
                     metric::breaker_open(replica, true);
-                    tracing::warn!(event = "owner_rests", replica, owner, %error, "the owner is left in peace");
+                    tracing::warn!(event = "owner.resting", replica, owner, %error, "the owner is left in peace");
                 }
             }
             Some(Failure { sign: Sign::Silent, .. }) => {}
@@ -194,7 +194,7 @@ impl Owner {
                 drop(breaker);
                 if closed {
                     metric::breaker_open(replica, false);
-                    tracing::info!(event = "owner_is_back", replica, owner, "the owner answers again");
+                    tracing::info!(event = "owner.back", replica, owner, "the owner answers again");
                 }
             }
         }

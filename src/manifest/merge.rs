@@ -18,7 +18,7 @@ pub(super) fn merge(trees: Vec<Node>, findings: &mut Vec<Diagnostic>) -> Option<
             merged = Some(Node { span: start, value: Value::Map(entries) });
             continue;
         };
-        append(known, entries, |first, known, key, node| join(first, known, key, node, findings));
+        append(known, entries, |first, known, key, node| join(first, known, &key, node, findings));
     }
     merged
 }
@@ -40,7 +40,7 @@ fn append(
 }
 
 /// Joins what two files say under one key.
-fn join(first: &Key, known: &mut Node, key: Key, node: Node, findings: &mut Vec<Diagnostic>) {
+fn join(first: &Key, known: &mut Node, key: &Key, node: Node, findings: &mut Vec<Diagnostic>) {
     match (&mut known.value, node.value) {
         (Value::Map(entries), Value::Map(more)) => {
             append(entries, more, |first, _, name, _| findings.push(twice(first, &name, &key.text)));

@@ -63,54 +63,54 @@ pub(super) struct Place<'t> {
 
 impl<'t> Place<'t> {
     /// The whole of a manifest.
-    pub fn root(node: &'t Node) -> Self {
+    pub(super) fn root(node: &'t Node) -> Self {
         Self { key: node.span, node }
     }
 
     /// The value under a key, if this is a mapping that has it.
-    pub fn get(self, name: &str) -> Option<Self> {
+    pub(super) fn get(self, name: &str) -> Option<Self> {
         self.entries().find(|(key, _)| *key == name).map(|(_, place)| place)
     }
 
     /// The value under a key, or this one where the key is left out: the nearest thing to point at.
-    pub fn at(self, name: &str) -> Self {
+    pub(super) fn at(self, name: &str) -> Self {
         self.get(name).unwrap_or(self)
     }
 
     /// The entries of a mapping, in their order; anything else has none.
-    pub fn entries(self) -> impl Iterator<Item = (&'t str, Self)> {
+    pub(super) fn entries(self) -> impl Iterator<Item = (&'t str, Self)> {
         let entries: &[_] = if let Value::Map(entries) = &self.node.value { entries } else { &[] };
         entries.iter().map(|(key, node)| (key.text.as_str(), Self { key: key.span, node }))
     }
 
     /// The items of a list; anything else has none.
-    pub fn items(self) -> impl Iterator<Item = Self> {
+    pub(super) fn items(self) -> impl Iterator<Item = Self> {
         let items: &[_] = if let Value::List(items) = &self.node.value { items } else { &[] };
         items.iter().map(|node| Self { key: node.span, node })
     }
 
     /// The keys of the mapping under a key.
-    pub fn names(self, of: &str) -> Vec<&'t str> {
+    pub(super) fn names(self, of: &str) -> Vec<&'t str> {
         self.get(of).into_iter().flat_map(Self::entries).map(|(name, _)| name).collect()
     }
 
     /// Whether anything stands under a key, be it broken.
-    pub fn has(self, name: &str) -> bool {
+    pub(super) fn has(self, name: &str) -> bool {
         self.get(name).is_some_and(|place| !matches!(place.node.value, Value::Null))
     }
 
     /// Whether this has been reported already.
-    pub fn is_broken(self) -> bool {
+    pub(super) fn is_broken(self) -> bool {
         matches!(self.node.value, Value::Broken)
     }
 
     /// The text, if this is one.
-    pub fn text(self) -> Option<&'t str> {
+    pub(super) fn text(self) -> Option<&'t str> {
         if let Value::Text(text, _) = &self.node.value { Some(text) } else { None }
     }
 
     /// What to point at: a value that stands in its line, or the key of a larger or an empty one.
-    pub fn mark(self) -> Span {
+    pub(super) fn mark(self) -> Span {
         match self.node.value {
             Value::List(_) | Value::Map(_) | Value::Null => self.key,
             Value::Bool(_) | Value::Number(_) | Value::Text(..) | Value::Broken => self.node.span,
@@ -118,7 +118,7 @@ impl<'t> Place<'t> {
     }
 
     /// Where a part of the text stands, from one byte of it on; the whole where it is written otherwise.
-    pub fn part(self, from: usize, length: usize) -> Span {
+    pub(super) fn part(self, from: usize, length: usize) -> Span {
         match &self.node.value {
             Value::Text(text, Some(offset)) if from <= text.len() => {
                 let end = (from + length).min(text.len()).max(from);
@@ -131,7 +131,7 @@ impl<'t> Place<'t> {
 
 impl Node {
     /// What kind of value it is, in words for a person.
-    pub fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "nothing",
             Value::Bool(_) => "true or false",
@@ -145,7 +145,7 @@ impl Node {
     }
 
     /// Takes the meaning from values that cannot stand where they do.
-    pub fn break_at(&mut self, places: &BTreeSet<Span>) {
+    pub(super) fn break_at(&mut self, places: &BTreeSet<Span>) {
         if places.contains(&self.span) {
             self.value = Value::Broken;
         }
@@ -157,7 +157,7 @@ impl Node {
     }
 
     /// The value as JSON, without what is broken.
-    pub fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         match &self.value {
             Value::Null | Value::Broken => Json::Null,
             Value::Bool(truth) => Json::Bool(*truth),

@@ -11,29 +11,36 @@ pub(super) fn resolve(text: String, offset: Option<usize>) -> Result<Value, Stri
         "true" | "True" | "TRUE" => Value::Bool(true),
         "false" | "False" | "FALSE" => Value::Bool(false),
         _ => match number(&text) {
-            Some(Some(number)) => Value::Number(number),
-            Some(None) => return Err(text),
-            None => Value::Text(text, offset),
+            Ok(Some(number)) => Value::Number(number),
+            Ok(None) => Value::Text(text, offset),
+            Err(Unfit) => return Err(text),
         },
     })
 }
 
-/// A number as it is written; the inner `None` is one that does not fit.
-fn number(text: &str) -> Option<Option<Number>> {
+/// A number that does not fit into 64 bits, or is none of the finite ones.
+struct Unfit;
+
+/// A number as it is written, if it is one.
+fn number(text: &str) -> Result<Option<Number>, Unfit> {
     if matches!(text, ".inf" | ".Inf" | ".INF" | "+.inf" | "-.inf" | ".nan" | ".NaN" | ".NAN") {
-        return Some(None);
+        return Err(Unfit);
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix) {
             let plain = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
-            return plain.then(|| i64::from_str_radix(digits, radix).ok().map(Number::from));
+            return if plain { fitting(i64::from_str_radix(digits, radix).ok()) } else { Ok(None) };
         }
     }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(text.parse::<i64>().ok().map(Number::from));
+        return fitting(text.parse::<i64>().ok());
     }
-    is_float(digits).then(|| text.parse::<f64>().ok().and_then(Number::from_f64))
+    if is_float(digits) { fitting(text.parse().ok().and_then(Number::from_f64)) } else { Ok(None) }
+}
+
+fn fitting(number: Option<impl Into<Number>>) -> Result<Option<Number>, Unfit> {
+    number.map(Into::into).map(Some).ok_or(Unfit)
 }
 
 /// Digits with a point or an exponent, or both: `1.5`, `.5`, `1.`, `1e3`.

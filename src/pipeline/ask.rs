@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::{Halted, Pipeline};
 use crate::event::EntityId;
 use crate::fetch::FetchError;
@@ -13,6 +15,9 @@ use crate::replication::{Answer, Due, FetchSpec, Record, RecordWrite, Subscripti
 
 /// How long a claim lasts beyond the time that a question may take.
 const SLACK: Duration = Duration::from_secs(5);
+/// How many rounds of questions may be under way at once, so that an entity at which the owner stumbles holds up
+/// no other. The requests of all of them together are bounded by the declared concurrency.
+const ROUNDS: usize = 4;
 /// The first pause after an owner could not answer for one entity; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// While an owner is being left in peace, what is due waits this long.
@@ -22,28 +27,45 @@ impl Pipeline {
     /// Asks one replica's owner, whenever something is due, for ever.
     pub(super) async fn ask_owner(self: Arc<Self>, of: Arc<Subscription>) -> Result<(), Halted> {
         let Some(spec) = of.fetch.clone() else { return Ok(()) };
-        let mut wanted = self.wanted.subscribe();
+        let (mut wanted, rounds) = (self.wanted.subscribe(), Arc::new(Semaphore::new(ROUNDS)));
         loop {
-            if self.fetch.is_resting(&of.name) || self.ask_once(&of, &spec).await? == 0 {
+            let Ok(round) = rounds.clone().acquire_owned().await else { return Err(Halted) };
+            let claimed =
+                if self.fetch.is_resting(&of.name) { Vec::new() } else { self.claim(&of, &spec).await? };
+            if claimed.is_empty() {
+                drop(round);
                 tokio::select! {
                     () = self.stop.cancelled() => return Err(Halted),
                     _ = wanted.changed() => {}
                     () = tokio::time::sleep(self.rhythm.sweep_every) => {}
                 }
+                continue;
             }
+            let (pipeline, of, spec) = (self.clone(), of.clone(), spec.clone());
+            tokio::spawn(async move {
+                // Halted half-way, the claims end by themselves, and the questions are due again.
+                let _halted = pipeline.ask_round(&of, &spec, claimed).await;
+                drop(round);
+            });
         }
     }
 
-    /// Claims what is due, asks, and brings in the answers; says how many were claimed.
-    async fn ask_once(&self, of: &Subscription, spec: &FetchSpec) -> Result<usize, Halted> {
-        let most = spec.batch_size * spec.concurrency;
-        let hold = spec.timeout * 3 + SLACK;
-        let claimed = self.persist(|| self.store.claim_due(of, most, hold)).await?;
-        if claimed.is_empty() {
-            return Ok(0);
-        }
+    /// Claims what is due, no more than is asked for at once.
+    async fn claim(&self, of: &Subscription, spec: &FetchSpec) -> Result<Vec<Record>, Halted> {
+        let at_once = spec.batch.as_ref().map_or(1, |_| spec.batch_size);
+        let most = at_once * spec.concurrency;
+        self.persist(|| self.store.claim_due(of, most, hold(spec))).await
+    }
+
+    /// Asks for what is claimed, and brings in the answers.
+    async fn ask_round(
+        &self,
+        of: &Subscription,
+        spec: &FetchSpec,
+        claimed: Vec<Record>,
+    ) -> Result<(), Halted> {
         let ids: Vec<EntityId> = claimed.iter().map(|record| record.id.clone()).collect();
-        let answers = self.fetch.ask(of, &ids).await;
+        let answers = self.ask_holding(of, &claimed, &ids, hold(spec)).await?;
         let writes: Vec<RecordWrite> = claimed
             .iter()
             .zip(&answers)
@@ -63,7 +85,32 @@ impl Pipeline {
             let paid = self.fan_out(of, &owing).await?;
             self.pay(of, &paid).await?;
         }
-        Ok(claimed.len())
+        Ok(())
+    }
+}
+
+/// How long a claim lasts before it must be renewed.
+fn hold(spec: &FetchSpec) -> Duration {
+    spec.timeout + SLACK
+}
+
+impl Pipeline {
+    /// Asks, and goes on holding the claims for as long as that takes: an owner may be slow, and many be asked for.
+    async fn ask_holding(
+        &self,
+        of: &Subscription,
+        claimed: &[Record],
+        ids: &[EntityId],
+        hold: Duration,
+    ) -> Result<Vec<Result<Answer, FetchError>>, Halted> {
+        let mut asking = self.fetch.ask(of, ids);
+        loop {
+            tokio::select! {
+                answers = &mut asking => return Ok(answers),
+                () = tokio::time::sleep(hold / 3) => {}
+            }
+            self.persist(|| self.store.renew(of, claimed, hold)).await?;
+        }
     }
 }
 
@@ -79,7 +126,7 @@ fn write_for(
 ) -> RecordWrite {
     let unanswered = |tries: u32, pause: Duration| RecordWrite::Unanswered {
         id: record.id.clone(),
-        claim: record.due,
+        claim: record.claim.clone(),
         due: Due::After(pause),
         tries,
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bson::{Bson, Document};
 
 use super::{Halted, Pipeline};
+use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, RecordWrite, Rendering, Scope, Subscription};
 use crate::store::{Changes, Moment, Records, Removal, StoreError};
@@ -53,13 +54,22 @@ impl Pipeline {
         let known = from.is_some();
         let mut changes = self.store.follow(collection, embeds, from).await?;
         if !known {
+            // What changes while the collection is walked through is read from here on, should the walk take longer
+            // than the stream stays open.
+            let begun = changes.next().await?;
             self.walk(embeds, false).await?;
+            self.persist(|| self.store.set_position(&cursor, begun.position.as_ref())).await?;
         }
-        let mut quiet = 0;
-        while self.persist(|| self.store.lease(lease, LEASE)).await? {
+        let (mut quiet, mut held) = (0, Stopwatch::start());
+        loop {
+            if held.elapsed() > LEASE / 3 {
+                if !self.persist(|| self.store.lease(lease, LEASE)).await? {
+                    return Ok(());
+                }
+                held = Stopwatch::start();
+            }
             quiet = self.follow_on(changes.as_mut(), embeds, &cursor, quiet).await?;
         }
-        Ok(())
     }
 
     /// Takes what has changed, hydrates it, and only then moves the position.

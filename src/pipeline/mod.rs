@@ -8,6 +8,7 @@ mod fan_out;
 mod fan_out_large;
 mod hydrate;
 mod park;
+mod parked_event;
 mod patience;
 mod replicate;
 mod retire;

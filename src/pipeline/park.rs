@@ -13,6 +13,9 @@ use crate::store::{Parked, Records};
 use crate::telemetry::metric;
 use crate::telemetry::trace::TraceContext;
 
+/// How many parked events are looked at together.
+const PAGE: usize = 500;
+
 /// How a retry of a parked event ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Retry {
@@ -157,28 +160,37 @@ impl Pipeline {
 
     /// Forgets parked events that a newer state, or the owner's answer, has made good.
     pub(super) async fn close_parked(&self) -> Result<(), Halted> {
-        let parked = self.persist(|| self.store.parked(None, 1_000)).await?;
-        let mut closed = Vec::new();
-        for of in &self.declaration.replicas {
-            let theirs = parked.iter().filter(|parked| parked.replica.as_ref() == Some(&of.name));
-            let theirs: Vec<(&Parked, EntityId)> =
-                theirs.filter_map(|parked| Some((parked, parked.entity.clone()?))).collect();
-            metric::parked_now(of.name.as_str(), theirs.len() as u64);
-            if theirs.is_empty() {
-                continue;
-            }
-            let ids: Vec<EntityId> = theirs.iter().map(|(_, id)| id.clone()).collect();
-            let records = self.persist(|| self.store.read(of, &ids, None)).await?;
-            let healed = theirs.iter().filter(|(parked, id)| {
-                records.get(id).is_some_and(|record| record.has_overtaken(parked.version, parked.at))
-            });
-            closed.extend(healed.map(|(parked, _)| parked.id));
+        let counted = self.persist(|| self.store.count_parked()).await?;
+        let names = self.declaration.replicas.iter().map(|of| of.name.as_str());
+        for name in names.chain([""]) {
+            metric::parked_now(name, counted.get(name).copied().unwrap_or_default());
         }
+        for of in self.declaration.replicas.iter().filter(|of| counted.contains_key(of.name.as_str())) {
+            let mut from = None;
+            loop {
+                let page = self.persist(|| self.store.parked_page(&of.name, from, PAGE)).await?;
+                let Some(last) = page.last() else { break };
+                from = Some(last.id);
+                self.close_page(of, &page).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn close_page(&self, of: &Subscription, page: &[Parked]) -> Result<(), Halted> {
+        let ids: Vec<EntityId> = page.iter().filter_map(|parked| parked.entity.clone()).collect();
+        let records = self.persist(|| self.store.read(of, &ids, None)).await?;
+        let healed = page.iter().filter(|parked| {
+            let record = parked.entity.as_ref().and_then(|entity| records.get(entity));
+            record.is_some_and(|record| record.has_overtaken(parked.version, parked.at))
+        });
+        let closed: Vec<uuid::Uuid> = healed.map(|parked| parked.id).collect();
         if closed.is_empty() {
             return Ok(());
         }
         tracing::info!(
             event = "event.unparked",
+            entity.r#type = %of.name,
             count = closed.len(),
             "parked events are made good by newer states"
         );

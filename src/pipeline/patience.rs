@@ -66,10 +66,10 @@ fn complain(error: &StoreError, attempts: u32) {
     if attempts == 0 {
         match class {
             Class::Transient => {
-                tracing::warn!(event = "store.trouble", %class, %error, "will be attempted again")
+                tracing::warn!(event = "store.trouble", %class, %error, "will be attempted again");
             }
             _ => {
-                tracing::error!(event = "store.trouble", %class, %error, "cannot go on until this is mended")
+                tracing::error!(event = "store.trouble", %class, %error, "cannot go on until this is mended");
             }
         }
     } else {

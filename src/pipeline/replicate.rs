@@ -108,7 +108,11 @@ fn refuse(
     for refusal in refused {
         let Some(write) = writes.get(refusal.index) else { continue };
         let fails = |(entity, claim): &(EntityId, Expected)| {
-            entity == write.id() && !matches!(claim, Expected::State { winner: false, .. })
+            let same_kind = match claim {
+                Expected::State { winner, .. } => *winner && matches!(write, RecordWrite::State { .. }),
+                Expected::Need(_) => !matches!(write, RecordWrite::State { .. }),
+            };
+            same_kind && entity == write.id()
         };
         for (at, _) in open.iter().zip(expected).filter(|(_, expected)| fails(expected)) {
             let error = DecodeError::new(Reason::Refused, refusal.reason.clone());

@@ -16,6 +16,8 @@ const LEFT_BEHIND: Duration = Duration::from_secs(5);
 /// How long a pod does the rounds before another may.
 const LEASE: Duration = Duration::from_secs(30);
 
+/// How many records are looked at together.
+const PAGE: usize = 500;
 /// Over how long the questions of a resync are spread.
 const RESYNC: Duration = Duration::from_secs(60);
 
@@ -106,18 +108,23 @@ impl Pipeline {
 
     /// A replica's rounds: debts left behind, records nobody refers to, and what there is to report.
     async fn do_rounds(self: Arc<Self>, of: Arc<Subscription>) -> Result<(), Halted> {
-        let (lease, mut since_marking) = (format!("rounds:{}", of.name), self.rhythm.retire_every);
+        let lease = format!("rounds:{}", of.name);
+        self.leased(&lease, self.rounds(&of, &lease)).await
+    }
+
+    async fn rounds(&self, of: &Subscription, lease: &str) -> Result<(), Halted> {
+        let mut since_marking = self.rhythm.retire_every;
         loop {
-            let backlog = self.persist(|| self.store.backlog(&of)).await?;
+            let backlog = self.persist(|| self.store.backlog(of)).await?;
             metric::pending(of.name.as_str(), backlog.pending);
             metric::fan_out_owed(of.name.as_str(), backlog.owing);
-            if self.persist(|| self.store.lease(&lease, LEASE)).await? {
-                self.settle_debts(&of).await?;
+            if self.persist(|| self.store.lease(lease, LEASE)).await? {
+                self.settle_debts(of).await?;
                 if since_marking >= self.rhythm.retire_every {
-                    self.mark_unreferenced(&of).await?;
+                    self.mark_unreferenced(of).await?;
                     since_marking = Duration::ZERO;
                 }
-                self.retire_marked(&of).await?;
+                self.retire_marked(of).await?;
             }
             self.pause(self.rhythm.sweep_every).await?;
             since_marking += self.rhythm.sweep_every;
@@ -126,9 +133,14 @@ impl Pipeline {
 
     /// Fans out what was written and, by a crash or for its size, not fanned out.
     async fn settle_debts(&self, of: &Subscription) -> Result<(), Halted> {
-        let owing = self.persist(|| self.store.owing(of, LEFT_BEHIND, 500)).await?;
-        let paid = self.fan_out(of, &owing).await?;
-        self.pay(of, &paid).await
+        let mut from = None;
+        loop {
+            let owing = self.persist(|| self.store.owing(of, LEFT_BEHIND, from.as_ref(), PAGE)).await?;
+            let Some(last) = owing.last() else { return Ok(()) };
+            from = Some(last.id.clone());
+            let paid = self.fan_out(of, &owing).await?;
+            self.pay(of, &paid).await?;
+        }
     }
 
     /// Compares every embed of a collection with its record from time to time. Without change streams, this is
@@ -136,15 +148,19 @@ impl Pipeline {
     async fn repair_drift(self: Arc<Self>, collection: String) -> Result<(), Halted> {
         let embeds: Vec<Arc<Embed>> =
             self.declaration.embeds.iter().filter(|embed| embed.collection == collection).cloned().collect();
+        let lease = format!("drift:{collection}");
+        self.leased(&lease, self.compare(&embeds, &lease)).await
+    }
+
+    async fn compare(&self, embeds: &[Arc<Embed>], lease: &str) -> Result<(), Halted> {
         let streams = self.store.has_change_streams();
         let every = if streams { self.rhythm.drift_every } else { self.rhythm.sweep_every };
-        let lease = format!("drift:{collection}");
         loop {
             if streams {
                 self.pause(every).await?;
             }
-            if self.persist(|| self.store.lease(&lease, LEASE)).await? {
-                self.walk(&embeds, streams).await?;
+            if self.persist(|| self.store.lease(lease, LEASE)).await? {
+                self.walk(embeds, streams).await?;
             }
             if !streams {
                 self.pause(every).await?;
@@ -154,11 +170,29 @@ impl Pipeline {
 
     /// Closes parked events that have been made good.
     async fn tend_parked(self: Arc<Self>) -> Result<(), Halted> {
+        let lease = "parked";
+        self.leased(lease, self.close_parked_for_ever(lease)).await
+    }
+
+    async fn close_parked_for_ever(&self, lease: &str) -> Result<(), Halted> {
         loop {
-            if self.persist(|| self.store.lease("parked", LEASE)).await? {
+            if self.persist(|| self.store.lease(lease, LEASE)).await? {
                 self.close_parked().await?;
             }
             self.pause(self.rhythm.sweep_every * 5).await?;
         }
+    }
+
+    /// Does work until the program stops, and then gives its lease back, so that the next pod need not wait for its
+    /// end.
+    async fn leased(
+        &self,
+        lease: &str,
+        work: impl Future<Output = Result<(), Halted>>,
+    ) -> Result<(), Halted> {
+        let ended = work.await;
+        // A lease that is not given back ends by itself.
+        let _given_back = self.store.release(lease).await;
+        ended
     }
 }

@@ -35,8 +35,8 @@ pub enum Scope<'a> {
 type Condition<'c> = &'c dyn Fn(&str) -> Document;
 
 impl Embed {
-    /// The statements that make documents show this record, in order. [`Rendering::Remove`] yields none: it
-    /// destroys, and goes its own way.
+    /// The statements that make documents show this record, in order. Of [`Rendering::Remove`] only what is
+    /// another entity's goes here: what destroys goes its own way.
     pub fn writes(&self, record: &Record, scope: Scope<'_>) -> Vec<EmbedWrite> {
         let subject = Subject { embed: self, reference: record.id.to_bson(), record, scope };
         match self.render(record) {
@@ -44,8 +44,7 @@ impl Embed {
             Rendering::Nothing => vec![subject.clear()],
             Rendering::Leave => vec![subject.evict(None), subject.restamp(None)],
             Rendering::Mark(path) => vec![subject.evict(Some(&path)), subject.restamp(Some(&path))],
-            Rendering::Wait => vec![subject.evict(None)],
-            Rendering::Remove => Vec::new(),
+            Rendering::Wait | Rendering::Remove => vec![subject.evict(None)],
         }
     }
 

@@ -63,8 +63,8 @@ fn state(of: &Subscription, event: &ChangeEvent) -> Option<(Key, Content)> {
     let version = event.version?;
     match &event.change {
         Change::Upsert(fields) => Some((Key::live(version, of.shape, fields), Content::Live(fields.clone()))),
-        Change::Leave => Some((Key::gone(version, of.shape), Content::Gone(Why::Out))),
-        Change::Delete => Some((Key::gone(version, of.shape), Content::Gone(Why::Deleted))),
+        Change::Leave => Some((Key::gone(version, Why::Out, of.shape), Content::Gone(Why::Out))),
+        Change::Delete => Some((Key::gone(version, Why::Deleted, of.shape), Content::Gone(Why::Deleted))),
         Change::Refresh => None,
     }
 }

@@ -5,11 +5,12 @@ use std::fmt;
 use bson::{Document, doc};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Why;
 use crate::event::Version;
 
 /// Compares as one document, field by field in this order: the higher key wins.
 ///
-/// `gone` beats `live` at an equal version, because some owners delete without counting up. The shape comes
+/// At an equal version the rank decides, because some owners delete without counting up. The shape comes
 /// after the version, so that an older declaration's newer state is not lost. The hash comes last and makes
 /// ties deterministic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,12 +19,23 @@ pub struct Key {
     pub epoch: i64,
     /// The owner's version.
     pub version: Version,
-    /// Whether this is a deletion.
-    pub gone: bool,
+    /// What this version says of the entity.
+    pub rank: Rank,
     /// The generation of the declaration that selected the fields.
     pub shape: i32,
     /// Of the content: 16 hexadecimal digits, [`Key::SETTLED`], or empty for a deletion and for guards.
     pub hash: String,
+}
+
+/// What a version says of an entity; of two that say different things, the later of these wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rank {
+    /// It is there.
+    Live,
+    /// It is outside the subset that is kept.
+    Out,
+    /// It is deleted.
+    Deleted,
 }
 
 impl Key {
@@ -32,12 +44,13 @@ impl Key {
 
     /// The key of a live state.
     pub fn live(version: Version, shape: i32, fields: &Document) -> Self {
-        Self { epoch: 0, version, gone: false, shape, hash: content_hash(fields) }
+        Self { epoch: 0, version, rank: Rank::Live, shape, hash: content_hash(fields) }
     }
 
     /// The key of a deletion, or of an exit from the subset.
-    pub fn gone(version: Version, shape: i32) -> Self {
-        Self { epoch: 0, version, gone: true, shape, hash: String::new() }
+    pub fn gone(version: Version, why: Why, shape: i32) -> Self {
+        let rank = if why == Why::Deleted { Rank::Deleted } else { Rank::Out };
+        Self { epoch: 0, version, rank, shape, hash: String::new() }
     }
 
     /// The lowest key of this version and shape: what guards a write where the owner can decide ties.
@@ -51,7 +64,7 @@ impl Key {
         doc! {
             "e": self.epoch,
             "v": self.version.get(),
-            "g": i32::from(self.gone),
+            "g": self.rank as i32,
             "s": self.shape,
             "h": &self.hash,
         }
@@ -62,16 +75,22 @@ impl Key {
         Some(Self {
             epoch: document.get_i64("e").ok()?,
             version: Version::new(document.get_i64("v").ok()?),
-            gone: document.get_i32("g").ok()? != 0,
+            rank: Rank::parse(document.get_i32("g").ok()?)?,
             shape: document.get_i32("s").ok()?,
             hash: document.get_str("h").ok()?.to_owned(),
         })
     }
 }
 
+impl Rank {
+    fn parse(stored: i32) -> Option<Self> {
+        [Self::Live, Self::Out, Self::Deleted].into_iter().find(|rank| *rank as i32 == stored)
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}{}", self.epoch, self.version, if self.gone { "†" } else { "" })
+        write!(f, "{}.{}{}", self.epoch, self.version, if self.rank == Rank::Live { "" } else { "†" })
     }
 }
 

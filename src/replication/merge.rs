@@ -24,9 +24,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Decides what an answer does to the record that was read when the owner was asked.
 ///
-/// A *settled* answer was asked for at least the declared read lag after the record last changed. Only such
-/// an answer may win at an equal or unknown version, turn a live record into one that is gone, or end a need;
-/// any other is provisional and leads to one more question.
+/// A *settled* answer was asked for at least the declared read lag after the record last changed, and after
+/// anybody last called for a look at the owner. Only such an answer may win at an equal or unknown version, turn
+/// a live record into one that is gone, or end a need; any other is provisional and leads to one more question.
 pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, embedded: bool) -> RecordWrite {
     let settled = is_settled(record, spec.settle);
     let verdict = match answer {
@@ -40,7 +40,7 @@ pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, emb
     RecordWrite::Answer {
         id: record.id.clone(),
         rev: record.rev,
-        claim: record.due,
+        claim: record.claim.clone(),
         owes: embedded && verdict.content.is_some(),
         content: verdict.content,
         satisfied: verdict.satisfied,
@@ -62,7 +62,8 @@ pub fn back_off(base: Duration, tries: u32) -> Duration {
 
 fn is_settled(record: &Record, settle: Duration) -> bool {
     let lag = i64::try_from(settle.as_micros()).unwrap_or(i64::MAX);
-    record.asked.is_some_and(|asked| asked.saturating_sub(record.rev) >= lag)
+    let changed = record.since.map_or(record.rev, |since| since.max(record.rev));
+    record.asked.is_some_and(|asked| asked.saturating_sub(changed) >= lag)
 }
 
 /// When the next question is due.
@@ -83,7 +84,7 @@ struct Verdict {
 fn versioned(record: &Record, version: Version, content: &Content, settled: bool, shape: i32) -> Verdict {
     let mut key = match content {
         Content::Live(fields) => Key::live(version, shape, fields),
-        Content::Gone(_) => Key::gone(version, shape),
+        Content::Gone(why) => Key::gone(version, *why, shape),
     };
     let held = record.key.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
@@ -121,16 +122,20 @@ fn unversioned(record: &Record, content: &Content, settled: bool) -> Verdict {
     }
 }
 
+/// What is not known may be late, so it never meets a need; only what is held does.
 fn not_found(record: &Record, settled: bool) -> Verdict {
     let unknown = record.state == State::Pending && record.key.is_none();
+    let held = record.key.as_ref().map(|key| key.version);
+    let satisfied = record.need.is_none_or(|need| held >= Some(need));
     match record.state {
         State::Gone(Why::Deleted | Why::Out) => {
-            Verdict { content: None, satisfied: settled, next: Next::Never }
+            let next = if satisfied { Next::Never } else { Next::BackOff };
+            Verdict { content: None, satisfied, next }
         }
-        State::Gone(Why::NotFound) => Verdict { content: None, satisfied: settled, next: Next::BackOff },
+        State::Gone(Why::NotFound) => Verdict { content: None, satisfied, next: Next::BackOff },
         State::Pending | State::Live if unknown || settled => {
             let content = (Content::Gone(Why::NotFound), record.key.clone());
-            Verdict { content: Some(content), satisfied: settled, next: Next::BackOff }
+            Verdict { content: Some(content), satisfied, next: Next::BackOff }
         }
         State::Pending | State::Live => Verdict { content: None, satisfied: false, next: Next::Settle },
     }

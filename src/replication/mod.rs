@@ -34,7 +34,7 @@ pub use fetch::{AnswerPaths, FetchSpec, UrlTemplate};
 pub use finding::{Finding, Level};
 pub use fold::{Folded, fold};
 pub use keep::{Condition, Keep};
-pub use key::Key;
+pub use key::{Key, Rank};
 pub use merge::{Answer, back_off, merge};
 pub use record::{Record, State, Why};
 pub use record_write::{Content, Due, RecordWrite};

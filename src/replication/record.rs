@@ -40,14 +40,19 @@ pub struct Record {
     pub rev: i64,
     /// The lowest version that will do, where an event said that there is one.
     pub need: Option<Version>,
-    /// When the owner is to be asked, in milliseconds of the database's clock; moved by every claim.
+    /// When the owner is to be asked, in milliseconds of the database's clock; while somebody asks, when the
+    /// claim ends.
     pub due: Option<i64>,
+    /// Who is asking the owner, if anybody is: a token that whoever wants another look takes away.
+    pub claim: Option<String>,
     /// Whether the fan-out of this `rev` is still to be done.
     pub owes: bool,
     /// How often the owner has been asked in vain.
     pub tries: u32,
     /// When the owner was last asked, in microseconds of the database's clock.
     pub asked: Option<i64>,
+    /// When somebody last called for a look at the owner, in microseconds of the database's clock.
+    pub since: Option<i64>,
     /// The tag of the batch that wrote it last.
     pub batch: Option<i64>,
     /// Whether it is marked for retirement.

@@ -75,8 +75,8 @@ pub enum RecordWrite {
         id: EntityId,
         /// The revision that was read when the owner was asked.
         rev: i64,
-        /// When it was due then, which the claim had moved; whoever wants another look moves it again.
-        claim: Option<i64>,
+        /// The claim under which the owner was asked; whoever wants another look has taken it away.
+        claim: Option<String>,
         /// What the record is to hold and the key for it; `None` leaves both.
         content: Option<(Content, Option<Key>)>,
         /// Whether the owner's answer meets what was needed.
@@ -92,8 +92,8 @@ pub enum RecordWrite {
     Unanswered {
         /// The entity.
         id: EntityId,
-        /// When it was due as claimed.
-        claim: Option<i64>,
+        /// The claim under which it was asked.
+        claim: Option<String>,
         /// When.
         due: Due,
         /// How often it was asked in vain by now.

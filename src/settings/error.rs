@@ -41,12 +41,17 @@ pub struct Problem {
     pub advice: Option<String>,
 }
 
+impl Problem {
+    /// What is wrong and where it was given, without the advice.
+    pub fn statement(&self) -> String {
+        let given = self.given.as_ref().map(|given| format!(" (given by {given})")).unwrap_or_default();
+        format!("`{}` {}{given}", self.key, self.what)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {}", self.key, self.what)?;
-        if let Some(given) = &self.given {
-            write!(f, " (given by {given})")?;
-        }
+        f.write_str(&self.statement())?;
         if let Some(advice) = &self.advice {
             write!(f, "; {advice}")?;
         }

@@ -45,18 +45,18 @@ pub(super) fn merge(
     problems: &mut Vec<Problem>,
 ) -> Result<Entries, SettingsError> {
     let mut merged =
-        layer(&File::from_str(DEFAULT, FileFormat::Toml), Origin::Default, Path::new("default"))?;
+        layer(&File::from_str(DEFAULT, FileFormat::Toml), &Origin::Default, Path::new("default"))?;
     let known: Vec<String> = merged.keys().cloned().collect();
     let mut layers = Vec::new();
     if let Some(path) = file {
         let text = fs::read_to_string(path)
             .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
-        layers.push(layer(&File::from_str(&text, FileFormat::Toml), Origin::File(path.to_owned()), path)?);
+        layers.push(layer(&File::from_str(&text, FileFormat::Toml), &Origin::File(path.to_owned()), path)?);
     }
     let variables = environment.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     let environment =
         Environment::with_prefix("nearcopy").separator("__").ignore_empty(true).source(Some(variables));
-    layers.push(layer(&environment, Origin::Environment, Path::new("environment"))?);
+    layers.push(layer(&environment, &Origin::Environment, Path::new("environment"))?);
     layers.push(flags.iter().map(|(key, value)| flag(key, value)).collect());
     for entries in layers {
         merged.extend(admit(entries, &known, problems));
@@ -64,13 +64,13 @@ pub(super) fn merge(
     Ok(merged)
 }
 
-fn layer(source: &dyn Source, origin: Origin, path: &Path) -> Result<Entries, SettingsError> {
+fn layer(source: &dyn Source, origin: &Origin, path: &Path) -> Result<Entries, SettingsError> {
     let collected = source.collect().map_err(|error| SettingsError::NotToml {
         path: path.to_owned(),
         detail: without_excerpt(&error.to_string()),
     })?;
     let mut entries = Entries::new();
-    flatten(String::new(), Value::new(None, collected), &origin, &mut entries);
+    flatten(String::new(), Value::new(None, collected), origin, &mut entries);
     Ok(entries)
 }
 

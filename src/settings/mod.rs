@@ -6,6 +6,7 @@
 mod error;
 mod layer;
 mod read;
+mod url;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use super::error::Problem;
 use super::layer::{Entries, Entry, Origin, variable};
+use super::url;
 
 /// Reads settings key by key.
 pub(super) struct Reader<'e> {
@@ -27,7 +28,7 @@ pub(super) struct Shown {
     origin: String,
 }
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 /// The longest duration any setting accepts: long enough for all, short enough to be added to a clock.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * DAY.as_secs());
 
@@ -107,7 +108,6 @@ impl<'e> Reader<'e> {
         if text.is_empty() {
             return None;
         }
-        let names = schemes.join(" or ");
         if entry.origin == Origin::Flag {
             let advice = format!("use {} or {}_FILE", variable(key), variable(key));
             self.problem(
@@ -116,8 +116,8 @@ impl<'e> Reader<'e> {
                 "is a secret, and flags can be seen by others".into(),
                 Some(advice),
             );
-        } else if !schemes.iter().any(|scheme| text.starts_with(scheme) && text.len() > scheme.len()) {
-            self.problem(key, Some(entry), format!("must be a URL that begins with {names}"), None);
+        } else if let Some(what) = url::fault(&text, schemes) {
+            self.problem(key, Some(entry), what, None);
         }
         Some(text.into())
     }

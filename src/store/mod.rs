@@ -128,8 +128,18 @@ pub trait RecordStore: Send + Sync {
         hold: Duration,
     ) -> Result<Vec<Record>, StoreError>;
 
-    /// Finds records whose fan-out is still to be done and that have not changed for `idle`.
-    async fn owing(&self, of: &Subscription, idle: Duration, most: usize) -> Result<Vec<Record>, StoreError>;
+    /// Goes on holding what was claimed, as far as nobody has taken the claims away.
+    async fn renew(&self, of: &Subscription, claimed: &[Record], hold: Duration) -> Result<(), StoreError>;
+
+    /// Finds records after `from`, in the order of their ids, whose fan-out is still to be done and that have not
+    /// changed for `idle`.
+    async fn owing(
+        &self,
+        of: &Subscription,
+        idle: Duration,
+        from: Option<&EntityId>,
+        most: usize,
+    ) -> Result<Vec<Record>, StoreError>;
 
     /// Plans a question about every record there is, spread over this long; says how many there are.
     async fn ask_all(&self, of: &Subscription, spread: Duration) -> Result<u64, StoreError>;
@@ -289,8 +299,16 @@ pub trait ParkedStore: Send + Sync {
     /// Forgets parked events; says how many there were.
     async fn unpark(&self, ids: &[uuid::Uuid]) -> Result<u64, StoreError>;
 
-    /// Counts parked events.
-    async fn count_parked(&self) -> Result<u64, StoreError>;
+    /// Counts parked events by replica; those of no known replica under the empty text.
+    async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError>;
+
+    /// The parked events after `from`, in the order of their ids, that speak of an entity of this replica.
+    async fn parked_page(
+        &self,
+        replica: &EntityType,
+        from: Option<uuid::Uuid>,
+        most: usize,
+    ) -> Result<Vec<Parked>, StoreError>;
 }
 
 /// What happened in a consumer's collection, as far as embeds are concerned.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use metrics::Unit::{Count, Seconds};
+use metrics::Unit::Count;
 
 use super::family::{Entry, Family};
 use crate::replication::Outcome;
@@ -96,12 +96,6 @@ static FAN_OUT_OWED: Family<1> = Family::gauge(
     ["replica"],
     "Records that have changed and whose documents are not refreshed yet.",
 );
-static FAN_OUT_AGE: Family<1> = Family::gauge(
-    "nearcopy_fan_out_age_seconds",
-    Seconds,
-    ["replica"],
-    "How long the oldest of those has waited.",
-);
 static HYDRATED: Family<1> = Family::counter(
     "nearcopy_hydrated_documents_total",
     Count,
@@ -178,7 +172,6 @@ pub fn entries() -> Vec<Entry> {
         FAN_OUT_DOCUMENTS.entry(),
         FAN_OUT_DURATION.entry(),
         FAN_OUT_OWED.entry(),
-        FAN_OUT_AGE.entry(),
         HYDRATED.entry(),
         DRIFT.entry(),
         PARKED.entry(),
@@ -260,11 +253,6 @@ pub fn fan_out_duration(embed: &str, took: Duration) {
 /// So many records owe their fan-out.
 pub fn fan_out_owed(replica: &str, records: u64) {
     FAN_OUT_OWED.set([replica], count(records));
-}
-
-/// The oldest debt is this old; zero when there is none.
-pub fn fan_out_age(replica: &str, age: Duration) {
-    FAN_OUT_AGE.set([replica], age.as_secs_f64());
 }
 
 /// Documents were given their embedded copy.

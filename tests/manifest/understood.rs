@@ -78,7 +78,7 @@ fn every_option_arrives_where_it_belongs() {
     let fetch = people.fetch.as_ref().unwrap();
     assert_eq!((fetch.batch_size, fetch.concurrency), (25, 256), "a variable's default may be a number");
     assert_eq!((fetch.timeout, fetch.settle), (Duration::from_millis(500), Duration::ZERO));
-    assert_eq!(fetch.reconcile, Some(Duration::from_secs(86_400)));
+    assert_eq!(fetch.reconcile, Some(Duration::from_hours(24)));
 
     let [one, two] = declared.embeds.as_slice() else { panic!("two embeds") };
     let Shows::Into { fields, .. } = &one.shows else { panic!("an object") };

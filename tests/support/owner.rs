@@ -1,237 +1,91 @@
-//! The owning service of a test: it has entities, answers as it is told to, and remembers what it was asked.
+//! An owner that says what it is told to say.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::Request;
-use axum::http::{Response, StatusCode};
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use async_trait::async_trait;
+use bson::{Document, doc};
+use nearcopy::event::{EntityId, EntityType, Version};
+use nearcopy::fetch::{Fetch, FetchError};
+use nearcopy::replication::{Answer, Content, Subscription};
+use tokio::sync::watch;
 
-/// How an owner answers: the request in, the answer out.
-type Manner = Arc<dyn Fn(&Asked, &Entities) -> Reply + Send + Sync>;
-/// What it has, by id, each as it is answered.
-pub(crate) type Entities = BTreeMap<String, Value>;
+use crate::declared::id;
 
-/// One request as it arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// The first name of the path, which tells replicas apart.
-    pub(crate) of: String,
-    /// The ids that were asked for, decoded.
-    pub(crate) ids: Vec<String>,
-    /// Whether it came to the batch address.
-    pub(crate) batch: bool,
-    /// The path and the query as they were sent.
-    pub(crate) target: String,
-}
-
-/// An answer.
-pub(crate) struct Reply {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    after: Duration,
-    breaks_off: bool,
-}
-
-/// The service: it lives until it is stopped or dropped.
+/// An owner's API. Whom it was told nothing of, it does not know.
 pub(crate) struct Owner {
-    address: SocketAddr,
-    shared: Arc<Mutex<Shared>>,
-    server: Option<JoinHandle<()>>,
+    script: Mutex<Script>,
+    open: watch::Sender<bool>,
 }
 
-struct Shared {
-    entities: Entities,
-    asked: Vec<Asked>,
-    manner: Manner,
+#[derive(Default)]
+struct Script {
+    answers: BTreeMap<EntityId, Answer>,
+    asked: BTreeMap<EntityId, usize>,
+    is_down: bool,
 }
 
 impl Owner {
-    /// Starts one that has nothing and answers honestly.
-    pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let shared = Shared { entities: Entities::new(), asked: Vec::new(), manner: Arc::new(honest) };
-        let mut owner = Self { address, shared: Arc::new(Mutex::new(shared)), server: None };
-        owner.serve(listener);
-        owner
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { script: Mutex::default(), open: watch::Sender::new(true) })
     }
 
-    /// Where it is: `http://127.0.0.1:PORT`.
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+    /// From now on, a user is this.
+    pub(crate) fn has(&self, user: &str, version: impl Into<Option<i64>>, name: &str) {
+        self.shows(user, version, doc! { "username": name });
     }
 
-    /// It has this entity from now on.
-    pub(crate) fn has(&self, id: &str, version: u64, name: &str) {
-        let user = json!({ "id": id, "version": version, "name": name, "secret": "CANARY-answer" });
-        self.shared().entities.insert(id.to_owned(), user);
+    /// From now on, a user has these fields.
+    pub(crate) fn shows(&self, user: &str, version: impl Into<Option<i64>>, fields: Document) {
+        let version = version.into().map(Version::new);
+        let answer = Answer::Found { version, content: Content::Live(fields) };
+        self.script.lock().unwrap().answers.insert(id(user), answer);
     }
 
-    /// It does not have it any more.
-    pub(crate) fn forgets(&self, id: &str) {
-        self.shared().entities.remove(id);
+    /// From now on, a user is not known.
+    pub(crate) fn lacks(&self, user: &str) {
+        self.script.lock().unwrap().answers.remove(&id(user));
     }
 
-    /// It answers like this from now on.
-    pub(crate) fn answers(&self, manner: impl Fn(&Asked, &Entities) -> Reply + Send + Sync + 'static) {
-        self.shared().manner = Arc::new(manner);
+    /// From now on, nothing is answered.
+    pub(crate) fn is_down(&self, is_down: bool) {
+        self.script.lock().unwrap().is_down = is_down;
     }
 
-    /// It answers as it should from now on.
-    pub(crate) fn behaves(&self) {
-        self.answers(honest);
+    /// From now on, answers are what they are at the time of the question, and are on their way until let go.
+    pub(crate) fn hold(&self) {
+        self.open.send_replace(false);
     }
 
-    /// All requests so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.shared().asked.clone()
+    /// Lets all answers go.
+    pub(crate) fn let_go(&self) {
+        self.open.send_replace(true);
     }
 
-    /// It dies: its connections end, and nobody listens at its address.
-    pub(crate) async fn dies(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.abort();
-            server.await.unwrap_err();
+    /// How often it was asked about a user.
+    pub(crate) fn asked(&self, user: &str) -> usize {
+        self.script.lock().unwrap().asked.get(&id(user)).copied().unwrap_or_default()
+    }
+
+    fn answer(&self, user: &EntityId) -> Result<Answer, FetchError> {
+        let mut script = self.script.lock().unwrap();
+        *script.asked.entry(user.clone()).or_default() += 1;
+        if script.is_down {
+            return Err(FetchError::Unreachable("down".into()));
         }
-    }
-
-    /// It is back at its address.
-    pub(crate) async fn returns(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        self.serve(listener);
-    }
-
-    fn serve(&mut self, listener: TcpListener) {
-        let shared = self.shared.clone();
-        let router = Router::new().fallback(move |request: Request| answer(shared.clone(), request));
-        self.server = Some(tokio::spawn(accept(listener, router)));
-    }
-
-    fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap()
+        Ok(script.answers.get(user).cloned().unwrap_or(Answer::NotFound))
     }
 }
 
-impl Drop for Owner {
-    fn drop(&mut self) {
-        if let Some(server) = &self.server {
-            server.abort();
-        }
-    }
-}
-
-impl Reply {
-    /// A body of JSON, with success.
-    pub(crate) fn json(body: &Value) -> Self {
-        Self::text(body.to_string()).header("content-type", "application/json")
+#[async_trait]
+impl Fetch for Owner {
+    async fn ask(&self, _: &Subscription, ids: &[EntityId]) -> Vec<Result<Answer, FetchError>> {
+        let answers = ids.iter().map(|id| self.answer(id)).collect();
+        drop(self.open.subscribe().wait_for(|open| *open).await);
+        answers
     }
 
-    /// Any body, with success.
-    pub(crate) fn text(body: impl Into<Vec<u8>>) -> Self {
-        Self { status: 200, headers: Vec::new(), body: body.into(), after: Duration::ZERO, breaks_off: false }
+    fn is_resting(&self, _: &EntityType) -> bool {
+        false
     }
-
-    /// A status and little else.
-    pub(crate) fn status(status: u16) -> Self {
-        Self { status, ..Self::text("CANARY-answer") }
-    }
-
-    /// With this header, too.
-    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    /// Only after this time.
-    pub(crate) fn after(self, after: Duration) -> Self {
-        Self { after, ..self }
-    }
-
-    /// The connection ends before the body does.
-    pub(crate) fn breaking_off(self) -> Self {
-        Self { breaks_off: true, ..self }
-    }
-}
-
-/// The honest answer: the entity or 404; of several, those that it has.
-pub(crate) fn honest(asked: &Asked, entities: &Entities) -> Reply {
-    if asked.batch {
-        return Reply::json(&asked.ids.iter().filter_map(|id| entities.get(id)).cloned().collect());
-    }
-    entities.get(&asked.ids[0]).map_or_else(|| Reply::status(404), Reply::json)
-}
-
-/// Serves until it is aborted; its connections end with it.
-async fn accept(listener: TcpListener, router: Router) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
-                let service = TowerToHyperService::new(router.clone());
-                connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn answer(shared: Arc<Mutex<Shared>>, request: Request) -> Response<Body> {
-    let asked = read(&request);
-    let reply = {
-        let mut shared = shared.lock().unwrap();
-        shared.asked.push(asked.clone());
-        (shared.manner.clone())(&asked, &shared.entities)
-    };
-    tokio::time::sleep(reply.after).await;
-    let mut response = Response::builder().status(StatusCode::from_u16(reply.status).unwrap());
-    for (name, value) in &reply.headers {
-        response = response.header(*name, value);
-    }
-    let body = if reply.breaks_off {
-        let parts = [Ok(Bytes::from(reply.body)), Err(std::io::Error::other("broken off"))];
-        Body::from_stream(futures::stream::iter(parts))
-    } else {
-        Body::from(reply.body)
-    };
-    response.body(body).unwrap()
-}
-
-/// Understands `/{replica}/{id}` and `/{replica}?ids={ids}`.
-fn read(request: &Request) -> Asked {
-    let path = request.uri().path().trim_start_matches('/');
-    let (of, id) = path.split_once('/').unwrap_or((path, ""));
-    let batch = request.uri().query().and_then(|query| query.strip_prefix("ids="));
-    let ids = batch.map_or_else(|| vec![decoded(id)], |ids| ids.split(',').map(decoded).collect());
-    Asked { of: of.to_owned(), ids, batch: batch.is_some(), target: request.uri().to_string() }
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match hex.and_then(|two| u8::from_str_radix(two, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap()
 }

@@ -203,7 +203,7 @@ impl Sidecar {
     pub(crate) fn assert_sound(&self) {
         let log = self.log();
         assert!(!log.contains("panicked"), "{log}");
-        assert!(self.logged("task_fell").is_empty(), "{log}");
+        assert!(self.logged("task.fell").is_empty(), "{log}");
         for line in log.lines() {
             assert!(serde_json::from_str::<Value>(line).is_ok(), "no JSON in the log: {line}");
         }

@@ -4,7 +4,7 @@ use lapin::BasicProperties;
 use serde_json::{Value, json};
 
 use crate::consumer::Consumer;
-use crate::owner::Owner;
+use crate::owner_service::Owner;
 use crate::rabbitmq::Broker;
 use crate::sidecar::Plan;
 

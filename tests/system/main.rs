@@ -1,23 +1,52 @@
 //! The promises against a real broker and a real database; `tests/services up` starts both.
 
-mod bad_documents;
-mod bad_input;
-mod bad_owner;
-mod bad_surroundings;
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails at that very line, and waits by the real clock"
+)]
+
 #[path = "../support/consumer.rs"]
 mod consumer;
+#[path = "../support/declared.rs"]
+mod declared;
+#[path = "../support/mongodb.rs"]
+mod mongodb;
 #[path = "../support/owner.rs"]
 mod owner;
+#[path = "../support/owner_service.rs"]
+mod owner_service;
+#[path = "../support/pod.rs"]
+mod pod;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/rabbitmq.rs"]
 mod rabbitmq;
 #[path = "../support/reader.rs"]
 mod reader;
+#[path = "../support/replica_set.rs"]
+mod replica_set;
 #[path = "../support/sidecar.rs"]
 mod sidecar;
-mod source;
 #[path = "../support/stage.rs"]
 mod stage;
+#[path = "../support/writes.rs"]
+mod writes;
+
+mod bad_documents;
+mod bad_input;
+mod bad_owner;
+mod bad_surroundings;
+mod embeds;
+mod hydration;
+mod parked;
+mod pipeline;
+mod protocol;
+mod records;
+mod retire;
+mod source;
 mod story;
 mod topology;
+mod values;

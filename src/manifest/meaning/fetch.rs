@@ -11,11 +11,11 @@ use crate::event::{Field, IdKind, VersionRule};
 use crate::replication::{AnswerPaths, FetchSpec};
 
 const TIMEOUT: Range =
-    Range { least: Duration::from_millis(1), most: Duration::from_secs(600), words: "from 1ms to 10m" };
+    Range { least: Duration::from_millis(1), most: Duration::from_mins(10), words: "from 1ms to 10m" };
 const SETTLE: Range =
-    Range { least: Duration::ZERO, most: Duration::from_secs(86_400), words: "from 0s to 24h" };
+    Range { least: Duration::ZERO, most: Duration::from_hours(24), words: "from 0s to 24h" };
 const RECONCILE: Range =
-    Range { least: Duration::from_secs(1), most: Duration::from_secs(30 * 86_400), words: "from 1s to 720h" };
+    Range { least: Duration::from_secs(1), most: Duration::from_hours(720), words: "from 1s to 720h" };
 
 /// What the replica has already said, which answers are read by, too.
 pub(super) struct Told {

@@ -15,8 +15,8 @@ use crate::replication::{Reaction, Subscription};
 const FIRST_SHAPE: i32 = 1;
 
 /// Reads every replica.
-pub(super) fn read_all<'t>(
-    root: Place<'t>,
+pub(super) fn read_all(
+    root: Place<'_>,
     sources: &BTreeMap<&str, Known>,
     findings: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Subscription>> {
@@ -44,9 +44,9 @@ impl<'t> Embedded<'t> {
         let declared = root.names("replicas");
         let embeds = root.get("embeds").into_iter().flat_map(Place::entries);
         let shown: Vec<_> = embeds.map(|(_, embed)| embed.get("from").and_then(Place::text)).collect();
-        let lost = |name: &Option<&str>| name.is_none_or(|name| !declared.contains(&name));
+        let lost = |name: Option<&str>| name.is_none_or(|name| !declared.contains(&name));
         Self {
-            in_doubt: super::in_doubt(root) || shown.iter().any(lost),
+            in_doubt: super::in_doubt(root) || shown.iter().copied().any(lost),
             names: shown.into_iter().flatten().collect(),
         }
     }

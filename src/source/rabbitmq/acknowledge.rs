@@ -182,7 +182,9 @@ mod tests {
     use super::*;
 
     fn settle(frontier: &mut Frontier, tags: &[u64]) -> Vec<Ack> {
-        tags.iter().for_each(|tag| frontier.settle(*tag));
+        for tag in tags {
+            frontier.settle(*tag);
+        }
         frontier.acks(100)
     }
 
@@ -202,7 +204,9 @@ mod tests {
     #[test]
     fn one_that_takes_for_ever_does_not_hold_the_others() {
         let mut frontier = Frontier::default();
-        [2, 3, 4].into_iter().for_each(|tag| frontier.settle(tag));
+        for tag in [2, 3, 4] {
+            frontier.settle(tag);
+        }
         let singles = [2, 3, 4].map(|tag| Ack { tag, multiple: false, covers: 1 });
         assert_eq!(frontier.acks(2), singles);
         assert_eq!(settle(&mut frontier, &[1]), [Ack { tag: 1, multiple: true, covers: 1 }]);

@@ -18,7 +18,7 @@ impl Address {
         let url = url.expose_secret();
         let mut uri: AMQPUri = url.parse().map_err(|_| SourceError::Address)?;
         if let Some(host) = ipv6_host(url) {
-            uri.authority.host = host.to_owned();
+            host.clone_into(&mut uri.authority.host);
         }
         uri.query.heartbeat = Some(u16::try_from(heartbeat.as_secs()).unwrap_or(u16::MAX).max(1));
         Ok(Self(uri))

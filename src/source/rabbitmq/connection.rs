@@ -10,7 +10,7 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -19,6 +19,7 @@ use super::headers::headers;
 use super::topology::Topology;
 use super::wire::Wire;
 use super::{Address, Options, SourceCounters, SourceError, Status};
+use crate::clock::Stopwatch;
 use crate::event::Headers;
 use crate::replication::Class;
 use crate::source::{Delivery, Ledger};
@@ -51,7 +52,7 @@ impl Supervisor {
         let mut patience = Patience::default();
         loop {
             let (began, connections, acked) =
-                (Instant::now(), &self.counters.connections, &self.counters.acked);
+                (Stopwatch::start(), &self.counters.connections, &self.counters.acked);
             let before = (connections.get(), acked.get());
             let Err(error) = self.attempt().await else { break };
             let held = connections.get() > before.0 && began.elapsed() > PROVEN;

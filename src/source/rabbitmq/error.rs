@@ -165,8 +165,8 @@ pub(super) fn is_otherwise(error: &lapin::Error) -> bool {
 fn class_before_consuming(error: &lapin::Error) -> Class {
     match error.kind() {
         ErrorKind::ProtocolError(told) => match told.kind() {
-            AMQPErrorKind::Soft(_) => Class::Misconfigured,
-            AMQPErrorKind::Hard(
+            AMQPErrorKind::Soft(_)
+            | AMQPErrorKind::Hard(
                 AMQPHardError::NOTALLOWED | AMQPHardError::NOTIMPLEMENTED | AMQPHardError::INVALIDPATH,
             ) => Class::Misconfigured,
             AMQPErrorKind::Hard(_) => Class::Transient,
@@ -210,16 +210,17 @@ mod tests {
 
     use super::*;
 
-    fn told(kind: AMQPErrorKind, text: &str) -> Box<lapin::Error> {
-        Box::new(ErrorKind::ProtocolError(AMQPError::new(kind, text.into())).into())
+    fn told(kind: AMQPErrorKind, text: &str) -> lapin::Error {
+        ErrorKind::ProtocolError(AMQPError::new(kind, text.into())).into()
     }
 
-    fn before(cause: Box<lapin::Error>) -> Class {
-        SourceError::Refused { act: "declare queue", name: "q".into(), place: "here".into(), cause }.class()
+    fn before(cause: lapin::Error) -> Class {
+        let (place, cause) = ("here".into(), Box::new(cause));
+        SourceError::Refused { act: "declare queue", name: "q".into(), place, cause }.class()
     }
 
-    fn later(cause: Box<lapin::Error>) -> Class {
-        SourceError::Lost { queue: "q".into(), place: "here".into(), cause }.class()
+    fn later(cause: lapin::Error) -> Class {
+        SourceError::Lost { queue: "q".into(), place: "here".into(), cause: Box::new(cause) }.class()
     }
 
     #[test]
@@ -243,7 +244,7 @@ mod tests {
             assert_eq!(before(told(hard.clone().into(), "trouble")), Class::Transient);
             assert_eq!(later(told(hard.into(), "trouble")), Class::Transient);
         }
-        assert_eq!(before(Box::new(ErrorKind::MissingHeartbeatError.into())), Class::Transient);
+        assert_eq!(before(ErrorKind::MissingHeartbeatError.into()), Class::Transient);
     }
 
     #[test]

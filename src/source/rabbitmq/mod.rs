@@ -64,7 +64,7 @@ impl Options {
             prefetch: NonZeroU16::new(500).unwrap_or(NonZeroU16::MIN),
             heartbeat: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
-            topology_check: Duration::from_secs(60),
+            topology_check: Duration::from_mins(1),
             ca: None,
         }
     }

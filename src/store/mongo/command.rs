@@ -12,12 +12,12 @@ use crate::store::{Moment, Refusal, StoreError, Written};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the server waits for the majority.
 const MAJORITY_WAIT_MS: i32 = 10_000;
-/// How many bytes of statements go into one command.
-const LARGEST_COMMAND: usize = 16 << 20;
+/// How many bytes of statements go into one command: below the 16 MB that the server accepts, concern and all.
+const LARGEST_COMMAND: usize = (16 << 20) - (16 << 10);
+/// The server's code for a document that is too large.
+const TOO_LARGE: i32 = 10_334;
 /// How many statements go into one command.
 const MOST_STATEMENTS: usize = 1_000;
-/// The document would be larger than MongoDB stores.
-const TOO_LARGE: i32 = 10_334;
 /// Two pods inserted the same `_id` at once; the write goes round again.
 const DUPLICATE_KEY: i32 = 11_000;
 /// Codes of requests that are not allowed to us, or not possible on this server.
@@ -66,37 +66,28 @@ impl Mongo {
         ordered: bool,
     ) -> Result<Written, StoreError> {
         let action = format!("writing to `{collection}`");
-        let mut total = Written::default();
+        let mut total = Written { statements: statements.len(), ..Written::default() };
         for chunk in chunks(&statements) {
-            if let [single] = chunk
-                && let Some(refusal) = unsendable(single, total.statements)
-            {
-                total.refused.push(refusal);
-                total.statements += 1;
-                continue;
-            }
+            let (first, statements) = match chunk {
+                Chunk::Fitting { first, statements } => (first, statements),
+                Chunk::Unsendable(refusal) => {
+                    total.refused.push(refusal);
+                    continue;
+                }
+            };
             let command = doc! {
                 "update": collection,
-                "updates": chunk,
+                "updates": statements,
                 "ordered": ordered,
-                "writeConcern": self.write_concern(),
+                "writeConcern": write_concern(),
             };
             let done = written(&action, &self.run(&action, command).await?)?;
-            let before = total.refused.len();
-            total.refused.extend(done.refused);
-            for refusal in &mut total.refused[before..] {
-                refusal.index += total.statements;
-            }
+            let moved = |refusal: Refusal| Refusal { index: refusal.index + first, ..refusal };
+            total.refused.extend(done.refused.into_iter().map(moved));
             total.changed += done.changed;
             total.moment = total.moment.max(done.moment);
-            total.statements += chunk.len();
         }
         Ok(total)
-    }
-
-    /// Majority and journal, with an end to the waiting.
-    pub(super) fn write_concern(&self) -> Document {
-        doc! { "w": "majority", "j": true, "wtimeout": MAJORITY_WAIT_MS }
     }
 
     /// A read of what the majority holds, at or after a moment.
@@ -111,6 +102,11 @@ impl Mongo {
     }
 }
 
+/// Majority and journal, with an end to the waiting.
+pub(super) fn write_concern() -> Document {
+    doc! { "w": "majority", "j": true, "wtimeout": MAJORITY_WAIT_MS }
+}
+
 async fn finish<T>(
     action: &str,
     running: tokio::task::JoinHandle<Result<T, Error>>,
@@ -123,38 +119,47 @@ async fn finish<T>(
     }
 }
 
-/// Groups statements so that no command comes near the server's limits. One that exceeds them by itself stands alone.
-fn chunks(statements: &[Document]) -> Vec<&[Document]> {
+/// Statements that go to the server together, or one that cannot go at all.
+enum Chunk<'s> {
+    Fitting { first: usize, statements: &'s [Document] },
+    Unsendable(Refusal),
+}
+
+/// Groups statements so that no command exceeds the server's limit of 16 MB, which counts all of them together.
+fn chunks(statements: &[Document]) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
+    let (mut first, mut bytes) = (0, 0);
     for (at, statement) in statements.iter().enumerate() {
-        let size = encoded_size(statement).unwrap_or(usize::MAX);
-        if at > start && (size > LARGEST_COMMAND.saturating_sub(bytes) || at - start == MOST_STATEMENTS) {
-            chunks.push(&statements[start..at]);
-            (start, bytes) = (at, 0);
+        let size = size(statement);
+        let fits = size.as_ref().is_ok_and(|size| bytes + size <= LARGEST_COMMAND);
+        if fits && at - first < MOST_STATEMENTS {
+            bytes += size.unwrap_or_default();
+            continue;
         }
-        bytes = bytes.saturating_add(size);
+        if first < at {
+            chunks.push(Chunk::Fitting { first, statements: &statements[first..at] });
+        }
+        (first, bytes) = match size {
+            Ok(size) => (at, size),
+            Err(reason) => {
+                chunks.push(Chunk::Unsendable(Refusal { index: at, code: TOO_LARGE, reason }));
+                (at + 1, 0)
+            }
+        };
     }
-    if start < statements.len() {
-        chunks.push(&statements[start..]);
+    if first < statements.len() {
+        chunks.push(Chunk::Fitting { first, statements: &statements[first..] });
     }
     chunks
 }
 
-/// Refuses a statement here that the server could only answer by refusing the whole command, or by ending the
-/// connection: it would be sent again for ever, and all behind it would wait.
-fn unsendable(statement: &Document, index: usize) -> Option<Refusal> {
-    let reason = match encoded_size(statement) {
-        None => "the document cannot be encoded",
-        Some(size) if size > LARGEST_COMMAND => "the document would exceed 16 MB",
-        Some(_) => return None,
-    };
-    Some(Refusal { index, code: TOO_LARGE, reason: reason.into() })
-}
-
-/// How many bytes a statement takes, if it has an encoding.
-fn encoded_size(statement: &Document) -> Option<usize> {
-    statement.to_vec().ok().map(|encoded| encoded.len())
+/// How many bytes a statement takes, or why it cannot be sent.
+fn size(statement: &Document) -> Result<usize, String> {
+    match statement.to_vec() {
+        Err(_) => Err("the document cannot be encoded".into()),
+        Ok(encoded) if encoded.len() > LARGEST_COMMAND => Err("the document would exceed 16 MB".into()),
+        Ok(encoded) => Ok(encoded.len()),
+    }
 }
 
 /// Reads the reply to an `update` or `delete` command. A majority that did not confirm is an unknown outcome.

@@ -44,13 +44,11 @@ impl Mongo {
         let read = "reading the default concerns";
         let command = doc! { "getDefaultRWConcern": 1 };
         let admin = self.database.client().database("admin");
-        let reply = match tokio::spawn(async move { admin.run_command(command).await }).await {
-            Ok(Ok(reply)) => reply,
-            _ => {
-                return Finding::fine(format!(
-                    "{read}: not permitted or not supported; ours are explicit anyway"
-                ));
-            }
+        let asking = tokio::spawn(async move { admin.run_command(command).await });
+        let Ok(Ok(reply)) = asking.await else {
+            return Finding::fine(format!(
+                "{read}: not permitted or not supported; ours are explicit anyway"
+            ));
         };
         let write = reply.get_document("defaultWriteConcern").map(ToString::to_string).unwrap_or_default();
         Finding::fine(format!(
@@ -107,7 +105,8 @@ impl Mongo {
         })
     }
 
-    async fn indexes(&self, collection: &str) -> Result<Vec<Document>, StoreError> {
+    /// The indexes of a collection; none where there is no collection.
+    pub(super) async fn indexes(&self, collection: &str) -> Result<Vec<Document>, StoreError> {
         let command = doc! { "listIndexes": collection };
         match self.fetch_all(&format!("listing the indexes of `{collection}`"), command).await {
             Err(StoreError::Unsuitable { .. }) => Ok(Vec::new()),

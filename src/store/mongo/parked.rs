@@ -53,14 +53,33 @@ impl ParkedStore for Mongo {
         let command = doc! {
             "delete": PARKED,
             "deletes": [{ "q": { "_id": { "$in": ids } }, "limit": 0 }],
-            "writeConcern": self.write_concern(),
+            "writeConcern": command::write_concern(),
         };
         Ok(command::count(&self.run("dropping parked events", command).await?, "n"))
     }
 
-    async fn count_parked(&self) -> Result<u64, StoreError> {
-        let reply = self.run("counting parked events", doc! { "count": PARKED }).await?;
-        Ok(command::count(&reply, "n"))
+    async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let group = doc! { "$group": { "_id": { "$ifNull": ["$replica", ""] }, "n": { "$sum": 1_i64 } } };
+        let command = doc! { "aggregate": PARKED, "pipeline": [group], "cursor": {} };
+        let found = self.fetch_all("counting parked events", command).await?;
+        let counted =
+            |group: &Document| Some((group.get_str("_id").ok()?.to_owned(), command::count(group, "n")));
+        Ok(found.iter().filter_map(counted).collect())
+    }
+
+    async fn parked_page(
+        &self,
+        replica: &EntityType,
+        from: Option<uuid::Uuid>,
+        most: usize,
+    ) -> Result<Vec<Parked>, StoreError> {
+        let mut filter = doc! { "replica": replica.as_str(), "entity": { "$ne": null } };
+        if let Some(from) = from {
+            filter.insert("_id", doc! { "$gt": from.to_string() });
+        }
+        let command = doc! { "find": PARKED, "filter": filter, "sort": { "_id": 1 }, "limit": limit(most) };
+        let found = self.fetch_all("reading parked events", command).await?;
+        Ok(found.iter().filter_map(load).collect())
     }
 }
 

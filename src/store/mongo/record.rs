@@ -77,24 +77,39 @@ impl RecordStore for Mongo {
         Ok(records.into_values().collect())
     }
 
-    async fn owing(&self, of: &Subscription, idle: Duration, most: usize) -> Result<Vec<Record>, StoreError> {
+    async fn renew(&self, of: &Subscription, claimed: &[Record], hold: Duration) -> Result<(), StoreError> {
+        let renewal = |record: &Record| {
+            let mine = doc! { "_id": record.id.to_bson(), "_nearcopy.claim": record.claim.as_ref()? };
+            let until = doc! { "_nearcopy.due": record_statement::from_now(hold) };
+            Some(doc! { "q": mine, "u": [{ "$set": until }] })
+        };
+        let renewals = claimed.iter().filter_map(renewal).collect();
+        self.update(of.name.as_str(), renewals, false).await.map(|_| ())
+    }
+
+    async fn owing(
+        &self,
+        of: &Subscription,
+        idle: Duration,
+        from: Option<&EntityId>,
+        most: usize,
+    ) -> Result<Vec<Record>, StoreError> {
         let idle = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         let latest = doc! { "$multiply": [{ "$subtract": [{ "$toLong": "$$NOW" }, idle] }, 1000_i64] };
-        let filter = doc! { "_nearcopy.owes": true, "$expr": { "$lte": ["$_nearcopy.rev", latest] } };
+        let mut filter = doc! { "_nearcopy.owes": true, "$expr": { "$lte": ["$_nearcopy.rev", latest] } };
+        if let Some(from) = from {
+            filter.insert("_id", doc! { "$gt": from.to_bson() });
+        }
         let mut command = self.find(of, filter, None);
-        command.insert("limit", limit(most));
+        command.extend(doc! { "sort": { "_id": 1 }, "limit": limit(most) });
         Ok(self.records(of, command).await?.into_values().collect())
     }
 
     async fn ask_all(&self, of: &Subscription, spread: Duration) -> Result<u64, StoreError> {
         let spread = i64::try_from(spread.as_millis()).unwrap_or(i64::MAX);
         let some_time = doc! { "$add": ["$$NOW", { "$toLong": { "$multiply": [{ "$rand": {} }, spread] } }] };
-        let sooner = doc! { "$min": ["$_nearcopy.due", some_time] };
-        let statement = doc! {
-            "q": { "_nearcopy": { "$exists": true } },
-            "u": [{ "$set": { "_nearcopy.due": sooner } }],
-            "multi": true,
-        };
+        let known = doc! { "_nearcopy": { "$exists": true } };
+        let statement = doc! { "q": known, "u": record_statement::call_for(some_time), "multi": true };
         Ok(self.update(of.name.as_str(), vec![statement], false).await?.changed)
     }
 
@@ -155,9 +170,11 @@ fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
         rev: meta.get_i64("rev").ok()?,
         need: meta.get_i64("need").ok().map(Version::new),
         due: millis("due"),
+        claim: meta.get_str("claim").ok().map(str::to_owned),
         owes: meta.get_bool("owes").unwrap_or_default(),
         tries: meta.get_i64("tries").ok().and_then(|tries| u32::try_from(tries).ok()).unwrap_or_default(),
         asked: millis("asked").map(|asked| asked.saturating_mul(1000)),
+        since: millis("since").map(|since| since.saturating_mul(1000)),
         batch: meta.get_i64("batch").ok(),
         marked: meta.contains_key("mark"),
         fields: stored,

@@ -22,7 +22,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             doc! { "q": { "_id": id }, "u": pipeline, "upsert": create }
         }
         RecordWrite::Need { version: Some(version), .. } => doc! { "q": known, "u": need(*version) },
-        RecordWrite::Need { version: None, .. } => set(known, Due::Now, false),
+        RecordWrite::Need { version: None, .. } => ask(known, Due::Now),
         RecordWrite::Placeholder { ask, .. } => {
             let mut meta = doc! { "state": "pending", "rev": next_rev() };
             if *ask {
@@ -38,11 +38,11 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
         }
         RecordWrite::Answer { .. } => answer(&id, write),
         RecordWrite::Unanswered { claim, due, tries, .. } => {
-            let mut statement = set(doc! { "_id": id, "_nearcopy.due": date(*claim) }, *due, false);
+            let mut statement = set(doc! { "_id": id, "_nearcopy.claim": claim }, *due);
             push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
             statement
         }
-        RecordWrite::Ask { due, .. } => set(known, *due, true),
+        RecordWrite::Ask { due, .. } => ask(known, *due),
         RecordWrite::Paid { rev, .. } => {
             let same = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.owes": true };
             doc! { "q": same, "u": { "$unset": { "_nearcopy.owes": "" } } }
@@ -93,9 +93,9 @@ fn answer(id: &Bson, write: &RecordWrite) -> Document {
     let RecordWrite::Answer { rev, claim, content, satisfied, due, tries, owes, .. } = write else {
         return Document::new();
     };
-    let guard = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.due": date(*claim) };
+    let guard = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.claim": claim };
     let Some((content, key)) = content else {
-        let mut statement = set(guard, *due, false);
+        let mut statement = set(guard, *due);
         push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
         if *satisfied {
             push_stage(&mut statement, doc! { "$unset": "_nearcopy.need" });
@@ -151,20 +151,34 @@ fn need(version: Version) -> Vec<Document> {
         { "$gte": ["$_nearcopy.key", literal(floor)] },
         { "$gte": ["$_nearcopy.need", version.get()] },
     ] };
-    let wanted = doc! { "$mergeObjects": ["$_nearcopy", { "need": version.get(), "due": "$$NOW" }] };
-    replace(choose(met, "$$ROOT", doc! { "$mergeObjects": ["$$ROOT", { "_nearcopy": wanted }] }))
+    let otherwise = |kept: &str, value: Bson| choose(met.clone(), kept, value);
+    vec![doc! { "$set": {
+        "_nearcopy.need": otherwise("$_nearcopy.need", version.get().into()),
+        "_nearcopy.due": otherwise("$_nearcopy.due", "$$NOW".into()),
+        "_nearcopy.since": otherwise("$_nearcopy.since", "$$NOW".into()),
+        "_nearcopy.claim": otherwise("$_nearcopy.claim", "$$REMOVE".into()),
+    } }]
 }
 
-/// Plans the next question; `only_sooner` leaves an earlier plan as it is.
-fn set(guard: Document, due: Due, only_sooner: bool) -> Document {
+/// Plans the next question; the claim under which the last one was asked ends.
+fn set(guard: Document, due: Due) -> Document {
     let stage = match due_value(due) {
-        Some(time) if only_sooner => {
-            doc! { "$set": { "_nearcopy.due": { "$min": ["$_nearcopy.due", time] } } }
-        }
         Some(time) => doc! { "$set": { "_nearcopy.due": time } },
         None => doc! { "$unset": "_nearcopy.due" },
     };
-    doc! { "q": guard, "u": [stage] }
+    doc! { "q": guard, "u": [stage, { "$unset": "_nearcopy.claim" }] }
+}
+
+fn ask(known: Document, due: Due) -> Document {
+    doc! { "q": known, "u": call_for(due_value(due).unwrap_or(Bson::Null)) }
+}
+
+/// Calls for a look at the owner at a time, unless one is planned sooner. Whoever is asking now loses the claim, so
+/// that an answer that is already on its way does not pass for that look.
+pub fn call_for(time: impl Into<Bson>) -> Vec<Document> {
+    let due = doc! { "$min": ["$_nearcopy.due", time.into()] };
+    let called = doc! { "$set": { "_nearcopy.due": due, "_nearcopy.since": "$$NOW" } };
+    vec![called, doc! { "$unset": "_nearcopy.claim" }]
 }
 
 fn push_stage(statement: &mut Document, stage: Document) {
@@ -191,11 +205,6 @@ fn next_rev() -> Document {
 /// A time from now, by the server's clock.
 pub fn from_now(wait: Duration) -> Document {
     doc! { "$add": ["$$NOW", i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)] }
-}
-
-/// A date to compare with; none is null, which matches a missing one.
-fn date(millis: Option<i64>) -> Bson {
-    millis.map_or(Bson::Null, |millis| Bson::DateTime(bson::DateTime::from_millis(millis)))
 }
 
 fn tries_of(tries: u32) -> Bson {

@@ -62,7 +62,7 @@ impl RetireStore for Mongo {
             "delete": of.name.as_str(),
             "deletes": deletes,
             "ordered": false,
-            "writeConcern": self.write_concern(),
+            "writeConcern": command::write_concern(),
         };
         let reply = self.run(&format!("retiring records of `{}`", of.name), command).await?;
         Ok(command::count(&reply, "n"))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 
 use super::Mongo;
-use crate::replication::{Declaration, Subscription};
+use crate::replication::{Declaration, Subscription, WhenDeleted};
 use crate::store::StoreError;
 
 /// The collection or view exists already, or with other options.
@@ -16,8 +16,10 @@ const INDEX_DIFFERS: [i32; 2] = [85, 86];
 impl Mongo {
     /// Prepares the database for a declaration. Running it again changes nothing.
     pub async fn set_up(&self, declaration: &Declaration) -> Result<(), StoreError> {
+        self.can_do(declaration)?;
         self.fence(&declaration.service).await?;
         self.index("nearcopy.parked", doc! { "expires": 1 }, doc! { "expireAfterSeconds": 0 }).await?;
+        self.index("nearcopy.leases", doc! { "at": 1 }, doc! { "expireAfterSeconds": 3_600 }).await?;
         self.index("nearcopy.parked", doc! { "replica": 1, "entity": 1 }, Document::new()).await?;
         for replica in &declaration.replicas {
             self.set_up_replica(replica).await?;
@@ -27,13 +29,46 @@ impl Mongo {
 
     async fn set_up_replica(&self, replica: &Subscription) -> Result<(), StoreError> {
         let name = replica.name.as_str();
+        self.is_ours(name).await?;
         self.index(name, doc! { "_nearcopy.due": 1 }, doc! { "sparse": true }).await?;
         let owes = doc! { "partialFilterExpression": { "_nearcopy.owes": true } };
-        self.index(name, doc! { "_nearcopy.owes": 1 }, owes).await?;
+        self.index(name, doc! { "_nearcopy.owes": 1, "_id": 1 }, owes).await?;
         self.index(name, doc! { "_nearcopy.mark.at": 1 }, doc! { "sparse": true }).await?;
         let pending = doc! { "partialFilterExpression": { "_nearcopy.state": "pending" } };
         self.index(name, doc! { "_nearcopy.state": 1 }, pending).await?;
         self.view(name).await
+    }
+
+    /// Some policies need what a standalone server does not have; that is said before any work begins.
+    fn can_do(&self, declaration: &Declaration) -> Result<(), StoreError> {
+        let destroys = declaration.embeds.iter().find(|embed| embed.when_deleted == WhenDeleted::Delete);
+        match destroys {
+            Some(embed) if !self.is_replica_set() => Err(StoreError::Unsuitable {
+                action: format!("preparing embed `{}`", embed.name),
+                detail: "`when_deleted: delete` needs transactions, which a standalone server does not have; make \
+                         it a replica set of one member, or choose another policy"
+                    .into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A replica's collection belongs to nearcopy alone: it is not taken over from somebody who keeps other
+    /// documents there.
+    async fn is_ours(&self, replica: &str) -> Result<(), StoreError> {
+        let known =
+            |index: &Document| index.get_document("key").is_ok_and(|key| key.contains_key("_nearcopy.due"));
+        if self.indexes(replica).await?.iter().any(known) {
+            return Ok(());
+        }
+        let foreign = doc! { "find": replica, "filter": { "_nearcopy": { "$exists": false } }, "limit": 1 };
+        let action = format!("taking the collection `{replica}`");
+        if self.fetch_all(&action, foreign).await?.is_empty() {
+            return Ok(());
+        }
+        let detail =
+            "it holds documents that are not nearcopy's; give the replica another name, or empty it".into();
+        Err(StoreError::Unsuitable { action, detail })
     }
 
     /// Takes the database for this service, or finds that another has it.

@@ -1,0 +1,59 @@
+//! What stands below the options in the help: examples that can be copied.
+
+/// Of the whole program.
+pub(super) const PROGRAM: &str = "\
+Settings come from defaults, a file, the environment and flags, each above the one before.
+In the environment, rabbitmq.prefetch is NEARCOPY__RABBITMQ__PREFETCH; with the suffix _FILE the
+value is read from a file, as it should be for secrets:
+  NEARCOPY__MONGODB__URL_FILE=/run/secrets/mongodb
+
+Exit codes:
+  0    done
+  1    failed
+  2    the arguments are not understood
+  4    the manifest or the settings are wrong
+  5    the broker, the database or an owner cannot be reached, or is not as it must be
+  130  cut short by a second signal";
+
+/// Of `run`.
+pub(super) const RUN: &str = "\
+Needs rabbitmq.url and mongodb.url. A first SIGTERM or Ctrl-C lets work under way end, a second one
+cuts it off.
+
+Example:
+  export NEARCOPY__RABBITMQ__URL_FILE=/run/secrets/rabbitmq
+  export NEARCOPY__MONGODB__URL_FILE=/run/secrets/mongodb
+  nearcopy run /etc/nearcopy";
+
+/// Of `check`.
+pub(super) const CHECK: &str = "\
+Examples:
+  nearcopy check nearcopy.yaml           before a commit
+  nearcopy check --online                before a deployment, with the addresses it will have
+  nearcopy check --output json manifests/";
+
+/// Of `schema`.
+pub(super) const SCHEMA: &str = "\
+Example:
+  nearcopy schema > manifest.schema.json
+and, as the first line of a manifest, for completion in editors:
+  # yaml-language-server: $schema=manifest.schema.json";
+
+/// Of `parked`.
+pub(super) const PARKED: &str = "\
+Needs mongodb.url. Examples:
+  nearcopy parked list --replica users
+  nearcopy parked retry --dry-run
+  nearcopy parked list --output json | jq -r '.[].reason' | sort | uniq -c";
+
+/// Of `settings`.
+pub(super) const SETTINGS: &str = "\
+Example:
+  nearcopy settings --settings nearcopy.toml | grep -v 'the defaults$'";
+
+/// Of `completions`.
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  nearcopy completions bash > /etc/bash_completion.d/nearcopy
+  nearcopy completions zsh > ~/.zfunc/_nearcopy
+  nearcopy completions fish > ~/.config/fish/completions/nearcopy.fish";

@@ -1,0 +1,49 @@
+//! What is kept of an event that is put aside: enough to find, judge and retry it, and nothing nobody declared.
+
+use std::sync::Arc;
+
+use crate::event::{Headers, Limits, Notice, Version, excerpt, is_context_header};
+use crate::replication::{Misread, SourceSpec, Subscription};
+use crate::source::Delivery;
+use crate::store::Parked;
+
+/// Headers that are kept; of any other only the name is, since anybody may put anything there.
+const KEPT_HEADERS: [&str; 4] = ["traceparent", "tracestate", "x-death", "x-delivery-count"];
+
+/// An event's declared parts, its size and a hash. The same event put aside twice has the same id.
+pub fn parked(
+    source: &SourceSpec,
+    of: Option<&Arc<Subscription>>,
+    delivery: &Delivery,
+    notice: Option<&Notice<'_>>,
+    misread: &Misread,
+) -> Parked {
+    let hash = xxhash_rust::xxh3::xxh3_128(&delivery.body);
+    let seed = format!("{}/{}/{hash:032x}", source.name, of.map_or("", |of| of.name.as_str()));
+    let kept = of.zip(notice).map(|(of, notice)| excerpt(notice, of.selection.paths()));
+    Parked {
+        id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, seed.as_bytes()),
+        source: source.name.clone(),
+        replica: of.map(|of| of.name.clone()),
+        entity: misread.entity.clone(),
+        version: misread.version.map(Version::get),
+        kind: notice.map(|notice| notice.kind.to_string()),
+        event: notice.and_then(Notice::event_id).map(|id| id.to_string()),
+        reason: misread.error.reason.to_string(),
+        detail: misread.error.detail.clone(),
+        headers: redacted(&delivery.headers),
+        excerpt: kept.filter(|kept| kept.len() <= Limits::default().body),
+        size: i64::try_from(delivery.body.len()).unwrap_or(i64::MAX),
+        hash: format!("{hash:032x}"),
+        at: None,
+    }
+}
+
+fn redacted(headers: &Headers) -> Headers {
+    let known = |name: &str| KEPT_HEADERS.contains(&name) || is_context_header(name);
+    let keep = |(name, value): (&String, &String)| {
+        // The names become keys of a document, and MongoDB has none with NUL.
+        (name.replace('\0', "\u{FFFD}"), if known(name) { value.clone() } else { "(not kept)".to_owned() })
+    };
+    headers.iter().map(keep).collect()
+}

@@ -1,0 +1,54 @@
+//! `check` without its surroundings.
+
+use crate::agreed;
+use crate::program::{Ended, nearcopy, scratch};
+
+fn check(paths: &[&str]) -> Ended {
+    nearcopy(&[&["check"], paths].concat()).end()
+}
+
+#[test]
+fn a_right_manifest_is_summed_up() {
+    agreed("check_good", &check(&["good.yaml"]));
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    agreed("check_bad", &check(&["bad.yaml"]));
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let latin = scratch("latin.yaml", b"service: caf\xe9\n");
+    agreed("check_missing", &check(&["nowhere.yaml"]));
+    agreed("check_not_a_folder", &check(&["good.yaml/users.yaml"]));
+    agreed("check_not_text", &check(&[latin.to_str().unwrap()]));
+    agreed("check_several_unreadable", &check(&["nowhere.yaml", "good.yaml", "elsewhere.yaml"]));
+    agreed("check_the_default_is_missing", &check(&[]));
+}
+
+#[test]
+fn a_folder_is_read_as_one_manifest() {
+    let text = include_str!("good.yaml");
+    let (first, second) = text.split_once("embeds:").unwrap();
+    scratch("folder/1.yaml", first.as_bytes());
+    let folder = scratch("folder/2.yml", format!("embeds:{second}").as_bytes());
+    scratch("folder/notes.txt", b"no manifest");
+    let folder = folder.parent().unwrap();
+    agreed("check_good", &check(&[folder.to_str().unwrap()]));
+    let empty = scratch("empty/notes.txt", b"no manifest");
+    agreed("check_empty_folder", &check(&[empty.parent().unwrap().to_str().unwrap()]));
+}
+
+#[test]
+fn the_settings_name_the_manifest_where_no_argument_does() {
+    let ended = nearcopy(&["check"]).env("NEARCOPY__MANIFEST__PATHS", "good.yaml").end();
+    agreed("check_good", &ended);
+}
+
+#[test]
+fn a_program_gets_json() {
+    agreed("check_good_json", &check(&["good.yaml", "--output", "json"]));
+    agreed("check_bad_json", &check(&["bad.yaml", "--output", "json"]));
+    agreed("check_missing_json", &check(&["nowhere.yaml", "--output", "json"]));
+}

@@ -1,0 +1,50 @@
+//! What needs broker, database and owners, where none of them can be reached.
+
+use crate::agreed;
+use crate::program::{CANARY, nearcopy};
+
+#[test]
+fn everything_that_cannot_be_reached_is_listed() {
+    agreed("online_unreachable", &nearcopy(&["check", "--online", "good.yaml"]).with_addresses().end());
+    let json = ["check", "--online", "good.yaml", "--output", "json"];
+    agreed("online_unreachable_json", &nearcopy(&json).with_addresses().end());
+}
+
+#[test]
+fn without_addresses_there_is_nothing_to_look_at() {
+    agreed("online_without_addresses", &nearcopy(&["check", "--online", "good.yaml"]).end());
+}
+
+#[test]
+fn parked_events_need_the_database() {
+    let id = "018f4e3a-0000-7000-8000-000000000000";
+    for arguments in [&["list"] as &[&str], &["show", id], &["retry", id], &["drop", id]] {
+        let arguments = [&["parked"], arguments].concat();
+        agreed("parked_unreachable", &nearcopy(&arguments).with_addresses().end());
+        agreed("parked_without_address", &nearcopy(&arguments).end());
+    }
+}
+
+/// A driver names the part of a URL that it does not understand. That no output shows the canary is looked at
+/// wherever the program is run.
+#[test]
+fn a_mistake_in_a_url_does_not_bring_the_password_to_light() {
+    for rest in [
+        format!("shop:{CANARY}"),
+        format!("shop:{CANARY}/shop"),
+        format!("shop:{CANARY}?x@127.0.0.1:1/shop"),
+        format!("shop:{CANARY}/x@127.0.0.1:1/shop"),
+        format!("shop:{CANARY}#x@127.0.0.1:1/shop"),
+        format!("shop:x@{CANARY}@127.0.0.1:1/shop"),
+        format!("shop:x:{CANARY}@127.0.0.1:1:1/shop"),
+        format!("shop:%{CANARY}@127.0.0.1:1/shop?serverSelectionTimeoutMS=1"),
+        format!("shop:{CANARY}@127.0.0.1:1/sh op?serverSelectionTimeoutMS=1"),
+        format!("shop:{CANARY}@127.0.0.1:1/shop?serverSelectionTimeoutMS=1&nonsense=1"),
+    ] {
+        let ended = nearcopy(&["check", "--online", "good.yaml"])
+            .env("NEARCOPY__RABBITMQ__URL", &format!("amqp://{rest}"))
+            .env("NEARCOPY__MONGODB__URL", &format!("mongodb://{rest}"))
+            .end();
+        assert!([4, 5].contains(&ended.code), "{ended}");
+    }
+}

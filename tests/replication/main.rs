@@ -1,0 +1,12 @@
+//! The rules, asked for their answers: no database, no broker, no clock.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails at that very line")]
+
+#[path = "../support/declared.rs"]
+#[expect(dead_code, reason = "the tests on real servers use the rest")]
+mod declared;
+mod embed;
+mod fold;
+mod interpret;
+mod merge;
+mod reference;
