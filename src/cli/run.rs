@@ -142,6 +142,8 @@ fn watch_source(
     let Source { inbox, mut status, task, .. } = source;
     let (name, health) = (spec.name.clone(), health.clone());
     let (spec, pipeline) = (spec.clone(), pipeline.clone());
+    // Known from the first moment: a source that nobody has heard of yet is not well.
+    health.source(&name, Err("connecting".into()));
     let task_name = format!("source {name}");
     lifecycle.spawn_critical(task_name, async move {
         loop {

@@ -186,8 +186,10 @@ impl Subject<'_> {
         condition
     }
 
+    /// Refers to the record. MongoDB finds a value in an array, too, but an array is no reference.
     fn refers(&self, prefix: &str) -> Document {
-        doc! { format!("{prefix}{}", self.embed.reference.leaf()): { "$eq": &self.reference } }
+        let exactly = doc! { "$eq": &self.reference, "$not": { "$type": "array" } };
+        doc! { format!("{prefix}{}", self.embed.reference.leaf()): exactly }
     }
 
     fn write(&self, condition: Condition<'_>, update: Document) -> EmbedWrite {

@@ -9,7 +9,7 @@ use mongodb::{Client, Collection, Database, IndexModel};
 use tokio::time::{Instant, sleep};
 
 /// How long a test waits for what must come true.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database that nobody else uses.
 pub(crate) struct Consumer {

@@ -17,7 +17,12 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Stands before the host and port given.
     pub(crate) async fn before(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0", target).await
+    }
+
+    /// The same, at an address that was agreed upon before.
+    pub(crate) async fn at(address: &str, target: String) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (frozen, cuts) = (watch::Sender::new(false), watch::Sender::new(0));
         let (freezing, cutting) = (frozen.subscribe(), cuts.subscribe());

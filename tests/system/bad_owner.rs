@@ -7,7 +7,6 @@ use bson::doc;
 use serde_json::json;
 
 use crate::owner::{Asked, Entities, Reply, honest};
-use crate::rabbitmq::eventually;
 use crate::sidecar::{Metrics, Plan, Sidecar};
 use crate::stage::Stage;
 
@@ -67,7 +66,9 @@ async fn a_bad_answer_is_none_and_heals() {
     for case in &cases {
         stage.consumer.record_is(case.name, user(case), "live", 7).await;
         let shown = format!("{}User", case.name);
-        let ada = |product: &bson::Document| product.get_document(&shown).is_ok_and(|user| user == &doc! { "name": "Ada" });
+        let ada = |product: &bson::Document| {
+            product.get_document(&shown).is_ok_and(|user| user == &doc! { "name": "Ada" })
+        };
         stage.consumer.until("products", "p", &format!("`{}` is shown", case.name), ada).await;
     }
     leaves_no_trace(stage, sidecar).await;
@@ -151,7 +152,11 @@ replicas:
 "
     .to_owned();
     for Case { name, .. } in cases {
-        let batch = if name.starts_with("batch") { format!("batch: \"{owner}/{name}?ids={{ids}}\",") } else { String::new() };
+        let batch = if name.starts_with("batch") {
+            format!("batch: \"{owner}/{name}?ids={{ids}}\",")
+        } else {
+            String::new()
+        };
         text += &format!(
             "  {name}:
     owner: {name}-service
@@ -161,13 +166,15 @@ replicas:
     version: data.version
     fields: {{ name: {{ from: data.name, type: string }} }}
     on: {{ {name}.updated: upsert }}
-    fetch: {{ url: \"{owner}/{name}/{{id}}\", {batch} timeout: 700ms, settle: 1s, from: {{ id: id, version: version, data: \"\" }} }}
+    fetch: {{ url: \"{owner}/{name}/{{id}}\", {batch} timeout: 2s, settle: 1s, from: {{ id: id, version: version, data: \"\" }} }}
 "
         );
     }
     text += "embeds:\n";
     for Case { name, .. } in cases {
-        text += &format!("  {name}: {{ in: products, ref: {name}, from: {name}, into: {name}User, fields: [name] }}\n");
+        text += &format!(
+            "  {name}: {{ in: products, ref: {name}, from: {name}, into: {name}User, fields: [name] }}\n"
+        );
     }
     text
 }
@@ -177,24 +184,42 @@ fn single() -> Vec<Case> {
     let unreadable = |name, answer| case(name, "unreadable", Held::Pending, answer);
     let failed = |name, answer| case(name, "failed", Held::Pending, answer);
     vec![
-        unreadable("other", |_, _| Reply::json(&json!({"id": "CANARY-other", "version": 7, "name": "CANARY"}))),
+        unreadable("other", |_, _| {
+            Reply::json(&json!({"id": "CANARY-other", "version": 7, "name": "CANARY"}))
+        }),
         unreadable("html", |_, _| Reply::text("<html>CANARY</html>").header("content-type", "text/html")),
-        unreadable("truncated", |asked, _| Reply::text(format!(r#"{{"id":"{}","version":7,"name":"CANARY"#, asked.ids[0]))),
+        unreadable("truncated", |asked, _| {
+            Reply::text(format!(r#"{{"id":"{}","version":7,"name":"CANARY"#, asked.ids[0]))
+        }),
         unreadable("empty", |_, _| Reply::text("")),
-        unreadable("null", |_, _| Reply::text("null")),
-        unreadable("list", |asked, _| Reply::json(&json!([{"id": asked.ids[0], "version": 7, "name": "CANARY"}]))),
+        unreadable("void", |_, _| Reply::text("null")),
+        unreadable("list", |asked, _| {
+            Reply::json(&json!([{"id": asked.ids[0], "version": 7, "name": "CANARY"}]))
+        }),
         unreadable("text", |_, _| Reply::json(&json!("CANARY"))),
         unreadable("nameless", |_, _| Reply::json(&json!({"version": 7, "name": "CANARY"}))),
         unreadable("whole", |_, _| Reply::json(&json!({"id": 7, "version": 7, "name": "CANARY"}))),
-        unreadable("twice", |asked, _| Reply::text(format!(r#"{{"id":"{0}","id":"{0}","version":7,"name":"CANARY"}}"#, asked.ids[0]))),
-        unreadable("utf16", |_, _| Reply::text("{\"id\":\"CANARY\"}".encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>())),
-        unreadable("gzip", |_, _| Reply::text(b"\x1f\x8b\x08\x00CANARY".as_slice()).header("content-encoding", "gzip")),
-        unreadable("field", |asked, _| Reply::json(&json!({"id": asked.ids[0], "version": 7, "name": ["CANARY"]}))),
-        unreadable("version", |asked, _| Reply::json(&json!({"id": asked.ids[0], "version": "CANARY", "name": "CANARY"}))),
-        unreadable("minus", |asked, _| Reply::json(&json!({"id": asked.ids[0], "version": -7, "name": "CANARY"}))),
-        unreadable("huge", |_, _| Reply::text("CANARY ".repeat(2 << 20))),
+        unreadable("twice", |asked, _| {
+            Reply::text(format!(r#"{{"id":"{0}","id":"{0}","version":7,"name":"CANARY"}}"#, asked.ids[0]))
+        }),
+        unreadable("utf16", |_, _| {
+            Reply::text("{\"id\":\"CANARY\"}".encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>())
+        }),
+        unreadable("gzip", |_, _| {
+            Reply::text(b"\x1f\x8b\x08\x00CANARY".as_slice()).header("content-encoding", "gzip")
+        }),
+        unreadable("field", |asked, _| {
+            Reply::json(&json!({"id": asked.ids[0], "version": 7, "name": ["CANARY"]}))
+        }),
+        unreadable("version", |asked, _| {
+            Reply::json(&json!({"id": asked.ids[0], "version": "CANARY", "name": "CANARY"}))
+        }),
+        unreadable("minus", |asked, _| {
+            Reply::json(&json!({"id": asked.ids[0], "version": -7, "name": "CANARY"}))
+        }),
+        unreadable("huge", |_, _| Reply::text("CANARY ".repeat(1_300_000))),
         failed("cut", |_, _| Reply::text(r#"{"id":"CANARY"#).breaking_off()),
-        failed("slow", |asked, entities| honest(asked, entities).after(Duration::from_secs(2))),
+        failed("slow", |asked, entities| honest(asked, entities).after(Duration::from_secs(4))),
         failed("moved", |_, _| Reply::status(302).header("location", "/elsewhere/1")),
         failed("nothing", |_, _| Reply::status(204)),
         failed("part", |_, _| Reply::status(206)),
@@ -203,12 +228,18 @@ fn single() -> Vec<Case> {
         failed("much", |_, _| Reply::status(429)),
         failed("broken", |_, _| Reply::status(500)),
         failed("away", |_, _| Reply::status(503).header("retry-after", "CANARY")),
-        case("unknown", "refused", Held::Pending, |_, _| Reply::status(401).header("www-authenticate", "CANARY")),
+        case("unknown", "refused", Held::Pending, |_, _| {
+            Reply::status(401).header("www-authenticate", "CANARY")
+        }),
         case("forbidden", "refused", Held::Pending, |_, _| Reply::status(403)),
         case("absent", "not_found", Held::Gone, |_, _| Reply::status(404)),
         case("late", "not_found", Held::Gone, |_, _| Reply::status(410)),
-        case("padded", "found", Held::Live, |asked, _| Reply::json(&json!({"id": asked.ids[0], "version": "007", "name": "Ada"}))),
-        case("unversioned", "found", Held::Live, |asked, _| Reply::json(&json!({"id": asked.ids[0], "name": "Ada"}))),
+        case("padded", "found", Held::Live, |asked, _| {
+            Reply::json(&json!({"id": asked.ids[0], "version": "007", "name": "Ada"}))
+        }),
+        case("unversioned", "found", Held::Live, |asked, _| {
+            Reply::json(&json!({"id": asked.ids[0], "name": "Ada"}))
+        }),
         case("talkative", "found", Held::Live, honest),
     ]
 }
@@ -225,13 +256,18 @@ fn batches() -> Vec<Case> {
     vec![
         case("batchLacking", |asked, has| batch(asked, has, |found| Reply::json(&found[..1].into()))),
         case("batchNone", |asked, has| batch(asked, has, |_| Reply::json(&json!([])))),
-        case("batchDouble", |asked, has| batch(asked, has, |found| Reply::json(&[found.clone(), found].concat().into()))),
+        case("batchDouble", |asked, has| {
+            batch(asked, has, |found| Reply::json(&[found.clone(), found].concat().into()))
+        }),
         case("batchForeign", |asked, has| {
             let foreign = json!({"id": "CANARY-foreign", "version": 7, "name": "CANARY"});
-            batch(asked, has, |found| Reply::json(&[found, vec![foreign.clone(), foreign.clone()]].concat().into()))
+            batch(asked, has, |found| {
+                Reply::json(&[found, vec![foreign.clone(), foreign.clone()]].concat().into())
+            })
         }),
         case("batchMixed", |asked, has| {
-            let broken = [json!(7), json!({"id": 7}), json!(null), json!([]), json!({"id": "u", "name": ["CANARY"]})];
+            let broken =
+                [json!(7), json!({"id": 7}), json!(null), json!([]), json!({"id": "u", "name": ["CANARY"]})];
             batch(asked, has, |found| Reply::json(&[&broken[..], &found[..]].concat().into()))
         }),
         case("batchObject", |asked, has| batch(asked, has, |found| Reply::json(&json!({"items": found})))),

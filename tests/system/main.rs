@@ -35,7 +35,10 @@ mod stage;
 #[path = "../support/writes.rs"]
 mod writes;
 
+mod bad_documents;
 mod bad_input;
+mod bad_owner;
+mod bad_surroundings;
 mod embeds;
 mod hydration;
 mod parked;
@@ -44,5 +47,6 @@ mod protocol;
 mod records;
 mod retire;
 mod source;
+mod story;
 mod topology;
 mod values;

@@ -45,8 +45,7 @@ async fn a_hostile_event_holds_up_nobody_and_says_nothing() {
     let cases: Vec<Case> =
         [bytes::cases(), values::cases(), cloudevents::cases()].into_iter().flatten().collect();
     let stage = stage().await;
-    let mut sidecar = stage.plan_of(manifest(&stage.owner.url())).start().await;
-    connected(&mut sidecar).await;
+    let sidecar = stage.plan_of(manifest(&stage.owner.url())).start().await;
 
     let mut wrong = Vec::new();
     for (at, case) in cases.iter().enumerate() {
@@ -148,10 +147,6 @@ async fn stage() -> Stage {
     stage
 }
 
-async fn connected(sidecar: &mut Sidecar) {
-    sidecar.is("consuming", |status, report| status == 200 && report["status"] == "ok").await;
-}
-
 async fn send(stage: &Stage, case: &Case) {
     stage.broker.publish_with(case.exchange, "user.x", [&case.body], case.properties.clone()).await;
 }
@@ -193,7 +188,7 @@ sources:
     rabbitmq: {{ exchange: users, queue: product-service.users, bindings: ["#"] }}
     format: json
     event: {{ id: id, type: type, time: occurredAt, data: data }}
-    limits: {{ body: 12MiB, depth: 32 }}
+    limits: {{ body: 4MiB, depth: 32 }}
   partners:
     rabbitmq: {{ exchange: partners, queue: product-service.partners, bindings: ["#"] }}
     format: cloudevents
