@@ -133,7 +133,7 @@ fn write_for(
     let tries = record.tries.saturating_add(1);
     match answer {
         Ok(answer) => merge(record, answer, of.shape, spec, of.embedded),
-        Err(FetchError::Resting) => unanswered(record.tries, FIRST_PAUSE),
+        Err(FetchError::Resting) => unanswered(record.tries.max(1), FIRST_PAUSE),
         Err(error @ (FetchError::Unreachable(_) | FetchError::Failed(_))) => {
             tracing::debug!(event = "fetch.failed", entity.r#type = %of.name, entity.id = %record.id, %error, "asked in vain");
             unanswered(tries, back_off(FIRST_PAUSE, tries).min(LONGEST_PAUSE))

@@ -102,8 +102,12 @@ impl Pipeline {
         let mut changed = 0;
         let mut pages = self.persist(|| self.store.matching(embed, write.filter.clone())).await?;
         loop {
-            // A walk that is lost is not begun again: what is left behind is found by the comparison of all embeds.
-            let ids = pages.next(PAGE).await.unwrap_or_default();
+            let Ok(ids) = pages.next(PAGE).await else {
+                // The cursor is lost. What is done is done, and no longer matches.
+                self.pause(self.rhythm.sweep_every).await?;
+                pages = self.persist(|| self.store.matching(embed, write.filter.clone())).await?;
+                continue;
+            };
             if ids.is_empty() {
                 return Ok(changed);
             }
@@ -124,7 +128,11 @@ impl Pipeline {
         let filter = embed.outdated(record);
         let mut pages = self.persist(|| self.store.matching(embed, filter.clone())).await?;
         loop {
-            let ids = pages.next(REMOVED).await.unwrap_or_default();
+            let Ok(ids) = pages.next(REMOVED).await else {
+                self.pause(self.rhythm.sweep_every).await?;
+                pages = self.persist(|| self.store.matching(embed, filter.clone())).await?;
+                continue;
+            };
             if ids.is_empty() {
                 return Ok(());
             }

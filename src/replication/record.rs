@@ -103,7 +103,8 @@ impl Record {
             (Some(version), Some(key)) => key.version.get() >= version,
             _ => {
                 let asked = self.asked.map(|asked| asked / 1000);
-                self.state != State::Pending && self.tries == 0 && asked > parked_at && parked_at.is_some()
+                let answered = self.claim.is_none() && self.tries == 0 && asked > parked_at;
+                answered && self.state != State::Pending && parked_at.is_some()
             }
         }
     }

@@ -88,7 +88,7 @@ pub enum RecordWrite {
         /// Whether the change must be fanned out.
         owes: bool,
     },
-    /// The owner could not be asked, or its answer was no answer: ask again later.
+    /// The owner could not be asked, or its answer was no answer: ask again later. `tries` is never zero.
     Unanswered {
         /// The entity.
         id: EntityId,
