@@ -18,7 +18,7 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    /// Makes one on the server that MONGODB_URL names.
+    /// Makes one on the server that `MONGODB_URL` names.
     pub(crate) async fn new() -> Self {
         let url =
             env::var("MONGODB_URL").expect("MONGODB_URL is set: `tests/services up`, `tests/services env`");
@@ -137,7 +137,7 @@ impl Consumer {
     pub(crate) async fn holding(&self, text: &str) -> Vec<String> {
         let mut holding = Vec::new();
         for name in self.database.list_collection_names().await.unwrap() {
-            let is_plain = !name.ends_with(".live") && !name.starts_with("system.");
+            let is_plain = !name.contains(".live") && !name.starts_with("system.");
             if is_plain && self.all(&name).await.iter().any(|document| document.to_string().contains(text)) {
                 holding.push(name);
             }

@@ -127,14 +127,14 @@ impl Sidecar {
     }
 
     /// Waits until so many deliveries are taken, no more, and what became of each is told.
-    pub(crate) async fn books_close_at(&self, received: f64) -> Metrics {
+    pub(crate) async fn books_close_at(&self, received: u64) -> Metrics {
         let metrics = self.books_close_from(received).await;
         assert_eq!(metrics.books().0, received, "more was taken than sent:\n{}", self.last_words());
         metrics
     }
 
     /// Waits until so many deliveries are taken, or more, and what became of each is told.
-    pub(crate) async fn books_close_from(&self, received: f64) -> Metrics {
+    pub(crate) async fn books_close_from(&self, received: u64) -> Metrics {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let metrics = self.metrics().await;
@@ -226,24 +226,24 @@ pub(crate) struct Metrics(String);
 
 impl Metrics {
     /// The sum of all series of this name that have these labels.
-    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let wanted: Vec<String> =
             labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
         let of_name = |line: &&str| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
                 && wanted.iter().all(|label| line.contains(label))
         };
-        let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+        let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
         self.0.lines().filter(of_name).map(value).sum()
     }
 
     /// How many deliveries were taken, and of how many it is told what became of them.
-    pub(crate) fn books(&self) -> (f64, f64) {
+    pub(crate) fn books(&self) -> (u64, u64) {
         (self.sum("nearcopy_events_received_total", &[]), self.sum("nearcopy_events_total", &[]))
     }
 
     /// How many events had this outcome.
-    pub(crate) fn outcome(&self, outcome: &str) -> f64 {
+    pub(crate) fn outcome(&self, outcome: &str) -> u64 {
         self.sum("nearcopy_events_total", &[("outcome", outcome)])
     }
 

@@ -100,7 +100,7 @@ async fn judge(stage: &Stage, cases: &[(&str, Document, Became)], name: &str) {
                 assert!(found, "{what} does not show {name:.20}: {now:.300}");
             }
             Parked | Untouched => {
-                assert!(now.to_string() == document.to_string(), "{what} has changed: {now:.300}")
+                assert!(now.to_string() == document.to_string(), "{what} has changed: {now:.300}");
             }
         }
     }

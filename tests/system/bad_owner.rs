@@ -6,7 +6,7 @@ use std::time::Duration;
 use bson::doc;
 use serde_json::json;
 
-use crate::owner::{Asked, Entities, Reply, honest};
+use crate::owner_service::{Asked, Entities, Reply, honest};
 use crate::sidecar::{Metrics, Plan, Sidecar};
 use crate::stage::Stage;
 
@@ -112,7 +112,7 @@ async fn leaves_no_trace(stage: Stage, sidecar: Sidecar) {
 async fn eventually_counted(sidecar: &Sidecar, cases: &[Case]) -> Vec<&'static str> {
     let missing = |metrics: &Metrics| -> Vec<&'static str> {
         let counted = |case: &&Case| {
-            metrics.sum("nearcopy_fetches_total", &[("replica", case.name), ("result", case.counted)]) == 0.0
+            metrics.sum("nearcopy_fetches_total", &[("replica", case.name), ("result", case.counted)]) == 0
         };
         cases.iter().filter(counted).map(|case| case.name).collect()
     };
@@ -228,6 +228,16 @@ fn single() -> Vec<Case> {
         failed("much", |_, _| Reply::status(429)),
         failed("broken", |_, _| Reply::status(500)),
         failed("away", |_, _| Reply::status(503).header("retry-after", "CANARY")),
+    ]
+    .into_iter()
+    .chain(telling())
+    .collect()
+}
+
+/// Answers that say something of the entity, or that there is none.
+fn telling() -> Vec<Case> {
+    let case = |name, counted, held, answer| Case { name, answer, counted, held };
+    vec![
         case("unknown", "refused", Held::Pending, |_, _| {
             Reply::status(401).header("www-authenticate", "CANARY")
         }),
@@ -246,13 +256,6 @@ fn single() -> Vec<Case> {
 
 fn batches() -> Vec<Case> {
     let case = |name, answer| Case { name, answer, counted: "found", held: Held::Live };
-    /// Answers a single question honestly, and one for several like this.
-    fn batch(asked: &Asked, entities: &Entities, answer: impl Fn(Vec<serde_json::Value>) -> Reply) -> Reply {
-        if !asked.batch {
-            return honest(asked, entities);
-        }
-        answer(asked.ids.iter().filter_map(|id| entities.get(id)).cloned().collect())
-    }
     vec![
         case("batchLacking", |asked, has| batch(asked, has, |found| Reply::json(&found[..1].into()))),
         case("batchNone", |asked, has| batch(asked, has, |_| Reply::json(&json!([])))),
@@ -276,4 +279,12 @@ fn batches() -> Vec<Case> {
         case("batchBroken", |asked, has| batch(asked, has, |_| Reply::status(500))),
         case("batchLong", |asked, has| batch(asked, has, |_| Reply::status(414))),
     ]
+}
+
+/// Answers a single question honestly, and one for several like this.
+fn batch(asked: &Asked, entities: &Entities, answer: impl Fn(Vec<serde_json::Value>) -> Reply) -> Reply {
+    if !asked.batch {
+        return honest(asked, entities);
+    }
+    answer(asked.ids.iter().filter_map(|id| entities.get(id)).cloned().collect())
 }

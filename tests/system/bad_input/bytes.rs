@@ -144,7 +144,7 @@ fn sizes() -> Vec<Case> {
         user(
             "a field that no document of MongoDB can hold",
             "fat-1",
-            format!("\"tags\":[1{}]", ",1".repeat(1_050_000)),
+            format!("\"tags\":[1{}]", ",1".repeat(1_080_000)),
             Parked("refused"),
         ),
         user(

@@ -10,7 +10,7 @@ use super::{Case, UNWANTED, VALUE, headers};
 const STRUCTURED: &str = "application/cloudevents+json";
 
 pub(super) fn cases() -> Vec<Case> {
-    [structured_mode(), binary_mode()].into_iter().flatten().collect()
+    [structured_mode(), no_event(), binary_mode()].into_iter().flatten().collect()
 }
 
 fn stored(id: &str) -> Expected {
@@ -38,15 +38,19 @@ fn case(
     }
 }
 
+fn structured(name: &str, body: String, expected: Expected) -> Case {
+    case(name, STRUCTURED, FieldTable::default(), body, expected)
+}
+
+/// A whole event, with this before its data.
+fn event(id: &str, more: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"e","source":"/p","type":"partner.updated",{more}"data":{}}}"#,
+        data(id)
+    )
+}
+
 fn structured_mode() -> Vec<Case> {
-    let structured =
-        |name: &str, body: String, expected| case(name, STRUCTURED, FieldTable::default(), body, expected);
-    let event = |id: &str, more: &str| {
-        format!(
-            r#"{{"specversion":"1.0","id":"e","source":"/p","type":"partner.updated",{more}"data":{}}}"#,
-            data(id)
-        )
-    };
     let many: String = (0..60_000).map(|at| format!("\"x{at}\":1,")).collect();
     vec![
         structured("structured", event("c1", ""), stored("c1")),
@@ -88,6 +92,11 @@ fn structured_mode() -> Vec<Case> {
             r#"{"specversion":"1.0","type":"partner.updated","data_base64":"AA=="}"#.into(),
             Parked("not_json"),
         ),
+    ]
+}
+
+fn no_event() -> Vec<Case> {
+    vec![
         structured("a text as event", format!("\"{UNWANTED}\""), Parked("not_json")),
         structured("a number as event", "4711".into(), Parked("not_json")),
         structured("an array as event", format!("[{}]", event("c10", "")), Parked("not_json")),

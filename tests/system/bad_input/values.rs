@@ -251,78 +251,46 @@ fn numbers() -> Vec<Case> {
 }
 
 fn keys() -> Vec<Case> {
-    let twice = r#""x":1,"x":2,"name":"n""#;
-    vec![
-        field(300, "name", r#""{\"$where\":\"sleep(9)\"}""#, stored(300, "name", r#"{"$where":"sleep(9)"}"#)),
-        field(
-            301,
-            "profile",
-            r#"{"$where":"1","$set":{"x":1}}"#,
-            stored(301, "profile", bson!({"$where": "1", "$set": {"x": 1_i64}})),
-        ),
-        field(
+    let kept = [
+        (300, "name", r#""{\"$where\":\"sleep(9)\"}""#, bson!(r#"{"$where":"sleep(9)"}"#)),
+        (301, "profile", r#"{"$where":"1","$set":{"x":1}}"#, bson!({"$where": "1", "$set": {"x": 1_i64}})),
+        (
             302,
             "profile",
             r#"{"a.b":1,"":2,"$":3,".":4}"#,
-            stored(302, "profile", bson!({"a.b": 1_i64, "": 2_i64, "$": 3_i64, ".": 4_i64})),
+            bson!({"a.b": 1_i64, "": 2_i64, "$": 3_i64, ".": 4_i64}),
         ),
-        field(
-            303,
-            "profile",
-            r#"{"__proto__":{"admin":true}}"#,
-            stored(303, "profile", bson!({"__proto__": {"admin": true}})),
-        ),
-        field(
-            304,
-            "profile",
-            r#"{"$literal":"$$ROOT"}"#,
-            stored(304, "profile", bson!({"$literal": "$$ROOT"})),
-        ),
-        field(305, "name", r#""$$ROOT""#, stored(305, "name", "$$ROOT")),
-        field(306, "name", r#""$name""#, stored(306, "name", "$name")),
-        field(
-            307,
-            "name",
-            r#"{"$oid":"507f1f77bcf86cd799439011"}"#,
-            stored(307, "name", bson!({"$oid": "507f1f77bcf86cd799439011"})),
-        ),
-        field(320, "profile", r#"{"$date":"never"}"#, stored(320, "profile", bson!({"$date": "never"}))),
-        field(321, "profile", r#"{"$oid":7}"#, stored(321, "profile", bson!({"$oid": 7_i64}))),
-        field(322, "profile", r#"{"$numberLong":"x"}"#, stored(322, "profile", bson!({"$numberLong": "x"}))),
-        field(
-            323,
-            "profile",
-            r#"{"$binary":{"base64":"!"}}"#,
-            stored(323, "profile", bson!({"$binary": {"base64": "!"}})),
-        ),
-        field(
-            324,
-            "profile",
-            r#"{"$timestamp":{"t":-1}}"#,
-            stored(324, "profile", bson!({"$timestamp": {"t": -1_i64}})),
-        ),
-        field(
+        (303, "profile", r#"{"__proto__":{"admin":true}}"#, bson!({"__proto__": {"admin": true}})),
+        (304, "profile", r#"{"$literal":"$$ROOT"}"#, bson!({"$literal": "$$ROOT"})),
+        (305, "name", r#""$$ROOT""#, bson!("$$ROOT")),
+        (306, "name", r#""$name""#, bson!("$name")),
+        (307, "name", r#"{"$oid":"507f1f77bcf86cd799439011"}"#, bson!({"$oid": "507f1f77bcf86cd799439011"})),
+        (
             308,
             "profile",
             r#"{"_id":1,"_nearcopy":{"state":"gone"}}"#,
-            stored(308, "profile", bson!({"_id": 1_i64, "_nearcopy": {"state": "gone"}})),
+            bson!({"_id": 1_i64, "_nearcopy": {"state": "gone"}}),
         ),
+        (320, "profile", r#"{"$date":"never"}"#, bson!({"$date": "never"})),
+        (321, "profile", r#"{"$oid":7}"#, bson!({"$oid": 7_i64})),
+        (322, "profile", r#"{"$numberLong":"x"}"#, bson!({"$numberLong": "x"})),
+        (323, "profile", r#"{"$binary":{"base64":"!"}}"#, bson!({"$binary": {"base64": "!"}})),
+        (324, "profile", r#"{"$timestamp":{"t":-1}}"#, bson!({"$timestamp": {"t": -1_i64}})),
+    ];
+    let mut cases: Vec<Case> = kept
+        .into_iter()
+        .map(|(at, name, json, value)| field(at, name, json, stored(at, name, value)))
+        .collect();
+    let twice = r#"{"id":"f312","version":1,"x":1,"x":2,"name":"n"}"#;
+    let ours = r#"{"id":"f313","version":1,"_nearcopy":{"state":"gone"},"_id":"other","name":"n"}"#;
+    cases.extend([
         field(309, "profile", r#"{"a":1,"a":2}"#, Parked("duplicate_key")),
         field(310, "profile", r#"{"a\u0000b":1}"#, Parked("bad_field")),
         field(311, "name", r#"1,"name":2"#, Parked("duplicate_key")),
-        json(
-            "a key that nobody wants, twice",
-            "user.updated",
-            &format!(r#"{{"id":"f312","version":1,{twice}}}"#),
-            stored(312, "name", "n"),
-        ),
-        json(
-            "what only looks like ours",
-            "user.updated",
-            r#"{"id":"f313","version":1,"_nearcopy":{"state":"gone"},"_id":"other","name":"n"}"#,
-            stored(313, "name", "n"),
-        ),
-    ]
+        json("a key that nobody wants, twice", "user.updated", twice, stored(312, "name", "n")),
+        json("what only looks like ours", "user.updated", ours, stored(313, "name", "n")),
+    ]);
+    cases
 }
 
 /// Events of entities that nobody wants: however broken, nothing of them is kept.
