@@ -1,4 +1,4 @@
-//! A database of its own for each test, on the server that MONGODB_URL names.
+//! A database of its own for each test, on the server that `MONGODB_URL` names.
 
 use std::env;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A virtual host of its own for each test, on the broker that RABBITMQ_URL names.
+//! A virtual host of its own for each test, on the broker that `RABBITMQ_URL` names.
 
 use std::env;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,13 +24,15 @@ pub(crate) struct Broker {
     owner: Channel,
 }
 
+/// Tells the virtual hosts of one process apart.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
 impl Broker {
     /// Makes a virtual host that nobody else uses.
     pub(crate) async fn new() -> Self {
         // Several tests of one process try; the first one wins, which is all that is wanted.
         drop(rustls::crypto::ring::default_provider().install_default());
         let (url, management) = (given("RABBITMQ_URL"), given("RABBITMQ_MANAGEMENT_URL"));
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         let vhost = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let base = url.rsplit_once('/').unwrap().0.to_owned();
         let http = reqwest::Client::new();
