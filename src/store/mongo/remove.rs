@@ -43,7 +43,7 @@ impl Mongo {
         }
         let theirs = doc! {
             "_id": { "$in": removal.ids },
-            embed.reference.dotted(): { "$eq": &reference },
+            embed.reference.dotted(): { "$eq": &reference, "$not": { "$type": "array" } },
             "$or": outdated,
         };
         let (mongo, records, documents) = (self.clone(), of.name.to_string(), embed.collection.clone());
