@@ -129,7 +129,26 @@ impl Stage {
             self.owner.name(),
             self.replica.database.name()
         ));
+        if let Some(file) = self.write_environment() {
+            let file = file.display();
+            report.note(&format!(
+                "ask it: . {file}; target/release/nearcopy check --online config/examples/products.yaml"
+            ));
+        }
         report.note("end the processes with kill, the broker and the database with make services-down");
+    }
+
+    /// Writes down, for a shell, where nearcopy's commands find this stage; none where that cannot be written.
+    fn write_environment(&self) -> Option<PathBuf> {
+        let file = self.nearcopy.log.with_file_name("env");
+        let lines = [
+            ("USER_SERVICE_URL", self.user_service.url.clone()),
+            ("NEARCOPY__RABBITMQ__URL", self.broker.url.clone()),
+            ("NEARCOPY__MONGODB__URL", std::env::var("MONGODB_URL").ok()?),
+            ("NEARCOPY__MONGODB__DATABASE", self.replica.database.name().to_owned()),
+        ]
+        .map(|(name, value)| format!("export {name}='{value}'\n"));
+        std::fs::write(&file, lines.concat()).ok().map(|()| file)
     }
 
     /// Stops the processes; removes their databases and queues.
