@@ -48,5 +48,6 @@ mod records;
 mod retire;
 mod source;
 mod story;
+mod stream;
 mod topology;
 mod values;
