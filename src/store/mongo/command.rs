@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::raw::cstr;
+use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use mongodb::error::{Error, ErrorKind};
 
 use super::{Mongo, Topology};
@@ -58,6 +59,13 @@ impl Mongo {
         finish(action, running).await
     }
 
+    /// The same for a command that is encoded already.
+    async fn run_raw(&self, action: &str, command: RawDocumentBuf) -> Result<Document, StoreError> {
+        let database = self.database.clone();
+        let running = tokio::spawn(async move { database.run_raw_command(command).await });
+        finish(action, running).await
+    }
+
     /// Runs many guarded statements, in as few commands as the server's limits allow.
     pub(super) async fn update(
         &self,
@@ -68,20 +76,21 @@ impl Mongo {
         let action = format!("writing to `{collection}`");
         let mut total = Written { statements: statements.len(), ..Written::default() };
         for chunk in chunks(&statements) {
-            let (first, statements) = match chunk {
+            let (first, updates) = match chunk {
                 Chunk::Fitting { first, statements } => (first, statements),
                 Chunk::Unsendable(refusal) => {
                     total.refused.push(refusal);
                     continue;
                 }
             };
-            let command = doc! {
-                "update": collection,
-                "updates": statements,
-                "ordered": ordered,
-                "writeConcern": write_concern(),
-            };
-            let done = written(&action, &self.run(&action, command).await?)?;
+            let mut command = rawdoc! { "update": collection };
+            command.append(cstr!("updates"), updates);
+            command.append(cstr!("ordered"), ordered);
+            command.append(
+                cstr!("writeConcern"),
+                RawDocumentBuf::try_from(&write_concern()).unwrap_or_default(),
+            );
+            let done = written(&action, &self.run_raw(&action, command).await?)?;
             let moved = |refusal: Refusal| Refusal { index: refusal.index + first, ..refusal };
             total.refused.extend(done.refused.into_iter().map(moved));
             total.changed += done.changed;
@@ -119,46 +128,46 @@ async fn finish<T>(
     }
 }
 
-/// Statements that go to the server together, or one that cannot go at all.
-enum Chunk<'s> {
-    Fitting { first: usize, statements: &'s [Document] },
+/// Statements that go to the server together, encoded once, or one that cannot go at all.
+enum Chunk {
+    Fitting { first: usize, statements: RawArrayBuf },
     Unsendable(Refusal),
 }
 
 /// Groups statements so that no command exceeds the server's limit of 16 MB, which counts all of them together.
-fn chunks(statements: &[Document]) -> Vec<Chunk<'_>> {
+fn chunks(statements: &[Document]) -> Vec<Chunk> {
     let mut chunks = Vec::new();
-    let (mut first, mut bytes) = (0, 0);
+    let (mut first, mut bytes, mut count, mut group) = (0, 0, 0, RawArrayBuf::new());
     for (at, statement) in statements.iter().enumerate() {
-        let size = size(statement);
-        let fits = size.as_ref().is_ok_and(|size| bytes + size <= LARGEST_COMMAND);
-        if fits && at - first < MOST_STATEMENTS {
-            bytes += size.unwrap_or_default();
-            continue;
+        let encoded = encode(statement);
+        let size = encoded.as_ref().map_or(usize::MAX, |encoded| encoded.as_bytes().len());
+        if count > 0 && (size > LARGEST_COMMAND - bytes || count == MOST_STATEMENTS) {
+            chunks.push(Chunk::Fitting { first, statements: std::mem::take(&mut group) });
+            (bytes, count) = (0, 0);
         }
-        if first < at {
-            chunks.push(Chunk::Fitting { first, statements: &statements[first..at] });
-        }
-        (first, bytes) = match size {
-            Ok(size) => (at, size),
-            Err(reason) => {
-                chunks.push(Chunk::Unsendable(Refusal { index: at, code: TOO_LARGE, reason }));
-                (at + 1, 0)
+        match encoded {
+            Ok(encoded) => {
+                first = if count == 0 { at } else { first };
+                group.push(encoded);
+                (bytes, count) = (bytes + size, count + 1);
             }
-        };
+            Err(reason) => chunks.push(Chunk::Unsendable(Refusal { index: at, code: TOO_LARGE, reason })),
+        }
     }
-    if first < statements.len() {
-        chunks.push(Chunk::Fitting { first, statements: &statements[first..] });
+    if count > 0 {
+        chunks.push(Chunk::Fitting { first, statements: group });
     }
     chunks
 }
 
-/// How many bytes a statement takes, or why it cannot be sent.
-fn size(statement: &Document) -> Result<usize, String> {
-    match statement.to_vec() {
+/// A statement as it is sent, or why it cannot be.
+fn encode(statement: &Document) -> Result<RawDocumentBuf, String> {
+    match RawDocumentBuf::try_from(statement) {
         Err(_) => Err("the document cannot be encoded".into()),
-        Ok(encoded) if encoded.len() > LARGEST_COMMAND => Err("the document would exceed 16 MB".into()),
-        Ok(encoded) => Ok(encoded.len()),
+        Ok(encoded) if encoded.as_bytes().len() > LARGEST_COMMAND => {
+            Err("the document would exceed 16 MB".into())
+        }
+        Ok(encoded) => Ok(encoded),
     }
 }
 
