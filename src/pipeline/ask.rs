@@ -20,7 +20,7 @@ const SLACK: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 4;
 /// The first pause after an owner could not answer for one entity; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// While an owner is being left in peace, what is due waits this long.
+/// The longest pause after an owner could not answer for one entity.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 impl Pipeline {
@@ -87,14 +87,7 @@ impl Pipeline {
         }
         Ok(())
     }
-}
 
-/// How long a claim lasts before it must be renewed.
-fn hold(spec: &FetchSpec) -> Duration {
-    spec.timeout + SLACK
-}
-
-impl Pipeline {
     /// Asks, and goes on holding the claims for as long as that takes: an owner may be slow, and many be asked for.
     async fn ask_holding(
         &self,
@@ -112,6 +105,11 @@ impl Pipeline {
             self.persist(|| self.store.renew(of, claimed, hold)).await?;
         }
     }
+}
+
+/// How long a claim lasts before it must be renewed.
+fn hold(spec: &FetchSpec) -> Duration {
+    spec.timeout + SLACK
 }
 
 fn brings_content(write: &RecordWrite) -> bool {

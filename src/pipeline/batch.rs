@@ -97,9 +97,9 @@ impl Batch {
     pub fn events(&mut self) -> Vec<(Arc<Subscription>, Vec<ChangeEvent>)> {
         let mut groups: Vec<(Arc<Subscription>, Vec<ChangeEvent>)> = Vec::new();
         for part in self.items.iter_mut().flat_map(|item| &mut item.parts) {
-            let (Some(of), Meaning::Change(event)) = (&part.of, &mut part.meaning) else { continue };
-            let event = event.clone();
-            part.meaning = Meaning::Underway(event.stamp.at);
+            let (Some(of), Meaning::Change(event)) = (&part.of, &part.meaning) else { continue };
+            let underway = Meaning::Underway(event.stamp.at);
+            let Meaning::Change(event) = std::mem::replace(&mut part.meaning, underway) else { continue };
             match groups.iter_mut().find(|(known, _)| known.name == of.name) {
                 Some((_, events)) => events.push(event),
                 None => groups.push((of.clone(), vec![event])),

@@ -19,8 +19,6 @@ pub enum Content {
 /// When the owner is to be asked about an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// No change to what is planned.
-    Unchanged,
     /// As soon as somebody gets to it.
     Now,
     /// After this long, by the database's clock.

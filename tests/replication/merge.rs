@@ -109,7 +109,7 @@ fn in_words(write: &RecordWrite) -> String {
         format!("{what} {key}")
     });
     let due = match due {
-        Due::Unchanged | Due::Now => "now".to_owned(),
+        Due::Now => "now".to_owned(),
         Due::Never => "never".into(),
         Due::After(RECONCILE) => "reconcile".into(),
         Due::After(wait) => format!("{} s", wait.as_secs()),

@@ -189,7 +189,6 @@ fn push_stage(statement: &mut Document, stage: Document) {
 
 fn due_value(due: Due) -> Option<Bson> {
     match due {
-        Due::Unchanged => Some("$_nearcopy.due".into()),
         Due::Now => Some("$$NOW".into()),
         Due::After(wait) => Some(from_now(wait).into()),
         Due::Never => None,
