@@ -1,6 +1,6 @@
 # What a person types. Everything else is cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check deny services-up services-down
+.PHONY: help demo test model simulate chaos fuzz check deny services-up services-down
 
 services = tests/services up && urls=$$(tests/services env) && eval "$$urls"
 
@@ -13,6 +13,16 @@ demo: .toolchain ## two services, nearcopy between them, and every promise check
 
 test: .toolchain ## every test, upon a real RabbitMQ and MongoDB
 	@$(services) && if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
+
+model: .toolchain ## every interleaving of the protocol in the small, and what breaks when a guard is taken out
+	@cargo run --quiet --release --example model
+
+simulate: .toolchain ## the real pipeline under seeded faults, in virtual time (SEEDS=2000, SEED=n replays one)
+	@cargo run --quiet --release --example simulate -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
+
+chaos: .toolchain ## real processes, killed, paused and cut off, judged by an oracle (KILLS=20, MINUTES=10)
+	@cargo build --quiet --release --bin nearcopy --example chaos
+	@target/release/examples/chaos --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),10)
 
 check: .toolchain deny ## formatting, lints, licences and sources of the dependencies
 	cargo fmt --check

@@ -1,0 +1,172 @@
+//! What each write of a record means, said once more and without a database: the state before, the state after.
+//!
+//! The model and the simulation rest on it; a conformance suite shows that MongoDB does just the same.
+
+use std::time::Duration;
+
+use bson::Document;
+use nearcopy::replication::{Content, Due, Key, Rank, Record, RecordWrite, State, Subscription};
+
+/// What is there after a write, at this time of the database in milliseconds; `None` where its guard held it off.
+pub(crate) fn apply(
+    of: &Subscription,
+    held: Option<&Record>,
+    write: &RecordWrite,
+    now: i64,
+    batch: i64,
+) -> Option<Record> {
+    let rev = next_rev(held, now);
+    match (write, held) {
+        (RecordWrite::Placeholder { id, ask }, None) => {
+            let pending = Record { due: ask.then_some(now), rev, ..blank(id, State::Pending) };
+            Some(pending)
+        }
+        (RecordWrite::State { id, create: true, .. }, None) => {
+            let nothing = blank(id, State::Pending);
+            Some(entered(of, &nothing, write, rev, now, batch))
+        }
+        (_, None) | (RecordWrite::Placeholder { .. }, Some(_)) => None,
+        (RecordWrite::State { guard, .. }, Some(held)) => {
+            let newer = held.key.as_ref().is_none_or(|key| key < guard);
+            newer.then(|| entered(of, held, write, rev, now, batch))
+        }
+        (RecordWrite::Need { version: Some(version), .. }, Some(held)) => {
+            let floor =
+                Key { epoch: 0, version: *version, rank: Rank::Live, shape: 0, hash: String::new() };
+            let met = held.key.as_ref() >= Some(&floor) || held.need >= Some(*version);
+            let need = Some(*version);
+            (!met).then(|| Record { need, due: Some(now), since: micros(now), claim: None, ..held.clone() })
+        }
+        (RecordWrite::Need { version: None, .. }, Some(held)) => Some(called(held, now, now)),
+        (RecordWrite::Ask { due, .. }, Some(held)) => {
+            time(*due, now).map(|due| called(held, due, now))
+        }
+        (RecordWrite::Unmark { .. }, Some(held)) => {
+            held.marked.then(|| Record { marked: false, ..held.clone() })
+        }
+        (RecordWrite::Answer { rev: asked_at, claim, .. }, Some(held)) => {
+            let untouched = held.rev == *asked_at && held.claim == *claim;
+            untouched.then(|| answered(held, write, rev, now))
+        }
+        (RecordWrite::Unanswered { claim, due, tries, .. }, Some(held)) => {
+            let mine = held.claim == *claim;
+            mine.then(|| Record { due: time(*due, now), claim: None, tries: *tries, ..held.clone() })
+        }
+        (RecordWrite::Paid { rev, .. }, Some(held)) => {
+            (held.owes && held.rev == *rev).then(|| Record { owes: false, ..held.clone() })
+        }
+    }
+}
+
+/// What a claim makes of a record, if it is due.
+pub(crate) fn claim(held: &Record, token: &str, hold: Duration, now: i64) -> Option<Record> {
+    let due = held.due.is_some_and(|due| due <= now);
+    let until = now + millis(hold);
+    due.then(|| Record {
+        due: Some(until),
+        asked: micros(now),
+        claim: Some(token.to_owned()),
+        ..held.clone()
+    })
+}
+
+/// What the renewal of a claim makes of a record, if the claim is held still.
+pub(crate) fn renew(held: &Record, token: &str, hold: Duration, now: i64) -> Option<Record> {
+    let mine = held.claim.as_deref() == Some(token);
+    mine.then(|| Record { due: Some(now + millis(hold)), ..held.clone() })
+}
+
+/// Somebody calls for a look at the owner; whoever is asking now loses the claim.
+pub(crate) fn called(held: &Record, due: i64, now: i64) -> Record {
+    let due = held.due.map_or(due, |planned| planned.min(due));
+    Record { due: Some(due), since: micros(now), claim: None, ..held.clone() }
+}
+
+fn entered(
+    of: &Subscription,
+    held: &Record,
+    write: &RecordWrite,
+    rev: i64,
+    now: i64,
+    batch: i64,
+) -> Record {
+    let RecordWrite::State { content, key, owes, .. } = write else { return held.clone() };
+    let (state, fields) = described(content);
+    let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
+    Record {
+        state,
+        key: Some(key.clone()),
+        rev,
+        need: held.need.filter(|need| *need > key.version),
+        due: held.due.or_else(|| reconcile.map(|wait| now + millis(wait))),
+        claim: None,
+        owes: *owes,
+        since: None,
+        batch: Some(batch),
+        fields,
+        ..held.clone()
+    }
+}
+
+fn answered(held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
+    let RecordWrite::Answer { content, satisfied, due, tries, owes, .. } = write else {
+        return held.clone();
+    };
+    let asked_again = Record {
+        need: held.need.filter(|_| !satisfied),
+        due: time(*due, now),
+        tries: *tries,
+        claim: None,
+        ..held.clone()
+    };
+    let Some((content, key)) = content else { return asked_again };
+    let (state, fields) = described(content);
+    Record { state, key: key.clone(), rev, owes: *owes, since: None, batch: None, fields, ..asked_again }
+}
+
+fn described(content: &Content) -> (State, Document) {
+    match content {
+        Content::Live(fields) => (State::Live, fields.clone()),
+        Content::Gone(why) => (State::Gone(*why), Document::new()),
+    }
+}
+
+fn blank(id: &nearcopy::event::EntityId, state: State) -> Record {
+    Record {
+        id: id.clone(),
+        state,
+        key: None,
+        rev: 0,
+        need: None,
+        due: None,
+        claim: None,
+        owes: false,
+        tries: 0,
+        asked: None,
+        since: None,
+        batch: None,
+        marked: false,
+        fields: Document::new(),
+    }
+}
+
+fn next_rev(held: Option<&Record>, now: i64) -> i64 {
+    (now * 1000).max(held.map_or(0, |held| held.rev) + 1)
+}
+
+fn time(due: Due, now: i64) -> Option<i64> {
+    match due {
+        Due::Now => Some(now),
+        Due::After(wait) => Some(now + millis(wait)),
+        Due::Never => None,
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it fills fields that may be empty")]
+fn micros(millis: i64) -> Option<i64> {
+    Some(millis * 1000)
+}
+
+fn millis(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+}
