@@ -37,7 +37,7 @@ pub(crate) fn apply(
             (!met).then(|| Record { need, due: Some(now), since: micros(now), claim: None, ..held.clone() })
         }
         (RecordWrite::Need { version: None, .. }, Some(held)) => Some(called(held, now, now)),
-        (RecordWrite::Ask { due, .. }, Some(held)) => time(*due, now).map(|due| called(held, due, now)),
+        (RecordWrite::Ask { wait, .. }, Some(held)) => Some(called(held, now + millis(*wait), now)),
         (RecordWrite::Unmark { .. }, Some(held)) => {
             held.marked.then(|| Record { marked: false, ..held.clone() })
         }
