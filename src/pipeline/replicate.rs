@@ -4,7 +4,7 @@ use super::batch::Verdict;
 use super::{Halted, Pipeline};
 use crate::event::{ChangeEvent, DecodeError, EntityId, Reason};
 use crate::replication::{
-    Due, Expected, Folded, Judgement, Outcome, Record, RecordWrite, Subscription, fold, judge,
+    Expected, Folded, Judgement, Outcome, Record, RecordWrite, Subscription, fold, judge,
 };
 use crate::store::{Records, Refusal};
 use crate::telemetry::metric;
@@ -90,8 +90,8 @@ impl Pipeline {
             "different contents under one version; the owner will be asked"
         );
         let Some(fetch) = &of.fetch else { return Ok(()) };
-        let due = Due::After(fetch.settle);
-        let asks: Vec<RecordWrite> = conflicts.into_iter().map(|id| RecordWrite::Ask { id, due }).collect();
+        let wait = fetch.settle;
+        let asks: Vec<RecordWrite> = conflicts.into_iter().map(|id| RecordWrite::Ask { id, wait }).collect();
         self.persist(|| self.store.write(of, &asks, 0)).await.map(|_| ())
     }
 }

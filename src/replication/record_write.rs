@@ -101,8 +101,8 @@ pub enum RecordWrite {
     Ask {
         /// The entity.
         id: EntityId,
-        /// When.
-        due: Due,
+        /// How long from now, at the latest.
+        wait: Duration,
     },
     /// The fan-out of this revision is done.
     Paid {

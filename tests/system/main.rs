@@ -12,6 +12,10 @@
 mod consumer;
 #[path = "../support/declared.rs"]
 mod declared;
+#[path = "../support/meaning.rs"]
+mod meaning;
+#[path = "../support/memory/mod.rs"]
+mod memory;
 #[path = "../support/mongodb.rs"]
 mod mongodb;
 #[path = "../support/owner.rs"]
@@ -39,6 +43,7 @@ mod bad_documents;
 mod bad_input;
 mod bad_owner;
 mod bad_surroundings;
+mod conformance;
 mod embeds;
 mod hydration;
 mod parked;

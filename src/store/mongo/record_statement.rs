@@ -22,7 +22,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             doc! { "q": { "_id": id }, "u": pipeline, "upsert": create }
         }
         RecordWrite::Need { version: Some(version), .. } => doc! { "q": known, "u": need(*version) },
-        RecordWrite::Need { version: None, .. } => ask(known, Due::Now),
+        RecordWrite::Need { version: None, .. } => doc! { "q": known, "u": call_for("$$NOW") },
         RecordWrite::Placeholder { ask, .. } => {
             let mut meta = doc! { "state": "pending", "rev": next_rev() };
             if *ask {
@@ -42,7 +42,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
             statement
         }
-        RecordWrite::Ask { due, .. } => ask(known, *due),
+        RecordWrite::Ask { wait, .. } => doc! { "q": known, "u": call_for(from_now(*wait)) },
         RecordWrite::Paid { rev, .. } => {
             let same = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.owes": true };
             doc! { "q": same, "u": { "$unset": { "_nearcopy.owes": "" } } }
@@ -167,10 +167,6 @@ fn set(guard: Document, due: Due) -> Document {
         None => doc! { "$unset": "_nearcopy.due" },
     };
     doc! { "q": guard, "u": [stage, { "$unset": "_nearcopy.claim" }] }
-}
-
-fn ask(known: Document, due: Due) -> Document {
-    doc! { "q": known, "u": call_for(due_value(due).unwrap_or(Bson::Null)) }
 }
 
 /// Calls for a look at the owner at a time, unless one is planned sooner. Whoever is asking now loses the claim, so
