@@ -42,6 +42,7 @@ mod bad_surroundings;
 mod embeds;
 mod hydration;
 mod parked;
+mod patches;
 mod pipeline;
 mod protocol;
 mod records;
