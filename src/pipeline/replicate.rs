@@ -45,7 +45,8 @@ impl Pipeline {
     async fn round(&self, of: &Subscription, events: &mut [Open], owing: &mut Records) -> Result<(), Halted> {
         let open: Vec<usize> = (0..events.len()).filter(|at| events[*at].verdict.is_none()).collect();
         let still: Vec<ChangeEvent> = open.iter().map(|at| events[*at].event.clone()).collect();
-        let Folded { writes, expected } = fold(of, &still);
+        let timeline = self.timeline(of).await?;
+        let Folded { writes, expected } = fold(of, &still, &timeline);
         let batch = tag();
         let written = self.persist(|| self.store.write(of, &writes, batch)).await?;
         metric::records_written(of.name.as_str(), usize::try_from(written.changed).unwrap_or(usize::MAX));
@@ -59,6 +60,9 @@ impl Pipeline {
         };
         let ids: Vec<EntityId> = writes.iter().map(|write| write.id().clone()).collect();
         let records = self.persist(|| self.store.read(of, &ids, moment)).await?;
+        if self.was_behind(timeline.current(), records.values()).await? {
+            return Ok(());
+        }
         let mut conflicts = Vec::new();
         for (at, (entity, claim)) in open.iter().zip(&expected) {
             if events[*at].verdict.is_some() {

@@ -27,14 +27,24 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
 /// A *settled* answer was asked for at least the declared read lag after the record last changed, and after
 /// anybody last called for a look at the owner. Only such an answer may win at an equal or unknown version, turn
 /// a live record into one that is gone, or end a need; any other is provisional and leads to one more question.
-pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, embedded: bool) -> RecordWrite {
+///
+/// `epoch` is the owner's as it was known before it was asked. An answer of a later one than the record's wins whatever
+/// its version, and ends a need, since nobody can say of which epoch that was: it is asked again in any case.
+pub fn merge(
+    record: &Record,
+    answer: &Answer,
+    epoch: i64,
+    shape: i32,
+    spec: &FetchSpec,
+    embedded: bool,
+) -> RecordWrite {
     let settled = is_settled(record, spec.settle);
     let verdict = match answer {
         Answer::Found { version: Some(version), content } => {
-            versioned(record, *version, content, settled, shape)
+            versioned(record, *version, content, settled, epoch, shape)
         }
-        Answer::Found { version: None, content } => unversioned(record, content, settled),
-        Answer::NotFound => not_found(record, settled),
+        Answer::Found { version: None, content } => unversioned(record, content, settled, epoch),
+        Answer::NotFound => not_found(record, settled, epoch),
     };
     let tries = if verdict.next == Next::BackOff { record.tries.saturating_add(1) } else { 0 };
     RecordWrite::Answer {
@@ -60,6 +70,14 @@ pub fn back_off(base: Duration, tries: u32) -> Duration {
     base.saturating_mul(factor).min(LONGEST_BACKOFF)
 }
 
+/// Whether the owner, asked again and after its read lag, still gives a version below the one held: then its versions
+/// have gone back, as they do when it is restored from a backup.
+pub fn has_gone_back(record: &Record, answer: &Answer, epoch: i64, spec: &FetchSpec) -> bool {
+    let Answer::Found { version: Some(version), .. } = answer else { return false };
+    let held = record.key.as_ref().filter(|held| held.epoch == epoch);
+    held.is_some_and(|held| *version < held.version) && record.tries > 0 && is_settled(record, spec.settle)
+}
+
 fn is_settled(record: &Record, settle: Duration) -> bool {
     let lag = i64::try_from(settle.as_micros()).unwrap_or(i64::MAX);
     let changed = record.since.map_or(record.rev, |since| since.max(record.rev));
@@ -81,21 +99,30 @@ struct Verdict {
     next: Next,
 }
 
-fn versioned(record: &Record, version: Version, content: &Content, settled: bool, shape: i32) -> Verdict {
+fn versioned(
+    record: &Record,
+    version: Version,
+    content: &Content,
+    settled: bool,
+    epoch: i64,
+    shape: i32,
+) -> Verdict {
     let mut key = match content {
         Content::Live(fields) => Key::live(version, shape, fields),
         Content::Gone(why) => Key::gone(version, *why, shape),
-    };
+    }
+    .in_epoch(epoch);
     let held = record.key.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
-    let tie = held.is_some_and(|held| held.version == version && held.epoch == key.epoch);
+    let tie = held.is_some_and(|held| held.version == version && held.epoch == epoch);
     let overrides = settled && tie && record.state != State::Gone(Why::Deleted) && differs(record, content);
     if overrides {
         Key::SETTLED.clone_into(&mut key.hash);
     }
-    let behind =
-        record.need.is_some_and(|need| version < need) || held.is_some_and(|held| version < held.version);
-    let satisfied = settled && !behind;
+    let begins = record.epoch() < epoch;
+    let behind = !begins && record.need.is_some_and(|need| version < need)
+        || held.is_some_and(|held| (epoch, version) < (held.epoch, held.version));
+    let satisfied = begins || settled && !behind;
     Verdict {
         content: (newer || overrides).then(|| (content.clone(), Some(key))),
         satisfied,
@@ -107,10 +134,10 @@ fn versioned(record: &Record, version: Version, content: &Content, settled: bool
     }
 }
 
-fn unversioned(record: &Record, content: &Content, settled: bool) -> Verdict {
+fn unversioned(record: &Record, content: &Content, settled: bool, epoch: i64) -> Verdict {
     let fills = record.state == State::Pending && record.key.is_none();
-    let overwrites = settled && !fills && differs(record, content);
-    let key = record.key.clone().map(|key| Key { hash: Key::SETTLED.into(), ..key });
+    let overwrites = settled && !fills && (is_outlived(record, epoch) || differs(record, content));
+    let key = carried(record, epoch).map(|key| Key { hash: Key::SETTLED.into(), ..key });
     Verdict {
         content: (fills || overwrites).then(|| (content.clone(), key)),
         satisfied: settled && !fills,
@@ -123,22 +150,35 @@ fn unversioned(record: &Record, content: &Content, settled: bool) -> Verdict {
 }
 
 /// What is not known may be late, so it never meets a need; only what is held does.
-fn not_found(record: &Record, settled: bool) -> Verdict {
+fn not_found(record: &Record, settled: bool, epoch: i64) -> Verdict {
     let unknown = record.state == State::Pending && record.key.is_none();
+    let outlived = is_outlived(record, epoch);
     let held = record.key.as_ref().map(|key| key.version);
-    let satisfied = record.need.is_none_or(|need| held >= Some(need));
+    let satisfied = record.need.is_none_or(|need| outlived && settled || held >= Some(need));
     match record.state {
-        State::Gone(Why::Deleted | Why::Out) => {
+        State::Gone(Why::Deleted | Why::Out) if !outlived => {
             let next = if satisfied { Next::Never } else { Next::BackOff };
             Verdict { content: None, satisfied, next }
         }
-        State::Gone(Why::NotFound) => Verdict { content: None, satisfied, next: Next::BackOff },
-        State::Pending | State::Live if unknown || settled => {
-            let content = (Content::Gone(Why::NotFound), record.key.clone());
+        State::Gone(Why::NotFound) if !outlived => Verdict { content: None, satisfied, next: Next::BackOff },
+        _ if unknown || settled => {
+            let content = (Content::Gone(Why::NotFound), carried(record, epoch));
             Verdict { content: Some(content), satisfied, next: Next::BackOff }
         }
-        State::Pending | State::Live => Verdict { content: None, satisfied: false, next: Next::Settle },
+        _ => Verdict { content: None, satisfied: false, next: Next::Settle },
     }
+}
+
+/// Whether what is held comes from an epoch that is over.
+fn is_outlived(record: &Record, epoch: i64) -> bool {
+    record.key.as_ref().is_some_and(|held| held.epoch < epoch)
+}
+
+/// The key under which an answer without a version is held: the record's own. Of an epoch that is over, that would let
+/// in what is left of it; then it is the lowest of the answer's epoch.
+fn carried(record: &Record, epoch: i64) -> Option<Key> {
+    let lowest = |held: &Key| Key { shape: held.shape, ..Key::floor(epoch, Version::new(0)) };
+    record.key.as_ref().map(|held| if held.epoch < epoch { lowest(held) } else { held.clone() })
 }
 
 /// Whether a record shows something else than the answer says.

@@ -1,7 +1,6 @@
 //! What became of an event, judged by what the database holds after the write.
 
 use super::{Keep, Key, Record};
-use crate::event::Version;
 
 /// What became of an event: one of the columns of the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,8 +31,8 @@ pub enum Expected {
         /// Whether it was this event's state that was written for its entity.
         winner: bool,
     },
-    /// At least this version is needed, or held.
-    Need(Option<Version>),
+    /// At least this much is needed, or held.
+    Need(Option<Key>),
 }
 
 /// A judgement on one event.
@@ -69,9 +68,9 @@ pub fn judge(expected: &Expected, record: Option<&Record>, keep: &Keep, batch: i
     match expected {
         Expected::State { key, guard, winner } => judge_state(key, guard, *winner, record, batch),
         Expected::Need(None) => Judgement::Covered(Outcome::Deferred),
-        Expected::Need(Some(version)) => {
-            let held = record.key.as_ref().is_some_and(|key| key.version >= *version);
-            match (record.need >= Some(*version), held) {
+        Expected::Need(Some(floor)) => {
+            let held = record.key.as_ref() >= Some(floor);
+            match (record.need >= Some(floor.version), held) {
                 (true, _) => Judgement::Covered(Outcome::Deferred),
                 (false, true) => Judgement::Covered(Outcome::Stale),
                 (false, false) => Judgement::Open,
