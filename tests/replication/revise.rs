@@ -7,8 +7,8 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 use nearcopy::event::{Change, ChangeEvent, EntityId, Stamp, Version};
 use nearcopy::replication::{
-    Answer, Content, Declaration, Due, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, judge,
-    merge, revise,
+    Answer, Content, Declaration, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, judge, merge,
+    revise,
 };
 use proptest::prelude::*;
 
@@ -223,7 +223,7 @@ proptest! {
         let newest = one.iter().filter_map(|event| event.version).max();
         let truth = doc! { "username": "true", "email": "true" };
         let answer = Answer::Found { version: newest, content: Content::Live(truth.clone()) };
-        let ask = RecordWrite::Ask { id: id("42"), wait: std::time::Duration::ZERO };
+        let ask = RecordWrite::Ask { id: id("42"), wait: Duration::ZERO };
         let ends = [first, second].map(|mut held| {
             held.write(&of, &ask, 0);
             held.settle(&of, &answer)
