@@ -23,6 +23,7 @@ mod key;
 mod merge;
 mod record;
 mod record_write;
+mod revise;
 mod settlement;
 mod subscription;
 
@@ -38,5 +39,6 @@ pub use key::{Key, Rank};
 pub use merge::{Answer, back_off, merge};
 pub use record::{Record, State, Why};
 pub use record_write::{Content, Due, RecordWrite};
+pub use revise::{Revised, Revision, revise};
 pub use settlement::{Expected, Judgement, Outcome, judge};
 pub use subscription::{Misread, Reaction, Subscription};

@@ -8,5 +8,10 @@ mod declared;
 mod embed;
 mod fold;
 mod interpret;
+#[path = "../support/meaning.rs"]
+#[expect(dead_code, reason = "the model and the simulation use the rest")]
+mod meaning;
 mod merge;
+mod patches;
 mod reference;
+mod revise;

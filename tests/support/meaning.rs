@@ -2,9 +2,11 @@
 //!
 //! The model and the simulation rest on it; a conformance suite shows that MongoDB does just the same.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::Document;
+use nearcopy::event::Version;
 use nearcopy::replication::{Content, Due, Key, Rank, Record, RecordWrite, State, Subscription};
 
 /// What is there after a write, at this time of the database in milliseconds; `None` where its guard held it off.
@@ -25,6 +27,13 @@ pub(crate) fn apply(
             let nothing = blank(id, State::Pending);
             Some(entered(of, &nothing, write, rev, now, batch))
         }
+        (RecordWrite::Revise { id, rev: None, .. }, None) => {
+            Some(revised(of, &blank(id, State::Pending), write, rev, now, batch))
+        }
+        (RecordWrite::Revise { rev: None, .. }, Some(_)) => None,
+        (RecordWrite::Revise { rev: Some(read), .. }, Some(held)) => {
+            (held.rev == *read).then(|| revised(of, held, write, rev, now, batch))
+        }
         (_, None) | (RecordWrite::Placeholder { .. }, Some(_)) => None,
         (RecordWrite::State { guard, .. }, Some(held)) => {
             let newer = held.key.as_ref().is_none_or(|key| key < guard);
@@ -37,7 +46,7 @@ pub(crate) fn apply(
             (!met).then(|| Record { need, due: Some(now), since: micros(now), claim: None, ..held.clone() })
         }
         (RecordWrite::Need { version: None, .. }, Some(held)) => Some(called(held, now, now)),
-        (RecordWrite::Ask { due, .. }, Some(held)) => time(*due, now).map(|due| called(held, due, now)),
+        (RecordWrite::Ask { wait, .. }, Some(held)) => Some(called(held, now + millis(*wait), now)),
         (RecordWrite::Unmark { .. }, Some(held)) => {
             held.marked.then(|| Record { marked: false, ..held.clone() })
         }
@@ -93,13 +102,36 @@ fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
         owes: *owes,
         since: None,
         batch: Some(batch),
+        patched: BTreeMap::new(),
         fields,
         ..held.clone()
     }
 }
 
+fn revised(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64, batch: i64) -> Record {
+    let RecordWrite::Revise { revision, ask, owes, .. } = write else { return held.clone() };
+    let met = |need: &Version| revision.key.as_ref().is_some_and(|key| key.version >= *need);
+    let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
+    let planned = held.due.or_else(|| reconcile.map(|wait| now + millis(wait)));
+    let at_once = || Some(held.due.map_or(now, |due| due.min(now)));
+    Record {
+        state: revision.state,
+        key: revision.key.clone(),
+        rev,
+        need: held.need.max(revision.need).filter(|need| !met(need)),
+        due: if *ask { at_once() } else { planned },
+        claim: None,
+        owes: *owes,
+        since: None,
+        batch: Some(batch),
+        patched: revision.patched.clone(),
+        fields: revision.fields.clone(),
+        ..held.clone()
+    }
+}
+
 fn answered(held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
-    let RecordWrite::Answer { content, satisfied, due, tries, owes, .. } = write else {
+    let RecordWrite::Answer { content, patched, satisfied, due, tries, owes, .. } = write else {
         return held.clone();
     };
     let asked_again = Record {
@@ -111,7 +143,8 @@ fn answered(held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
     };
     let Some((content, key)) = content else { return asked_again };
     let (state, fields) = described(content);
-    Record { state, key: key.clone(), rev, owes: *owes, since: None, batch: None, fields, ..asked_again }
+    let (key, patched) = (key.clone(), patched.clone());
+    Record { state, key, rev, owes: *owes, since: None, batch: None, patched, fields, ..asked_again }
 }
 
 fn described(content: &Content) -> (State, Document) {
@@ -136,6 +169,7 @@ fn blank(id: &nearcopy::event::EntityId, state: State) -> Record {
         since: None,
         batch: None,
         marked: false,
+        patched: BTreeMap::new(),
         fields: Document::new(),
     }
 }

@@ -47,6 +47,7 @@ mod conformance;
 mod embeds;
 mod hydration;
 mod parked;
+mod patches;
 mod pipeline;
 mod protocol;
 mod records;

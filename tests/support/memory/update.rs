@@ -14,6 +14,18 @@ pub(crate) struct Touched {
     pub(crate) removed: Vec<String>,
 }
 
+impl Touched {
+    /// Of an array of which several elements were picked, the log has the changed one, or all of it.
+    fn with(mut self, array: &str, changed: &[usize]) -> Self {
+        match changed {
+            [] => {}
+            [only] => self.set.push(format!("{array}.{only}")),
+            _ => self.set.push(array.to_owned()),
+        }
+        self
+    }
+}
+
 /// An update that a document cannot take: MongoDB's code for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refused(pub(super) i32);
@@ -41,7 +53,7 @@ enum Step {
     Set(Bson),
     Unset,
     Fields(BTreeMap<String, Step>),
-    Elements { filter: String, step: Box<Step> },
+    Elements { filter: String, steps: BTreeMap<String, Step> },
 }
 
 /// The statement as a tree of steps.
@@ -70,13 +82,9 @@ fn place(fields: &mut BTreeMap<String, Step>, names: &[&str], step: Step) {
         [element, rest @ ..] if element.starts_with("$[") => {
             let filter = element.trim_start_matches("$[").trim_end_matches(']').to_owned();
             assert!(!filter.is_empty() && !rest.is_empty(), "the double does not know `{element}` here");
-            let new =
-                || Step::Elements { filter: filter.clone(), step: Box::new(Step::Fields(BTreeMap::new())) };
+            let new = || Step::Elements { filter: filter.clone(), steps: BTreeMap::new() };
             match fields.entry((*name).to_owned()).or_insert_with(new) {
-                Step::Elements { filter: known, step: inner } if *known == filter => match inner.as_mut() {
-                    Step::Fields(fields) => place(fields, rest, step),
-                    _ => panic!("two steps for `{name}`"),
-                },
+                Step::Elements { filter: known, steps } if *known == filter => place(steps, rest, step),
                 _ => panic!("two steps for `{name}`"),
             }
         }
@@ -87,14 +95,15 @@ fn place(fields: &mut BTreeMap<String, Step>, names: &[&str], step: Step) {
     }
 }
 
-/// Whether anything is set, so that missing documents on the way are made.
-fn sets(step: &Step) -> bool {
-    match step {
-        Step::Set(_) => true,
-        Step::Unset => false,
-        Step::Fields(fields) => fields.values().any(sets),
-        Step::Elements { step, .. } => sets(step),
-    }
+/// Why none of these steps can be taken in what is no document: the first of them that needs one says it. There is
+/// nothing to unset in it.
+fn without_parent(steps: &BTreeMap<String, Step>) -> Result<(), Refused> {
+    steps.values().try_for_each(|step| match step {
+        Step::Set(_) => Err(NO_PARENT),
+        Step::Unset => Ok(()),
+        Step::Fields(inner) => without_parent(inner),
+        Step::Elements { .. } => Err(NO_ARRAY),
+    })
 }
 
 /// One document's update under way.
@@ -120,7 +129,7 @@ impl Run<'_> {
                     }
                 }
                 Step::Fields(inner) => self.within(document, name, &path, inner)?,
-                Step::Elements { filter, step } => self.elements(document, name, &path, filter, step)?,
+                Step::Elements { filter, steps } => self.elements(document, name, &path, filter, steps)?,
             }
         }
         Ok(())
@@ -140,14 +149,18 @@ impl Run<'_> {
         path: &str,
         steps: &BTreeMap<String, Step>,
     ) -> Result<(), Refused> {
-        let sets = steps.values().any(sets);
-        if sets && !document.contains_key(name) {
-            document.insert(name, Document::new());
-        }
+        let within = format!("{path}.");
         match document.get_mut(name) {
-            Some(Bson::Document(inner)) => self.fields(steps, inner, &format!("{path}.")),
-            Some(_) if sets => Err(NO_PARENT),
-            _ => Ok(()),
+            Some(Bson::Document(inner)) => self.fields(steps, inner, &within),
+            Some(_) => without_parent(steps),
+            None => {
+                let mut made = Document::new();
+                self.fields(steps, &mut made, &within)?;
+                if !made.is_empty() {
+                    document.insert(name, made);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -157,20 +170,24 @@ impl Run<'_> {
         name: &str,
         path: &str,
         filter: &str,
-        step: &Step,
+        steps: &BTreeMap<String, Step>,
     ) -> Result<(), Refused> {
         let Some(Bson::Array(elements)) = document.get_mut(name) else { return Err(NO_ARRAY) };
+        let (before, mut picked, mut changed) = (self.touched.clone(), 0, Vec::new());
         for (at, element) in elements.iter_mut().enumerate() {
             if !self.picks(filter, element) {
                 continue;
             }
-            match (step, element) {
-                (Step::Fields(steps), Bson::Document(inner)) => {
-                    self.fields(steps, inner, &format!("{path}.{at}."))?;
-                }
-                (step, _) if sets(step) => return Err(NO_PARENT),
-                _ => {}
+            let so_far = self.touched.clone();
+            match element {
+                Bson::Document(inner) => self.fields(steps, inner, &format!("{path}.{at}."))?,
+                _ => without_parent(steps)?,
             }
+            picked += 1;
+            changed.extend((self.touched != so_far).then_some(at));
+        }
+        if picked > 1 {
+            self.touched = before.with(path, &changed);
         }
         Ok(())
     }
