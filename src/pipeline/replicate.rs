@@ -6,12 +6,7 @@ use super::batch::Verdict;
 use super::{Halted, Pipeline};
 use crate::event::{ChangeEvent, DecodeError, EntityId, Reason};
 use crate::replication::{
-<<<<<<< HEAD
-    Expected, Folded, Judgement, Outcome, Record, RecordWrite, Subscription, fold, judge,
-=======
-    Due, Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, fold, judge,
-    revise,
->>>>>>> patch
+    Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, fold, judge, revise,
 };
 use crate::store::{Records, Refusal};
 use crate::telemetry::metric;
