@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use nearcopy::event::{EntityId, EntityType};
 use nearcopy::fetch::{Fetch, FetchError};
 use nearcopy::replication::{Answer, FetchSpec, Subscription};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 
 use crate::chance::Chance;
 use crate::faults::{Fate, Faults};
@@ -19,7 +19,11 @@ use crate::owner::Owner;
 use crate::peace::Peace;
 
 type Outcome = Result<Answer, FetchError>;
-type Flights = Mutex<BTreeMap<EntityId, watch::Receiver<Option<Outcome>>>>;
+type Flights = Mutex<BTreeMap<EntityId, Flight>>;
+
+/// A question under way, and who waits for its outcome.
+#[derive(Clone, Default)]
+struct Flight(Arc<(Mutex<Option<Outcome>>, Notify)>);
 
 /// One pod's way to the owner.
 #[derive(Clone)]
@@ -64,9 +68,8 @@ impl Fetch for Asking {
             tokio::spawn(async move { way.answer(&of, &spec, seats, fate).await });
         }
         let mut outcomes = Vec::new();
-        for mut flight in flights {
-            let landed = flight.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-            outcomes.push(landed.unwrap_or(Err(FetchError::Unreachable("nobody waited".into()))));
+        for flight in flights {
+            outcomes.push(flight.landing().await);
         }
         self.0.faults.leave(&self.0.life, fate).await;
         self.0.journal.note(|| format!("{}: answers {:?}", self.0.life, told(ids, &outcomes)));
@@ -78,20 +81,31 @@ impl Fetch for Asking {
     }
 }
 
-/// A question that somebody must answer.
-struct Seat {
-    id: EntityId,
-    outcome: watch::Sender<Option<Outcome>>,
+impl Flight {
+    async fn landing(&self) -> Outcome {
+        loop {
+            let landed = self.0.1.notified();
+            if let Some(outcome) = lock(&self.0.0).clone() {
+                return outcome;
+            }
+            landed.await;
+        }
+    }
+
+    fn land(&self, outcome: Outcome) {
+        *lock(&self.0.0) = Some(outcome);
+        self.0.1.notify_waiters();
+    }
 }
 
 impl Way {
     /// Joins questions under way, and opens those that are not.
-    fn board(&self, ids: &[EntityId]) -> (Vec<Seat>, Vec<watch::Receiver<Option<Outcome>>>) {
+    fn board(&self, ids: &[EntityId]) -> (Vec<(EntityId, Flight)>, Vec<Flight>) {
         let (mut under_way, mut seats) = (lock(&self.flights), Vec::new());
         let flights = ids.iter().map(|id| {
             let flight = under_way.entry(id.clone()).or_insert_with(|| {
-                let (outcome, flight) = watch::channel(None);
-                seats.push(Seat { id: id.clone(), outcome });
+                let flight = Flight::default();
+                seats.push((id.clone(), flight.clone()));
                 flight
             });
             flight.clone()
@@ -100,19 +114,18 @@ impl Way {
         (seats, flights)
     }
 
-    async fn answer(&self, of: &Subscription, spec: &FetchSpec, seats: Vec<Seat>, fate: Fate) {
-        let ids: Vec<EntityId> = seats.iter().map(|seat| seat.id.clone()).collect();
+    async fn answer(&self, of: &Subscription, spec: &FetchSpec, seats: Vec<(EntityId, Flight)>, fate: Fate) {
+        let ids: Vec<EntityId> = seats.iter().map(|(id, _)| id.clone()).collect();
         let fails = matches!(fate, Fate::FailBefore | Fate::FailAfter);
         let asked = self.peace.asks(&self.life, &ids, self.journal.now());
         let answers = if fails { self.in_vain().await } else { self.exchange(of, spec, &ids).await };
         self.peace.answered(&asked);
-        for seat in seats {
-            lock(&self.flights).remove(&seat.id);
-            let outcome = match &answers {
-                Ok(answers) => answers[&seat.id].clone(),
+        for (id, flight) in seats {
+            lock(&self.flights).remove(&id);
+            flight.land(match &answers {
+                Ok(answers) => answers[&id].clone(),
                 Err(error) => Err(error.clone()),
-            };
-            seat.outcome.send_replace(Some(outcome));
+            });
         }
     }
 

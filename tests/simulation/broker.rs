@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nearcopy::event::Headers;
 use nearcopy::source::{Delivery, Ledger};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 
 use crate::chance::Chance;
 use crate::faults::{Fate, Faults};
@@ -28,7 +28,8 @@ pub(crate) struct Message {
 #[derive(Clone)]
 pub(crate) struct Broker {
     queue: Arc<Mutex<Queue>>,
-    stirred: watch::Sender<()>,
+    /// Those who wait are woken in the order in which they came, so that a run can be repeated.
+    stirred: Arc<Notify>,
     chance: Chance,
     journal: Journal,
 }
@@ -69,7 +70,7 @@ enum Next {
 
 impl Broker {
     pub(crate) fn new(chance: Chance, journal: Journal) -> Self {
-        Self { queue: Arc::default(), stirred: watch::Sender::new(()), chance, journal }
+        Self { queue: Arc::default(), stirred: Arc::default(), chance, journal }
     }
 
     /// Confirms a message that will be ready for delivery after so long.
@@ -82,7 +83,7 @@ impl Broker {
         self.journal.note(|| format!("broker: message {number}: {}", message.says));
         queue.held.insert(number, Held { message, ready_at, is_out: false, redelivered: false });
         drop(queue);
-        self.stirred.send_replace(());
+        self.stirred.notify_waiters();
         number
     }
 
@@ -137,15 +138,14 @@ impl Broker {
             queue.give_back(*message);
         }
         drop(queue);
-        self.stirred.send_replace(());
+        self.stirred.notify_waiters();
         Some(ended)
     }
 
     /// Hands out deliveries for as long as the connection lasts.
     async fn serve(self, connection: u64, ledger: Arc<dyn Ledger>) {
-        let mut stirred = self.stirred.subscribe();
         loop {
-            stirred.mark_unchanged();
+            let stirred = self.stirred.notified();
             match self.next(connection, &ledger) {
                 Next::Over => return,
                 Next::Delivery(delivery, inbox) => {
@@ -158,15 +158,11 @@ impl Broker {
                     let wait = time.saturating_sub(self.journal.now());
                     tokio::select! {
                         biased;
-                        _ = stirred.changed() => {}
+                        () = stirred => {}
                         () = tokio::time::sleep(wait) => {}
                     }
                 }
-                Next::Nothing => {
-                    if stirred.changed().await.is_err() {
-                        return;
-                    }
-                }
+                Next::Nothing => stirred.await,
             }
         }
     }
@@ -218,7 +214,7 @@ impl Broker {
         self.journal.count("settled");
         self.journal.note(|| format!("broker: message {message} is settled as {number}/{tag}"));
         drop(queue);
-        self.stirred.send_replace(());
+        self.stirred.notify_waiters();
     }
 
     fn let_go(&self, number: u64, tag: u64) {
@@ -229,7 +225,7 @@ impl Broker {
             queue.give_back(message);
         }
         drop(queue);
-        self.stirred.send_replace(());
+        self.stirred.notify_waiters();
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

@@ -3,9 +3,9 @@
 
 use std::fmt;
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// What a pod can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,37 +21,38 @@ pub(crate) enum Mode {
 #[derive(Clone)]
 pub(crate) struct Life {
     name: Arc<str>,
-    mode: Arc<watch::Sender<Mode>>,
+    mode: Arc<Mutex<Mode>>,
+    changed: Arc<Notify>,
 }
 
 impl Life {
     pub(crate) fn begin(name: &str) -> Self {
-        Self { name: name.into(), mode: Arc::new(watch::Sender::new(Mode::Runs)) }
+        Self { name: name.into(), mode: Arc::new(Mutex::new(Mode::Runs)), changed: Arc::default() }
     }
 
     pub(crate) fn is(&self, mode: Mode) -> bool {
-        *self.mode.borrow() == mode
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner) == mode
     }
 
     /// A dead pod stays dead.
     pub(crate) fn set(&self, next: Mode) {
-        self.mode.send_if_modified(|mode| {
-            let changes = *mode != Mode::Dead && *mode != next;
-            if changes {
-                *mode = next;
-            }
-            changes
-        });
+        let mut mode = self.mode.lock().unwrap_or_else(PoisonError::into_inner);
+        if *mode != Mode::Dead {
+            *mode = next;
+        }
+        drop(mode);
+        self.changed.notify_waiters();
     }
 
     /// Comes back once the pod runs; never, if it does not any more.
     pub(crate) async fn pass(&self) {
-        if self.is(Mode::Runs) {
-            return;
-        }
-        let mut mode = self.mode.subscribe();
-        if mode.wait_for(|mode| *mode != Mode::Paused).await.is_err() || self.is(Mode::Dead) {
-            pending::<()>().await;
+        loop {
+            let changed = self.changed.notified();
+            match () {
+                () if self.is(Mode::Runs) => return,
+                () if self.is(Mode::Dead) => pending().await,
+                () => changed.await,
+            }
         }
     }
 }

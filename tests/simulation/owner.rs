@@ -151,9 +151,9 @@ impl Owner {
         self.journal.count("rubbish");
         let id = format!("u{}", 1 + self.chance.below(self.plan.users));
         let data = match self.chance.below(3) {
-            0 => json!({ "version": 3, "name": CANARY, "note": CANARY }),
+            0 => json!({ "version": 3, "name": "nobody", "note": CANARY }),
             1 => json!({ "id": id, "version": "new", "note": CANARY }),
-            _ => json!({ "id": [id], "version": 1, "name": CANARY }),
+            _ => json!({ "id": [id], "version": 1, "note": CANARY }),
         };
         let mut message = self.message("rubbish".into(), "user.saved", &data);
         if self.chance.happens(250) {

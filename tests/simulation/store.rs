@@ -59,9 +59,10 @@ impl RecordStore for Troubled {
         let act = async {
             for write in writes {
                 match write {
-                    RecordWrite::State { id, .. } | RecordWrite::Need { id, .. } | RecordWrite::Ask { id, .. } => {
-                        self.peace.calls_for(Some(id));
-                    }
+                    RecordWrite::State { id, .. }
+                    | RecordWrite::Revise { id, .. }
+                    | RecordWrite::Need { id, .. }
+                    | RecordWrite::Ask { id, .. } => self.peace.calls_for(Some(id)),
                     _ => {}
                 }
             }
@@ -327,7 +328,8 @@ fn told(write: &RecordWrite) -> String {
             format!("answer {id} upon {rev} {content:?} {due:?} satisfied {satisfied}")
         }
         RecordWrite::Unanswered { id, due, .. } => format!("unanswered {id} {due:?}"),
-        RecordWrite::Ask { id, due } => format!("ask {id} {due:?}"),
+        RecordWrite::Ask { id, wait } => format!("ask {id} {wait:?}"),
+        RecordWrite::Revise { id, rev, revision, .. } => format!("revise {id} upon {rev:?} {revision:?}"),
         RecordWrite::Paid { id, rev } => format!("paid {id} {rev}"),
     }
 }
