@@ -38,6 +38,7 @@ impl Pipeline {
             if claimed.is_empty() {
                 drop(round);
                 tokio::select! {
+                    biased;
                     () = self.stop.cancelled() => return Err(Halted),
                     _ = wanted.changed() => {}
                     () = tokio::time::sleep(self.rhythm.sweep_every) => {}
@@ -110,6 +111,7 @@ impl Pipeline {
         let mut asking = self.fetch.ask(of, ids);
         loop {
             tokio::select! {
+                biased;
                 answers = &mut asking => return Ok(answers),
                 () = tokio::time::sleep(hold / 3) => {}
             }
