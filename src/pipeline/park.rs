@@ -7,6 +7,7 @@ use bson::{Bson, Document};
 
 use super::batch::{Batch, Verdict};
 use super::{Halted, Pipeline};
+use crate::clock;
 use crate::event::{DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason};
 use crate::replication::{Due, Embed, Outcome, RecordWrite, SourceSpec, Subscription};
 use crate::store::{Parked, Records};
@@ -138,7 +139,7 @@ impl Pipeline {
         let message = Message { body: excerpt.as_bytes(), content_type: None, headers: &Headers::new() };
         let event = match Envelope::excerpt(Limits::default()).open(&message) {
             Err(error) => return Ok(Retry::Still(error)),
-            Ok(notice) => match of.interpret(&notice) {
+            Ok(notice) => match of.interpret(&notice, clock::wall_micros()) {
                 Err(misread) => return Ok(Retry::Still(misread.error)),
                 Ok(None) => return still(Reason::NoType, "its type means nothing to the replica any more"),
                 Ok(Some(event)) => event,

@@ -62,7 +62,8 @@ impl Pipeline {
         let still: Vec<ChangeEvent> = open.iter().map(|at| events[*at].event.clone()).collect();
         let ids: Vec<EntityId> =
             still.iter().map(|event| event.entity.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-        let Folded { writes, expected } = self.fold(of, &still, &ids, known).await?;
+        let Revised { folded: Folded { writes, expected }, gaps } =
+            self.fold(of, &still, &ids, known).await?;
         let batch = tag();
         let written = self.persist(|| self.store.write(of, &writes, batch)).await?;
         metric::records_written(of.name.as_str(), usize::try_from(written.changed).unwrap_or(usize::MAX));
@@ -89,6 +90,11 @@ impl Pipeline {
                 }
             };
         }
+        let brought = |at: &&usize| {
+            let done = |outcome| matches!(outcome, Outcome::Applied | Outcome::Deferred);
+            matches!(events[open[**at]].verdict, Some(Verdict::Done(outcome)) if done(outcome))
+        };
+        metric::version_gaps(of.name.as_str(), gaps.iter().filter(brought).count());
         known.read(of, records);
         self.resolve(of, conflicts).await
     }
@@ -101,16 +107,15 @@ impl Pipeline {
         events: &[ChangeEvent],
         ids: &[EntityId],
         known: &mut Known,
-    ) -> Result<Folded, Halted> {
+    ) -> Result<Revised, Halted> {
         if !of.compares() {
-            return Ok(fold(of, events));
+            return Ok(Revised { folded: fold(of, events), gaps: Vec::new() });
         }
         let held = match known.held.take() {
             Some(held) => held,
             None => self.persist(|| self.store.read(of, ids, None)).await?,
         };
-        let Revised { folded, .. } = revise(of, events, &held);
-        Ok(folded)
+        Ok(revise(of, events, &held))
     }
 
     /// Two contents under one version: where the owner can be asked, it decides.
@@ -154,7 +159,7 @@ impl Known {
 
 /// Whether a write plans a look at the owner at once.
 fn asks(write: &RecordWrite) -> bool {
-    matches!(write, RecordWrite::Need { .. } | RecordWrite::Revise { ask: true, .. })
+    matches!(write, RecordWrite::Need { .. } | RecordWrite::Revise { ask: Due::Now, .. })
 }
 
 /// Takes the events out whose statement the database refused. Those that were folded behind them stay open, and

@@ -128,6 +128,12 @@ static CONFLICTS: Family<1> = Family::counter(
     ["replica"],
     "Events of an equal version and other content than what is held.",
 );
+static VERSION_GAPS: Family<1> = Family::counter(
+    "nearcopy_version_gaps_total",
+    Count,
+    ["replica"],
+    "Events more than one version above what was held before; counted where `gaps: ask` is declared.",
+);
 static RETIRED: Family<1> = Family::counter(
     "nearcopy_retired_records_total",
     Count,
@@ -178,6 +184,7 @@ pub fn entries() -> Vec<Entry> {
         PARKED_NOW.entry(),
         PENDING.entry(),
         CONFLICTS.entry(),
+        VERSION_GAPS.entry(),
         RETIRED.entry(),
         BROKER_CONNECTED.entry(),
         RECONNECTS.entry(),
@@ -283,6 +290,13 @@ pub fn pending(replica: &str, records: u64) {
 /// An event contradicted what is held at the same version.
 pub fn conflicts(replica: &str, n: usize) {
     CONFLICTS.add([replica], n as u64);
+}
+
+/// So many events came with a version before them missing.
+pub fn version_gaps(replica: &str, n: usize) {
+    if n > 0 {
+        VERSION_GAPS.add([replica], n as u64);
+    }
 }
 
 /// Records were removed because nobody refers to them.

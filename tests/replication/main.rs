@@ -15,3 +15,4 @@ mod merge;
 mod patches;
 mod reference;
 mod revise;
+mod time;
