@@ -119,13 +119,13 @@ impl Selection {
         EntityId::from_json(raw, self.id_kind)
     }
 
-    /// Reads its version; `None` where the declaration has no rule or the notice no value. `now` is the time of day in
+    /// Reads its version; `None` where the declaration has no rule or the notice no value. The time of day is
     /// microseconds since 1970.
-    pub fn version(&self, values: &Values<'_, '_>, now: i64) -> Result<Option<Version>, DecodeError> {
+    pub fn version(&self, values: &Values<'_, '_>, time_of_day: i64) -> Result<Option<Version>, DecodeError> {
         let Some((place, rule)) = &self.version else { return Ok(None) };
         let Some(raw) = values.at(place).filter(|raw| raw.get() != "null") else { return Ok(None) };
         match rule {
-            VersionRule::Time { skew, .. } => Version::time(raw, now, *skew).map(Some),
+            VersionRule::Time { skew, .. } => Version::time(raw, time_of_day, *skew).map(Some),
             VersionRule::Sequence(_) | VersionRule::None => Version::sequence(raw).map(Some),
         }
     }

@@ -68,15 +68,17 @@ pub struct Misread {
 
 impl Subscription {
     /// Reads what a notice means for this replica; `None` if its type means nothing here, or if it is a patch of
-    /// nothing that is kept. `now` is the time of day in microseconds since 1970.
-    pub fn interpret(&self, notice: &Notice<'_>, now: i64) -> Result<Option<ChangeEvent>, Misread> {
+    /// nothing that is kept. The time of day is microseconds since 1970.
+    pub fn interpret(&self, notice: &Notice<'_>, time_of_day: i64) -> Result<Option<ChangeEvent>, Misread> {
         let Some(reaction) = self.reactions.get(notice.kind.as_ref()) else { return Ok(None) };
         let misread =
             |entity: Option<&EntityId>, version, error| Misread { entity: entity.cloned(), version, error };
         let values = self.selection.find(notice).map_err(|error| misread(None, None, error))?;
         let entity = self.selection.entity(&values).map_err(|error| misread(None, None, error))?;
-        let version =
-            self.selection.version(&values, now).map_err(|error| misread(Some(&entity), None, error))?;
+        let version = self
+            .selection
+            .version(&values, time_of_day)
+            .map_err(|error| misread(Some(&entity), None, error))?;
         let change = self
             .change(*reaction, notice, version, &values)
             .map_err(|error| misread(Some(&entity), version, error))?;
