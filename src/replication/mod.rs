@@ -43,4 +43,4 @@ pub use record::{Record, State, Why};
 pub use record_write::{Content, Due, RecordWrite};
 pub use revise::{Revised, Revision, revise};
 pub use settlement::{Expected, Judgement, Outcome, judge};
-pub use subscription::{Misread, Reaction, Subscription};
+pub use subscription::{Gaps, Misread, Reaction, Subscription};

@@ -16,3 +16,4 @@ mod merge;
 mod patches;
 mod reference;
 mod revise;
+mod time;

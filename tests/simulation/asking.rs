@@ -154,7 +154,9 @@ impl Way {
             if !outcomes.contains_key(id) {
                 let outcome = match self.request(|| self.body(id)).await {
                     Ok(None) => Ok(Answer::NotFound),
-                    Ok(Some(body)) => spec.answers.read_one(body.as_bytes(), id, of).map_err(FetchError::from),
+                    Ok(Some(body)) => {
+                        spec.answers.read_one(body.as_bytes(), id, of).map_err(FetchError::from)
+                    }
                     Err(error) => Err(error),
                 };
                 outcomes.insert(id.clone(), outcome);

@@ -104,12 +104,20 @@ impl Broker {
         queue.connected += 1;
         let number = queue.connected;
         let (out, settled) = (BTreeMap::new(), BTreeSet::new());
-        let connection =
-            Connection { life: life.clone(), faults: faults.clone(), prefetch, next_tag: 0, out, settled, deliveries };
+        let connection = Connection {
+            life: life.clone(),
+            faults: faults.clone(),
+            prefetch,
+            next_tag: 0,
+            out,
+            settled,
+            deliveries,
+        };
         queue.connections.insert(number, connection);
         drop(queue);
         self.journal.note(|| format!("broker: connection {number} of {life}"));
-        let ledger = Book { broker: self.clone(), connection: number, life: life.clone(), faults: faults.clone() };
+        let ledger =
+            Book { broker: self.clone(), connection: number, life: life.clone(), faults: faults.clone() };
         tokio::spawn(self.clone().serve(number, Arc::new(ledger)));
     }
 
@@ -204,11 +212,15 @@ impl Broker {
         };
         if !connection.settled.insert(tag) {
             drop(queue);
-            return self.journal.broken("a delivery is settled once", format!("{number}/{tag} is settled twice"));
+            return self
+                .journal
+                .broken("a delivery is settled once", format!("{number}/{tag} is settled twice"));
         }
         let Some(message) = connection.out.remove(&tag) else {
             drop(queue);
-            return self.journal.broken("a delivery is settled or let go", format!("{number}/{tag} was not out"));
+            return self
+                .journal
+                .broken("a delivery is settled or let go", format!("{number}/{tag} was not out"));
         };
         queue.held.remove(&message);
         self.journal.count("settled");

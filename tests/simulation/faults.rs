@@ -138,7 +138,12 @@ impl Faults {
     }
 
     /// An effect that does not wait for anything; none, if the pod is dead.
-    pub(crate) fn at_once(&self, life: &Life, what: &'static str, on: impl FnOnce() -> String) -> Option<Fate> {
+    pub(crate) fn at_once(
+        &self,
+        life: &Life,
+        what: &'static str,
+        on: impl FnOnce() -> String,
+    ) -> Option<Fate> {
         (!life.is(Mode::Dead)).then(|| self.fate(life, what, on))
     }
 
@@ -176,6 +181,14 @@ impl Faults {
         let short = Fate::SlowBefore(chance.between(1, 400));
         let long = Fate::SlowBefore(chance.between(400, 9_000));
         let late = Fate::SlowAfter(chance.between(1, 4_000));
-        chance.pick(&[Fate::FailBefore, Fate::FailBefore, Fate::FailAfter, Fate::FailAfter, short, long, late])
+        chance.pick(&[
+            Fate::FailBefore,
+            Fate::FailBefore,
+            Fate::FailAfter,
+            Fate::FailAfter,
+            short,
+            long,
+            late,
+        ])
     }
 }

@@ -63,7 +63,9 @@ impl Rest<'_> {
             self.log.iter().filter(|(_, said)| told(said)).map(|(id, _)| id.clone()).collect();
         let missing: Vec<String> = match self.plan.kept {
             Kept::Referenced => wanted.difference(&held).cloned().collect(),
-            Kept::All | Kept::Where => wanted.union(&told).filter(|id| !held.contains(*id)).cloned().collect(),
+            Kept::All | Kept::Where => {
+                wanted.union(&told).filter(|id| !held.contains(*id)).cloned().collect()
+            }
         };
         if !missing.is_empty() {
             self.broken(INTEREST, format!("nothing is held of {missing:?}"));
@@ -128,7 +130,8 @@ impl Rest<'_> {
         let Some(held) = held else { return record.state == State::Pending };
         let mut of_version: Vec<&Said> = said.iter().filter(|said| said.version == held).collect();
         if of_version.iter().any(|said| said.user.is_none()) {
-            of_version.retain(|said| said.user.is_none() || self.plan.kept == Kept::Referenced && said.at <= life);
+            of_version
+                .retain(|said| said.user.is_none() || self.plan.kept == Kept::Referenced && said.at <= life);
         }
         of_version.into_iter().any(|said| match &said.user {
             Some(user) if self.stage.owner.keeps(user) => is_live(record, user),
@@ -139,7 +142,8 @@ impl Rest<'_> {
 
     /// What is not declared stands nowhere.
     fn canaries(&mut self) {
-        let mut all: Vec<String> = self.records.iter().map(|(id, record)| format!("{id} {record:?}")).collect();
+        let mut all: Vec<String> =
+            self.records.iter().map(|(id, record)| format!("{id} {record:?}")).collect();
         for embed in &self.stage.declaration.embeds {
             all.extend(self.stage.memory.all(&embed.collection).iter().map(Document::to_string));
         }

@@ -79,8 +79,9 @@ impl Place<'_, '_> {
     /// The stamp says whom it shows, and as of when.
     fn stamped(&self, id: &str, record: &Record) -> Option<Wrong> {
         let stamp = stamp(self.embed, self.place);
-        let is_right = stamp
-            .is_some_and(|stamp| stamp.get_str("ref").ok() == Some(id) && stamp.get_i64("rev").ok() == Some(record.rev));
+        let is_right = stamp.is_some_and(|stamp| {
+            stamp.get_str("ref").ok() == Some(id) && stamp.get_i64("rev").ok() == Some(record.rev)
+        });
         (!is_right).then(|| (SHOWN, format!("its stamp is {stamp:?}, the record's rev is {}", record.rev)))
     }
 
@@ -128,9 +129,8 @@ impl Place<'_, '_> {
         };
         let log = self.rest.log.get(id);
         let users = || log.into_iter().flatten().filter_map(|said| said.user.as_ref());
-        let is_theirs = |value: &String| {
-            value == MINE || users().any(|user| user.name == *value || user.email == *value)
-        };
+        let is_theirs =
+            |value: &String| value == MINE || users().any(|user| user.name == *value || user.email == *value);
         let foreign: Vec<&String> = values.iter().filter(|value| !is_theirs(value)).collect();
         (!foreign.is_empty()).then(|| (FOREIGN, format!("{foreign:?} is not of {id}")))
     }

@@ -167,7 +167,12 @@ impl Owner {
         let (id, time) = (format!("e-{number}"), "2026-01-01T00:00:00Z");
         if !self.plan.cloud_events {
             let event = json!({ "id": id, "type": kind, "time": time, "data": data, "by": CANARY });
-            return Message { says, body: event.to_string().into(), content_type: None, headers: Headers::new() };
+            return Message {
+                says,
+                body: event.to_string().into(),
+                content_type: None,
+                headers: Headers::new(),
+            };
         }
         if self.chance.happens(500) {
             let event = json!({ "specversion": "1.0", "id": id, "type": kind, "source": "users", "time": time,
@@ -175,10 +180,22 @@ impl Owner {
             let content_type = Some("application/cloudevents+json".into());
             return Message { says, body: event.to_string().into(), content_type, headers: Headers::new() };
         }
-        let attributes = [("specversion", "1.0"), ("id", &id), ("type", kind), ("source", "users"),
-            ("time", time), ("subject", CANARY)];
-        let headers = attributes.map(|(name, value)| (format!("cloudEvents_{name}"), value.to_owned())).into();
-        Message { says, body: data.to_string().into(), content_type: Some("application/json".into()), headers }
+        let attributes = [
+            ("specversion", "1.0"),
+            ("id", &id),
+            ("type", kind),
+            ("source", "users"),
+            ("time", time),
+            ("subject", CANARY),
+        ];
+        let headers =
+            attributes.map(|(name, value)| (format!("cloudEvents_{name}"), value.to_owned())).into();
+        Message {
+            says,
+            body: data.to_string().into(),
+            content_type: Some("application/json".into()),
+            headers,
+        }
     }
 
     /// Whether a user in this state belongs to what is kept.

@@ -37,14 +37,17 @@ impl Peace {
         for id in ids {
             let mut open = self.open();
             let other = open.values().find(|question| question.id == *id && !question.is_void);
-            let overlap = other.map(|other| format!("{by} asks about {id}, while {} asks since {:?}", other.by, other.since));
+            let overlap = other.map(|other| {
+                format!("{by} asks about {id}, while {} asks since {:?}", other.by, other.since)
+            });
             let number = open.last_key_value().map_or(0, |(last, _)| last + 1);
             open.insert(number, Open { id: id.clone(), by: by.clone(), since, is_void: false });
             drop(open);
             if let Some(overlap) = overlap {
                 self.journal.count("questions at once");
                 if self.is_strict {
-                    self.journal.broken("I9, the owner's peace: one question about an entity at a time", overlap);
+                    self.journal
+                        .broken("I9, the owner's peace: one question about an entity at a time", overlap);
                 }
             }
             numbers.push(number);

@@ -126,8 +126,13 @@ impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
         let chance = Chance::new(seed, "plan");
         let kept = chance.pick(&[Kept::All, Kept::Where, Kept::Referenced, Kept::Referenced]);
-        let asked =
-            chance.pick(&[Asked::Versioned, Asked::Versioned, Asked::Unversioned, Asked::Versionless, Asked::Never]);
+        let asked = chance.pick(&[
+            Asked::Versioned,
+            Asked::Versioned,
+            Asked::Unversioned,
+            Asked::Versionless,
+            Asked::Never,
+        ]);
         let style = match asked {
             Asked::Never => Style::Full,
             _ => chance.pick(&[Style::Full, Style::Notices, Style::Both]),
@@ -213,11 +218,8 @@ embeds:{}
             Asked::Versioned => ", version: version",
             Asked::Unversioned | Asked::Versionless => "",
         };
-        let batch = if self.in_batches {
-            "batch: \"http://owner/users?ids={ids}\"\n      batch_size: 3"
-        } else {
-            ""
-        };
+        let batch =
+            if self.in_batches { "batch: \"http://owner/users?ids={ids}\"\n      batch_size: 3" } else { "" };
         let reconcile =
             self.reconcile.map(|every| format!("reconcile: {}ms", every.as_millis())).unwrap_or_default();
         format!(

@@ -55,7 +55,14 @@ fn main() {
     let mut worst = std::time::Duration::ZERO;
     for seed in from..from + count {
         let outcome = run::run(Plan::of(seed), None, false);
-        if value("--slow").is_some() { println!("{seed} {:?} {:?} {}", outcome.rested_after, outcome.counts.get("effects"), outcome.effects); }
+        if value("--slow").is_some() {
+            println!(
+                "{seed} {:?} {:?} {}",
+                outcome.rested_after,
+                outcome.counts.get("effects"),
+                outcome.effects
+            );
+        }
         worst = worst.max(outcome.rested_after);
         if let Some(first) = outcome.violations.first() {
             bad += 1;

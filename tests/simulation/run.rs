@@ -48,7 +48,8 @@ pub(crate) fn run(plan: Plan, strike: Option<Strike>, keeps_lines: bool) -> Outc
     PANICS.set(0);
     // The pauses between two attempts are drawn from the thread's own numbers.
     fastrand::seed(plan.seed);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let mut outcome = runtime.block_on(play(Arc::new(plan), strike, keeps_lines));
     if PANICS.get() > 0 {
         outcome.violations.push(Violation { law: "nothing panics", detail: "see above".into() });
@@ -82,7 +83,13 @@ async fn play(plan: Arc<Plan>, strike: Option<Strike>, keeps_lines: bool) -> Out
     hands.mend(&mut pods);
     let rested_after = rest(&stage).await;
     let journal = &stage.journal;
-    Outcome { violations: journal.violations(), counts: journal.counts(), lines: journal.lines(), effects, rested_after }
+    Outcome {
+        violations: journal.violations(),
+        counts: journal.counts(),
+        lines: journal.lines(),
+        effects,
+        rested_after,
+    }
 }
 
 /// Waits until all is as it must be, and stays so.

@@ -69,8 +69,7 @@ impl Stage {
         let owner = Owner::new(plan.clone(), broker.clone(), Chance::new(seed, "owner"), journal.clone());
         let consumer =
             Consumer::new(plan.clone(), memory.clone(), Chance::new(seed, "consumer"), journal.clone());
-        let faults =
-            Faults::new(plan.trouble, strike, Chance::new(seed, "faults"), journal.clone(), crashed);
+        let faults = Faults::new(plan.trouble, strike, Chance::new(seed, "faults"), journal.clone(), crashed);
         let is_versioned = matches!(plan.asked, Asked::Versioned | Asked::Never);
         let watch = Watch::new(memory.clone(), journal.clone(), is_versioned);
         let peace = Peace::new(journal.clone(), strike.is_none() && plan.trouble.is_calm());

@@ -9,8 +9,8 @@ use bson::{Bson, Document};
 use nearcopy::event::{EntityId, EntityType};
 use nearcopy::replication::{Embed, EmbedWrite, Record, RecordWrite, Subscription};
 use nearcopy::store::{
-    Backlog, ChangeStore, Changes, EmbedStore, Hints, Moment, Pages, Parked, ParkedStore, RecordStore, Records,
-    Removal, RetireStore, StoreError, Written,
+    Backlog, ChangeStore, Changes, EmbedStore, Hints, Moment, Pages, Parked, ParkedStore, RecordStore,
+    Records, Removal, RetireStore, StoreError, Written,
 };
 
 use crate::faults::{Fate, Faults};
@@ -144,7 +144,12 @@ impl RetireStore for Troubled {
 
 #[async_trait]
 impl EmbedStore for Troubled {
-    async fn count(&self, embed: &Embed, references: &[EntityId], most: u64) -> Done<BTreeMap<EntityId, u64>> {
+    async fn count(
+        &self,
+        embed: &Embed,
+        references: &[EntityId],
+        most: u64,
+    ) -> Done<BTreeMap<EntityId, u64>> {
         let on = || format!("{} {}", embed.name, list(references));
         self.effect("count", on, self.inner.count(embed, references, most)).await
     }
@@ -179,7 +184,12 @@ impl EmbedStore for Troubled {
         self.effect("scan", || embed.name.clone(), self.inner.scan(embed, from, most)).await
     }
 
-    async fn referenced(&self, embed: &Embed, ids: &[EntityId], after: Option<Moment>) -> Done<Vec<EntityId>> {
+    async fn referenced(
+        &self,
+        embed: &Embed,
+        ids: &[EntityId],
+        after: Option<Moment>,
+    ) -> Done<Vec<EntityId>> {
         let on = || format!("{} {} after {after:?}", embed.name, list(ids));
         self.effect("referenced", on, self.inner.referenced(embed, ids, after)).await
     }
@@ -301,9 +311,11 @@ impl Changes for TroubledChanges {
         let store = self.store.clone();
         if store.faults.strikes(store.faults.trouble().streams) {
             let collection = self.collection.clone();
-            return store.effect("lose history", || collection.clone(), async {
-                Err(StoreError::HistoryLost { collection: collection.clone() })
-            }).await;
+            return store
+                .effect("lose history", || collection.clone(), async {
+                    Err(StoreError::HistoryLost { collection: collection.clone() })
+                })
+                .await;
         }
         let hints = store.effect("changes", String::new, self.changes.next()).await;
         if let Ok(hints) = &hints {

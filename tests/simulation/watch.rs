@@ -99,7 +99,8 @@ impl Watch {
     /// Compares an embed's documents with what they were before a write of ours.
     pub(crate) fn compare(&self, by: &Life, embed: &Embed, before: &[Document]) {
         let after = self.memory.all(&embed.collection);
-        let after: BTreeMap<String, &Document> = after.iter().map(|document| (id(document), document)).collect();
+        let after: BTreeMap<String, &Document> =
+            after.iter().map(|document| (id(document), document)).collect();
         for before in before {
             match after.get(&id(before)) {
                 Some(after) if *after == before => {}
@@ -135,7 +136,8 @@ impl Watch {
         let record = reference.ok().and_then(|id| records.get(&id).cloned());
         let is_deleted = record.is_some_and(|record| record.state == State::Gone(Why::Deleted));
         if !is_deleted || embed.when_deleted != WhenDeleted::Delete {
-            self.journal.broken("only documents of deleted entities are deleted", format!("{by} deletes {document}"));
+            self.journal
+                .broken("only documents of deleted entities are deleted", format!("{by} deletes {document}"));
         }
     }
 
@@ -182,7 +184,11 @@ pub(crate) fn stamp<'d>(embed: &Embed, place: &'d Document) -> Option<&'d Docume
 fn theirs(embed: &Embed, document: &Document) -> Document {
     let owned: Vec<&str> = embed.owned_paths().into_iter().chain(["_nearcopy"]).collect();
     let strip = |place: &Document| -> Document {
-        place.iter().filter(|(name, _)| !owned.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect()
+        place
+            .iter()
+            .filter(|(name, _)| !owned.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     };
     match embed.reference.arrays() {
         [] => strip(document),

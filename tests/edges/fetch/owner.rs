@@ -190,6 +190,7 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
         fetch: Some(spec),
         embedded: false,
         shape: 1,
+        gaps: nearcopy::replication::Gaps::Ignore,
     })
 }
 
