@@ -4,6 +4,7 @@
 
 mod ask;
 mod batch;
+mod clear;
 mod fan_out;
 mod fan_out_large;
 mod hydrate;
@@ -13,6 +14,7 @@ mod patience;
 mod replicate;
 mod retire;
 mod sweep;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;

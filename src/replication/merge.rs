@@ -33,8 +33,8 @@ pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, emb
         Answer::Found { version: Some(version), content } => {
             versioned(record, *version, content, settled, shape)
         }
-        Answer::Found { version: None, content } => unversioned(record, content, settled),
-        Answer::NotFound => not_found(record, settled),
+        Answer::Found { version: None, content } => unversioned(record, content, settled, shape),
+        Answer::NotFound => not_found(record, settled, shape),
     };
     let tries = if verdict.next == Next::BackOff { record.tries.saturating_add(1) } else { 0 };
     RecordWrite::Answer {
@@ -86,7 +86,8 @@ fn versioned(record: &Record, version: Version, content: &Content, settled: bool
         Content::Live(fields) => Key::live(version, shape, fields),
         Content::Gone(why) => Key::gone(version, *why, shape),
     };
-    let held = record.key.as_ref();
+    let held = held(record, shape);
+    let held = held.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
     let tie = held.is_some_and(|held| held.version == version && held.epoch == key.epoch);
     let overrides = settled && tie && record.state != State::Gone(Why::Deleted) && differs(record, content);
@@ -107,10 +108,11 @@ fn versioned(record: &Record, version: Version, content: &Content, settled: bool
     }
 }
 
-fn unversioned(record: &Record, content: &Content, settled: bool) -> Verdict {
+fn unversioned(record: &Record, content: &Content, settled: bool, shape: i32) -> Verdict {
     let fills = record.state == State::Pending && record.key.is_none();
-    let overwrites = settled && !fills && differs(record, content);
-    let key = record.key.clone().map(|key| Key { hash: Key::SETTLED.into(), ..key });
+    let outdated = record.lacks || record.shape < shape;
+    let overwrites = settled && !fills && (outdated || differs(record, content));
+    let key = record.key.as_ref().map(|key| Key { hash: Key::SETTLED.into(), ..key.reshaped(shape, None) });
     Verdict {
         content: (fills || overwrites).then(|| (content.clone(), key)),
         satisfied: settled && !fills,
@@ -123,7 +125,7 @@ fn unversioned(record: &Record, content: &Content, settled: bool) -> Verdict {
 }
 
 /// What is not known may be late, so it never meets a need; only what is held does.
-fn not_found(record: &Record, settled: bool) -> Verdict {
+fn not_found(record: &Record, settled: bool, shape: i32) -> Verdict {
     let unknown = record.state == State::Pending && record.key.is_none();
     let held = record.key.as_ref().map(|key| key.version);
     let satisfied = record.need.is_none_or(|need| held >= Some(need));
@@ -134,11 +136,18 @@ fn not_found(record: &Record, settled: bool) -> Verdict {
         }
         State::Gone(Why::NotFound) => Verdict { content: None, satisfied, next: Next::BackOff },
         State::Pending | State::Live if unknown || settled => {
-            let content = (Content::Gone(Why::NotFound), record.key.clone());
+            let key = record.key.as_ref().map(|key| key.reshaped(shape, None));
+            let content = (Content::Gone(Why::NotFound), key);
             Verdict { content: Some(content), satisfied, next: Next::BackOff }
         }
         State::Pending | State::Live => Verdict { content: None, satisfied: false, next: Next::Settle },
     }
+}
+
+/// The key held. What holds no fields lacks none of a newer generation either.
+fn held(record: &Record, shape: i32) -> Option<Key> {
+    let key = record.key.as_ref()?;
+    Some(if record.state == State::Live { key.clone() } else { key.reshaped(shape, None) })
 }
 
 /// Whether a record shows something else than the answer says.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FetchSpec, Keep, Key};
+use super::{FetchSpec, Keep, Key, Lineage, Record};
 use crate::event::{
     Change, ChangeEvent, DecodeError, EntityId, EntityType, Notice, Reason, Selection, Stamp, Version,
 };
@@ -37,8 +37,10 @@ pub struct Subscription {
     pub fetch: Option<FetchSpec>,
     /// Whether any document embeds its fields, so that changes must be fanned out.
     pub embedded: bool,
-    /// The generation of this declaration.
+    /// The generation in which its fields, or what is shown of them, came to be as they are.
     pub shape: i32,
+    /// Its fields in the generations before.
+    pub lineage: Lineage,
 }
 
 /// An event that a replica reacts to and cannot read, with what could be read of it.
@@ -53,6 +55,12 @@ pub struct Misread {
 }
 
 impl Subscription {
+    /// Whether a record is of a newer generation than this declaration: it is neither shown, nor asked about, nor
+    /// retired by a pod that does not know all that belongs to it, and stays for one that does.
+    pub fn leaves_alone(&self, record: &Record) -> bool {
+        record.shape > self.shape
+    }
+
     /// Reads what a notice means for this replica; `None` if its type means nothing here.
     pub fn interpret(&self, notice: &Notice<'_>) -> Result<Option<ChangeEvent>, Misread> {
         let Some(reaction) = self.reactions.get(notice.kind.as_ref()) else { return Ok(None) };

@@ -81,6 +81,8 @@ fn record(state: State, key: Option<Key>, need: Option<i64>, settled: bool) -> R
         id: id("42"),
         state,
         key,
+        shape: 1,
+        lacks: false,
         rev: REV,
         need: need.map(Version::new),
         due: Some(CLAIM),

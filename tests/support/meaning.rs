@@ -18,7 +18,8 @@ pub(crate) fn apply(
     let rev = next_rev(held, now);
     match (write, held) {
         (RecordWrite::Placeholder { id, ask }, None) => {
-            let pending = Record { due: ask.then_some(now), rev, ..blank(id, State::Pending) };
+            let due = ask.then_some(now);
+            let pending = Record { due, rev, shape: of.shape, ..blank(id, State::Pending) };
             Some(pending)
         }
         (RecordWrite::State { id, create: true, .. }, None) => {
@@ -46,11 +47,14 @@ pub(crate) fn apply(
         }
         (RecordWrite::Answer { rev: asked_at, claim, .. }, Some(held)) => {
             let untouched = held.rev == *asked_at && held.claim == *claim;
-            untouched.then(|| answered(held, write, rev, now))
+            untouched.then(|| answered(of, held, write, rev, now))
         }
         (RecordWrite::Unanswered { claim, due, tries, .. }, Some(held)) => {
             let mine = held.claim == *claim;
             mine.then(|| Record { due: time(*due, now), claim: None, tries: *tries, ..held.clone() })
+        }
+        (RecordWrite::Upgrade { rev: read_at, .. }, Some(held)) => {
+            (held.rev == *read_at).then(|| upgraded(of, held, write, rev, now))
         }
         (RecordWrite::Paid { rev, .. }, Some(held)) => {
             (held.owes && held.rev == *rev).then(|| Record { owes: false, ..held.clone() })
@@ -58,9 +62,15 @@ pub(crate) fn apply(
     }
 }
 
-/// What a claim makes of a record, if it is due.
-pub(crate) fn claim(held: &Record, token: &str, hold: Duration, now: i64) -> Option<Record> {
-    let due = held.due.is_some_and(|due| due <= now);
+/// What a claim makes of a record, if it is due, and of no newer generation.
+pub(crate) fn claim(
+    of: &Subscription,
+    held: &Record,
+    token: &str,
+    hold: Duration,
+    now: i64,
+) -> Option<Record> {
+    let due = held.due.is_some_and(|due| due <= now) && !of.leaves_alone(held);
     let until = now + millis(hold);
     due.then(|| Record {
         due: Some(until),
@@ -91,11 +101,18 @@ fn entered(
     batch: i64,
 ) -> Record {
     let RecordWrite::State { content, key, owes, .. } = write else { return held.clone() };
-    let (state, fields) = described(content);
+    let (state, mut fields) = described(content);
+    if state == State::Live && of.leaves_alone(held) {
+        let known = |name: &str| of.selection.fields().any(|field| field.name == name);
+        let newer = held.fields.iter().filter(|(name, _)| !known(name.as_str()));
+        fields.extend(newer.map(|(name, value)| (name.clone(), value.clone())));
+    }
     let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
     Record {
         state,
         key: Some(key.clone()),
+        shape: of.shape,
+        lacks: false,
         rev,
         need: held.need.filter(|need| *need > key.version),
         due: held.due.or_else(|| reconcile.map(|wait| now + millis(wait))),
@@ -108,7 +125,7 @@ fn entered(
     }
 }
 
-fn answered(held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
+fn answered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
     let RecordWrite::Answer { content, satisfied, due, tries, owes, .. } = write else {
         return held.clone();
     };
@@ -121,7 +138,36 @@ fn answered(held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
     };
     let Some((content, key)) = content else { return asked_again };
     let (state, fields) = described(content);
-    Record { state, key: key.clone(), rev, owes: *owes, since: None, batch: None, fields, ..asked_again }
+    Record {
+        state,
+        key: key.clone(),
+        shape: of.shape,
+        lacks: false,
+        rev,
+        owes: *owes,
+        since: None,
+        batch: None,
+        fields,
+        ..asked_again
+    }
+}
+
+fn upgraded(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
+    let RecordWrite::Upgrade { key, drop, fill, lacks, due, owes, .. } = write else { return held.clone() };
+    let mut fields = held.fields.clone();
+    fields.extend(fill.clone());
+    fields.retain(|name, _| !drop.contains(name));
+    let upgraded = Record {
+        key: key.clone().or_else(|| held.key.clone()),
+        shape: of.shape,
+        lacks: *lacks || held.lacks,
+        rev,
+        owes: *owes || held.owes,
+        marked: false,
+        fields,
+        ..held.clone()
+    };
+    time(*due, now).map_or_else(|| upgraded.clone(), |due| called(&upgraded, due, now))
 }
 
 fn described(content: &Content) -> (State, Document) {
@@ -136,6 +182,8 @@ fn blank(id: &nearcopy::event::EntityId, state: State) -> Record {
         id: id.clone(),
         state,
         key: None,
+        shape: 1,
+        lacks: false,
         rev: 0,
         need: None,
         due: None,

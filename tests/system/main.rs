@@ -40,6 +40,7 @@ mod bad_input;
 mod bad_owner;
 mod bad_surroundings;
 mod embeds;
+mod generations;
 mod hydration;
 mod parked;
 mod pipeline;

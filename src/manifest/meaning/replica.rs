@@ -9,7 +9,7 @@ use super::super::{Code, Diagnostic, suggest};
 use super::source::Known;
 use super::{Noted, empty, entry, fetch, field, keep, name, path, version};
 use crate::event::{EntityType, FieldPath, IdKind, Selection, VersionRule};
-use crate::replication::{Reaction, Subscription};
+use crate::replication::{Lineage, Reaction, Subscription};
 
 /// The generation of a declaration that has never changed.
 const FIRST_SHAPE: i32 = 1;
@@ -98,6 +98,7 @@ impl Reading<'_, '_> {
             fetch,
             embedded,
             shape: FIRST_SHAPE,
+            lineage: Lineage::default(),
         })
     }
 

@@ -16,6 +16,7 @@ mod record_statement;
 mod remove;
 mod retire;
 mod setup;
+mod shape;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use mongodb::{Client, Database};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::StoreError;
+pub use shape::Placed;
 
 /// How the database is reached.
 #[derive(Clone, Debug)]
