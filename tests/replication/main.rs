@@ -10,3 +10,4 @@ mod fold;
 mod interpret;
 mod merge;
 mod reference;
+mod shape;
