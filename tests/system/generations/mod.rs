@@ -2,6 +2,7 @@
 
 mod documents;
 mod pods;
+mod program;
 mod records;
 
 use std::sync::Arc;
