@@ -62,6 +62,8 @@ pub struct ChangeEvent {
 pub enum Change {
     /// This is its full state, in the declared fields.
     Upsert(Document),
+    /// These of its declared fields changed; what is not named here is as it was.
+    Patch(Document),
     /// It is not, or no longer, in the subset that is kept.
     Leave,
     /// The owner deleted it.

@@ -77,6 +77,12 @@ impl FieldPath {
         let (head, tail) = self.0.split_first()?;
         Some((head, Self(Arc::from(tail))))
     }
+
+    /// The path without its last name; `None` once that would be the whole value.
+    pub fn parent(&self) -> Option<Self> {
+        let (_, outer) = self.0.split_last()?;
+        (!outer.is_empty()).then(|| Self(Arc::from(outer)))
+    }
 }
 
 fn push(names: &mut [String], letter: char) {

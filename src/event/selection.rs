@@ -128,13 +128,30 @@ impl Selection {
 
     /// Reads the declared fields, each as its declared type.
     pub fn document(&self, values: &Values<'_, '_>) -> Result<Document, DecodeError> {
+        self.read(values, |_, field| Ok(field.default.clone()))
+    }
+
+    /// Reads those of the declared fields that are there. Where a part that should contain one is `null`, the
+    /// field went with it: it then has its default, or is null itself.
+    pub fn partial(&self, values: &Values<'_, '_>) -> Result<Document, DecodeError> {
+        self.read(values, |place, field| {
+            let lost = values.is_lost(place, &field.from)?;
+            Ok(lost.then(|| field.default.clone().unwrap_or(Bson::Null)))
+        })
+    }
+
+    fn read(
+        &self,
+        values: &Values<'_, '_>,
+        missing: impl Fn(&Place, &Field) -> Result<Option<Bson>, DecodeError>,
+    ) -> Result<Document, DecodeError> {
         let mut document = Document::new();
         for (place, field) in &self.fields {
             let value = match values.at(place) {
                 Some(raw) => Some(field.kind.read(raw, values.notice.limits.depth).map_err(|error| {
                     DecodeError::new(error.reason, format!("field `{}`: {}", field.name, error.detail))
                 })?),
-                None => field.default.clone(),
+                None => missing(place, field)?,
             };
             if let Some(value) = value {
                 document.insert(&field.name, value);
@@ -151,5 +168,22 @@ impl Values<'_, '_> {
             Place::Data(slot) => self.data[*slot],
             Place::Body(slot) => self.body[*slot],
         }
+    }
+
+    /// Whether a value is not there because a part that should contain it is null.
+    fn is_lost(&self, place: &Place, path: &FieldPath) -> Result<bool, DecodeError> {
+        let whole = match place {
+            Place::Attribute(_) => return Ok(false),
+            Place::Data(_) => self.notice.data(),
+            Place::Body(_) => self.notice.body(),
+        };
+        let (Some(whole), Some((_, mut part))) = (whole, path.split_first()) else { return Ok(false) };
+        while let Some(outer) = part.parent() {
+            if let Some(found) = super::find_at(whole, &outer)? {
+                return Ok(found.get() == "null");
+            }
+            part = outer;
+        }
+        Ok(false)
     }
 }

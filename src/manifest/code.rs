@@ -118,6 +118,8 @@ codes! {
     MixedVersions = "N409",
     /// An embed deletes documents for one of several references in them.
     DeleteInArray = "N410",
+    /// A partial event, or the answer that completes it, has no version.
+    UnversionedPatch = "N411",
 }
 
 impl fmt::Display for Code {

@@ -10,13 +10,8 @@ use super::place::{Place, Span, Value};
 use super::{Code, Diagnostic, suggest};
 
 /// Words that will mean something one day, and what to do until then.
-const RESERVED: [(&str, &str); 2] = [
-    (
-        "patch",
-        "partial events are not supported yet; use `refresh` with `fetch`, which asks for the full state",
-    ),
-    ("read_models", "read models are not supported yet; declare `replicas` only"),
-];
+const RESERVED: [(&str, &str); 1] =
+    [("read_models", "read models are not supported yet; declare `replicas` only")];
 
 /// Reports everything that differs from the schema; the answer is where values stand that mean nothing.
 pub(super) fn check(root: Place<'_>, schema: &Json, findings: &mut Vec<Diagnostic>) -> BTreeSet<Span> {

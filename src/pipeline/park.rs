@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::{Bson, Document};
 
 use super::batch::{Batch, Verdict};
 use super::{Halted, Pipeline};
 use crate::event::{DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason};
-use crate::replication::{Due, Embed, Outcome, RecordWrite, SourceSpec, Subscription};
+use crate::replication::{Embed, Outcome, RecordWrite, SourceSpec, Subscription};
 use crate::store::{Parked, Records};
 use crate::telemetry::metric;
 use crate::telemetry::trace::TraceContext;
@@ -43,7 +44,7 @@ impl Pipeline {
             parked.push(item.parked.clone());
             if let (Some(of), Some(entity)) = (item.of.filter(|of| of.fetch.is_some()), &item.misread.entity)
             {
-                let ask = RecordWrite::Ask { id: entity.clone(), due: Due::Now };
+                let ask = RecordWrite::Ask { id: entity.clone(), wait: Duration::ZERO };
                 asks.entry(of.name.clone()).or_default().push(ask);
             }
         }

@@ -1,10 +1,12 @@
 //! Brings events into their records: fold, write under guard, read back, judge, and again while any is open.
 
+use std::collections::BTreeSet;
+
 use super::batch::Verdict;
 use super::{Halted, Pipeline};
 use crate::event::{ChangeEvent, DecodeError, EntityId, Reason};
 use crate::replication::{
-    Due, Expected, Folded, Judgement, Outcome, Record, RecordWrite, Subscription, fold, judge,
+    Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, fold, judge, revise,
 };
 use crate::store::{Records, Refusal};
 use crate::telemetry::metric;
@@ -24,6 +26,18 @@ struct Open {
     verdict: Option<Verdict>,
 }
 
+/// What is known of the records from one round to the next.
+#[derive(Default)]
+struct Known {
+    /// The records as they were last read; `None` before the first round.
+    held: Option<Records>,
+    /// The entities of which the database refused something that several events had made together. They are taken
+    /// one by one.
+    suspects: BTreeSet<EntityId>,
+    /// The records that owe a fan-out.
+    owing: Records,
+}
+
 impl Pipeline {
     /// Writes the events of one replica and finds out what the database holds of each.
     pub(super) async fn replicate(
@@ -33,31 +47,32 @@ impl Pipeline {
     ) -> Result<Replicated, Halted> {
         let mut events: Vec<Open> =
             events.iter().map(|event| Open { event: event.clone(), verdict: None }).collect();
-        let mut owing = Records::new();
+        let mut known = Known::default();
         while events.iter().any(|open| open.verdict.is_none()) {
-            self.round(of, &mut events, &mut owing).await?;
+            self.round(of, &mut events, &mut known).await?;
         }
         let judged = events.into_iter().filter_map(|open| Some((open.event, open.verdict?)));
-        Ok(Replicated { verdicts: judged.collect(), owing: owing.into_values().collect() })
+        Ok(Replicated { verdicts: judged.collect(), owing: known.owing.into_values().collect() })
     }
 
     /// One write of all that is still open, and one look at what it left.
-    async fn round(&self, of: &Subscription, events: &mut [Open], owing: &mut Records) -> Result<(), Halted> {
-        let open: Vec<usize> = (0..events.len()).filter(|at| events[*at].verdict.is_none()).collect();
+    async fn round(&self, of: &Subscription, events: &mut [Open], known: &mut Known) -> Result<(), Halted> {
+        let open = known.next(events);
         let still: Vec<ChangeEvent> = open.iter().map(|at| events[*at].event.clone()).collect();
-        let Folded { writes, expected } = fold(of, &still);
+        let ids: Vec<EntityId> =
+            still.iter().map(|event| event.entity.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+        let Folded { writes, expected } = self.fold(of, &still, &ids, known).await?;
         let batch = tag();
         let written = self.persist(|| self.store.write(of, &writes, batch)).await?;
         metric::records_written(of.name.as_str(), usize::try_from(written.changed).unwrap_or(usize::MAX));
-        if writes.iter().any(|write| matches!(write, RecordWrite::Need { .. })) {
+        if writes.iter().any(asks) {
             self.wanted.send_replace(());
         }
-        refuse(&writes, &written.refused, &expected, &open, events);
+        refuse(&writes, &written.refused, &expected, &open, events, &mut known.suspects);
         let moment = match written.changed {
             0 => self.persist(|| self.store.heartbeat()).await?,
             _ => written.moment,
         };
-        let ids: Vec<EntityId> = writes.iter().map(|write| write.id().clone()).collect();
         let records = self.persist(|| self.store.read(of, &ids, moment)).await?;
         let mut conflicts = Vec::new();
         for (at, (entity, claim)) in open.iter().zip(&expected) {
@@ -73,8 +88,28 @@ impl Pipeline {
                 }
             };
         }
-        owing.extend(records.into_iter().filter(|(_, record)| record.owes));
+        known.read(of, records);
         self.resolve(of, conflicts).await
+    }
+
+    /// Says what is to be written: blindly, each state under its own guard; or, where events must be compared with
+    /// the record as it is, by what was last read of it.
+    async fn fold(
+        &self,
+        of: &Subscription,
+        events: &[ChangeEvent],
+        ids: &[EntityId],
+        known: &mut Known,
+    ) -> Result<Folded, Halted> {
+        if !of.compares() {
+            return Ok(fold(of, events));
+        }
+        let held = match known.held.take() {
+            Some(held) => held,
+            None => self.persist(|| self.store.read(of, ids, None)).await?,
+        };
+        let Revised { folded, .. } = revise(of, events, &held);
+        Ok(folded)
     }
 
     /// Two contents under one version: where the owner can be asked, it decides.
@@ -90,33 +125,66 @@ impl Pipeline {
             "different contents under one version; the owner will be asked"
         );
         let Some(fetch) = &of.fetch else { return Ok(()) };
-        let due = Due::After(fetch.settle);
-        let asks: Vec<RecordWrite> = conflicts.into_iter().map(|id| RecordWrite::Ask { id, due }).collect();
+        let wait = fetch.settle;
+        let asks: Vec<RecordWrite> = conflicts.into_iter().map(|id| RecordWrite::Ask { id, wait }).collect();
         self.persist(|| self.store.write(of, &asks, 0)).await.map(|_| ())
     }
 }
 
+impl Known {
+    /// The events of the next round: all that are open, of a suspect only the first.
+    fn next(&self, events: &[Open]) -> Vec<usize> {
+        let mut alone = self.suspects.clone();
+        let open = (0..events.len()).filter(|at| events[*at].verdict.is_none());
+        open.filter(|at| {
+            let entity = &events[*at].event.entity;
+            !self.suspects.contains(entity) || alone.remove(entity)
+        })
+        .collect()
+    }
+
+    /// Remembers what a round has read back.
+    fn read(&mut self, of: &Subscription, records: Records) {
+        let owing = records.values().filter(|record| record.owes);
+        self.owing.extend(owing.map(|record| (record.id.clone(), record.clone())));
+        self.held = of.compares().then_some(records);
+    }
+}
+
+/// Whether a write plans a look at the owner at once.
+fn asks(write: &RecordWrite) -> bool {
+    matches!(write, RecordWrite::Need { .. } | RecordWrite::Revise { ask: true, .. })
+}
+
 /// Takes the events out whose statement the database refused. Those that were folded behind them stay open, and
-/// go round again without them.
+/// go round again without them; of several that made a statement together, each goes round alone.
 fn refuse(
     writes: &[RecordWrite],
     refused: &[Refusal],
     expected: &[(EntityId, Expected)],
     open: &[usize],
     events: &mut [Open],
+    suspects: &mut BTreeSet<EntityId>,
 ) {
     for refusal in refused {
         let Some(write) = writes.get(refusal.index) else { continue };
         let fails = |(entity, claim): &(EntityId, Expected)| {
+            let brings = matches!(write, RecordWrite::State { .. } | RecordWrite::Revise { .. });
             let same_kind = match claim {
-                Expected::State { winner, .. } => *winner && matches!(write, RecordWrite::State { .. }),
-                Expected::Need(_) => !matches!(write, RecordWrite::State { .. }),
+                Expected::State { winner, .. } | Expected::Patch { winner, .. } => *winner && brings,
+                Expected::Need(_) => !brings,
             };
             same_kind && entity == write.id()
         };
-        for (at, _) in open.iter().zip(expected).filter(|(_, expected)| fails(expected)) {
+        let failed: Vec<usize> =
+            open.iter().zip(expected).filter(|(_, expected)| fails(expected)).map(|(at, _)| *at).collect();
+        if failed.len() > 1 && matches!(write, RecordWrite::Revise { .. }) {
+            suspects.insert(write.id().clone());
+            continue;
+        }
+        for at in failed {
             let error = DecodeError::new(Reason::Refused, refusal.reason.clone());
-            events[*at].verdict = Some(Verdict::Refused(error));
+            events[at].verdict = Some(Verdict::Refused(error));
         }
     }
 }

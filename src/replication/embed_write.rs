@@ -251,7 +251,7 @@ impl Subject<'_> {
     }
 
     fn stamp(&self, deleted: bool) -> Document {
-        let version = self.record.key.as_ref().map(|key| key.version.get());
+        let version = self.record.version().map(crate::event::Version::get);
         let mut stamp = doc! { "ref": &self.reference, "rev": self.record.rev, "version": version };
         if self.embed.shape > 1 {
             stamp.insert("s", self.embed.shape);

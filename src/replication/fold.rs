@@ -58,14 +58,14 @@ pub fn fold(of: &Subscription, events: &[ChangeEvent]) -> Folded {
     Folded { writes: writes(of, leaders, needs), expected }
 }
 
-/// The state that an event carries; one that only asks for a look at the owner carries none.
-fn state(of: &Subscription, event: &ChangeEvent) -> Option<(Key, Content)> {
+/// The state that an event carries; one that carries less, or only asks for a look at the owner, carries none.
+pub(super) fn state(of: &Subscription, event: &ChangeEvent) -> Option<(Key, Content)> {
     let version = event.version?;
     match &event.change {
         Change::Upsert(fields) => Some((Key::live(version, of.shape, fields), Content::Live(fields.clone()))),
         Change::Leave => Some((Key::gone(version, Why::Out, of.shape), Content::Gone(Why::Out))),
         Change::Delete => Some((Key::gone(version, Why::Deleted, of.shape), Content::Gone(Why::Deleted))),
-        Change::Refresh => None,
+        Change::Refresh | Change::Patch(_) => None,
     }
 }
 
@@ -84,9 +84,17 @@ fn writes(
         create,
         owes: of.embedded,
     });
-    let asks = needs.into_iter().flat_map(|(id, version)| {
+    states.chain(asks(of, needs)).collect()
+}
+
+/// What plans a look at the owner; where every entity is kept, the record is made first.
+pub(super) fn asks(
+    of: &Subscription,
+    needs: BTreeMap<&EntityId, Option<Version>>,
+) -> impl Iterator<Item = RecordWrite> {
+    let create = of.keep.creates();
+    needs.into_iter().flat_map(move |(id, version)| {
         let placeholder = create.then(|| RecordWrite::Placeholder { id: id.clone(), ask: true });
         placeholder.into_iter().chain([RecordWrite::Need { id: id.clone(), version }])
-    });
-    states.chain(asks).collect()
+    })
 }

@@ -105,7 +105,7 @@ impl fmt::Display for Key {
 }
 
 /// A hash of the declared fields' BSON that stays the same over releases.
-fn content_hash(fields: &Document) -> String {
+pub(super) fn content_hash(fields: &Document) -> String {
     let bytes = fields.to_vec().unwrap_or_default();
     format!("{:016x}", xxh3_64(&bytes))
 }

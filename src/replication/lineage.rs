@@ -45,7 +45,10 @@ impl Lineage {
 /// the owner is asked; where it cannot be, they are what they are without a value until an event brings them.
 pub fn upgrade(of: &Subscription, record: &Record) -> RecordWrite {
     let is_live = record.state == State::Live;
-    let Step { brought, dropped } = if is_live { of.lineage.since(record.shape) } else { Step::default() };
+    let Step { mut brought, dropped } = of.lineage.since(record.shape);
+    if !is_live {
+        brought.clear();
+    }
     let lacks = !brought.is_empty() || record.lacks;
     let kept: Document = of
         .selection
@@ -55,11 +58,11 @@ pub fn upgrade(of: &Subscription, record: &Record) -> RecordWrite {
     let missing = of.selection.fields().filter(|field| brought.contains(&field.name));
     let defaults = missing.filter(|field| of.fetch.is_none() && !record.fields.contains_key(&field.name));
     let fill = defaults.filter_map(|field| Some((field.name.clone(), field.default.clone()?)));
-    let key = record.key.as_ref();
+    let (key, full) = (record.key.as_ref(), is_live && record.patched.is_empty());
     RecordWrite::Upgrade {
         id: record.id.clone(),
         rev: record.rev,
-        key: key.filter(|_| !lacks).map(|key| key.reshaped(of.shape, is_live.then_some(&kept))),
+        key: key.filter(|_| !lacks).map(|key| key.reshaped(of.shape, full.then_some(&kept))),
         drop: dropped,
         fill: fill.collect(),
         lacks,

@@ -1,8 +1,9 @@
 //! What the owner's answer does to a record.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Content, Due, FetchSpec, Key, Record, RecordWrite, State, Why};
+use super::{Content, Due, FetchSpec, Key, Rank, Record, RecordWrite, State, Why};
 use crate::event::Version;
 
 /// What the owner said of one entity.
@@ -29,6 +30,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
 /// a live record into one that is gone, or end a need; any other is provisional and leads to one more question.
 pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, embedded: bool) -> RecordWrite {
     let settled = is_settled(record, spec.settle);
+    let declared = record.patched.iter().filter(|(name, _)| spec.answers.keeps(name));
+    let patched: BTreeMap<_, _> = declared.map(|(name, newer)| (name.clone(), *newer)).collect();
+    let record = &Record { patched, ..record.clone() };
     let verdict = match answer {
         Answer::Found { version: Some(version), content } => {
             versioned(record, *version, content, settled, shape)
@@ -43,6 +47,7 @@ pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, emb
         claim: record.claim.clone(),
         owes: embedded && verdict.content.is_some(),
         content: verdict.content,
+        patched: verdict.patched,
         satisfied: verdict.satisfied,
         due: match verdict.next {
             Next::Settle => Due::After(spec.settle),
@@ -77,6 +82,7 @@ enum Next {
 
 struct Verdict {
     content: Option<(Content, Option<Key>)>,
+    patched: BTreeMap<String, Version>,
     satisfied: bool,
     next: Next,
 }
@@ -86,11 +92,16 @@ fn versioned(record: &Record, version: Version, content: &Content, settled: bool
         Content::Live(fields) => Key::live(version, shape, fields),
         Content::Gone(why) => Key::gone(version, *why, shape),
     };
+    let patched = record.patched.iter().filter(|(_, newer)| **newer > version);
+    let patched: BTreeMap<_, _> = patched.map(|(name, newer)| (name.clone(), *newer)).collect();
+    let content = keeping(record, &patched, content);
     let held = held(record, shape);
     let held = held.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
     let tie = held.is_some_and(|held| held.version == version && held.epoch == key.epoch);
-    let overrides = settled && tie && record.state != State::Gone(Why::Deleted) && differs(record, content);
+    let deleted =
+        record.state == State::Gone(Why::Deleted) || held.is_some_and(|held| held.rank == Rank::Deleted);
+    let overrides = settled && tie && !deleted && differs(record, &content);
     if overrides {
         Key::SETTLED.clone_into(&mut key.hash);
     }
@@ -98,7 +109,8 @@ fn versioned(record: &Record, version: Version, content: &Content, settled: bool
         record.need.is_some_and(|need| version < need) || held.is_some_and(|held| version < held.version);
     let satisfied = settled && !behind;
     Verdict {
-        content: (newer || overrides).then(|| (content.clone(), Some(key))),
+        content: (newer || overrides).then_some((content, Some(key))),
+        patched,
         satisfied,
         next: match (behind, newer || !settled) {
             (true, _) => Next::BackOff,
@@ -110,11 +122,14 @@ fn versioned(record: &Record, version: Version, content: &Content, settled: bool
 
 fn unversioned(record: &Record, content: &Content, settled: bool, shape: i32) -> Verdict {
     let fills = record.state == State::Pending && record.key.is_none();
+    let kept = if settled { BTreeMap::new() } else { record.patched.clone() };
+    let content = keeping(record, &kept, content);
     let outdated = record.lacks || record.shape < shape;
-    let overwrites = settled && !fills && (outdated || differs(record, content));
+    let overwrites = settled && !fills && (outdated || differs(record, &content));
     let key = record.key.as_ref().map(|key| Key { hash: Key::SETTLED.into(), ..key.reshaped(shape, None) });
     Verdict {
-        content: (fills || overwrites).then(|| (content.clone(), key)),
+        content: (fills || overwrites).then_some((content, key)),
+        patched: record.patched.clone(),
         satisfied: settled && !fills,
         next: match (settled && !fills, record.key.is_some()) {
             (false, _) => Next::Settle,
@@ -126,21 +141,22 @@ fn unversioned(record: &Record, content: &Content, settled: bool, shape: i32) ->
 
 /// What is not known may be late, so it never meets a need; only what is held does.
 fn not_found(record: &Record, settled: bool, shape: i32) -> Verdict {
-    let unknown = record.state == State::Pending && record.key.is_none();
-    let held = record.key.as_ref().map(|key| key.version);
-    let satisfied = record.need.is_none_or(|need| held >= Some(need));
+    let unknown = record.state == State::Pending && record.version().is_none();
+    let satisfied = record.need.is_none_or(|need| record.version() >= Some(need));
+    let patched = BTreeMap::new();
     match record.state {
         State::Gone(Why::Deleted | Why::Out) => {
             let next = if satisfied { Next::Never } else { Next::BackOff };
-            Verdict { content: None, satisfied, next }
+            Verdict { content: None, patched, satisfied, next }
         }
-        State::Gone(Why::NotFound) => Verdict { content: None, satisfied, next: Next::BackOff },
+        State::Gone(Why::NotFound) => Verdict { content: None, patched, satisfied, next: Next::BackOff },
         State::Pending | State::Live if unknown || settled => {
-            let key = record.key.as_ref().map(|key| key.reshaped(shape, None));
-            let content = (Content::Gone(Why::NotFound), key);
-            Verdict { content: Some(content), satisfied, next: Next::BackOff }
+            let content = (Content::Gone(Why::NotFound), floor(record, shape));
+            Verdict { content: Some(content), patched, satisfied, next: Next::BackOff }
         }
-        State::Pending | State::Live => Verdict { content: None, satisfied: false, next: Next::Settle },
+        State::Pending | State::Live => {
+            Verdict { content: None, patched, satisfied: false, next: Next::Settle }
+        }
     }
 }
 
@@ -148,6 +164,24 @@ fn not_found(record: &Record, settled: bool, shape: i32) -> Verdict {
 fn held(record: &Record, shape: i32) -> Option<Key> {
     let key = record.key.as_ref()?;
     Some(if record.state == State::Live { key.clone() } else { key.reshaped(shape, None) })
+}
+
+/// What an answer says, but for the fields that the record holds at newer versions.
+fn keeping(record: &Record, patched: &BTreeMap<String, Version>, content: &Content) -> Content {
+    let Content::Live(fields) = content else { return content.clone() };
+    let mut fields = fields.clone();
+    let newer = patched.keys().filter_map(|name| Some((name.clone(), record.fields.get(name)?.clone())));
+    fields.extend(newer);
+    Content::Live(fields)
+}
+
+/// The key under which an entity is gone that the owner does not know: that of all that was known of it.
+fn floor(record: &Record, shape: i32) -> Option<Key> {
+    let Some(newest) = record.patched.values().max() else {
+        return record.key.as_ref().map(|key| key.reshaped(shape, None));
+    };
+    let epoch = record.key.as_ref().map_or(0, |key| key.epoch);
+    Some(Key { epoch, version: *newest, rank: Rank::Live, shape, hash: String::new() })
 }
 
 /// Whether a record shows something else than the answer says.

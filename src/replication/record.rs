@@ -1,5 +1,7 @@
 //! One entity as it is held: its state, and what is known to be still owed or asked.
 
+use std::collections::BTreeMap;
+
 use bson::Document;
 
 use super::Key;
@@ -61,7 +63,9 @@ pub struct Record {
     pub batch: Option<i64>,
     /// Whether it is marked for retirement.
     pub marked: bool,
-    /// The declared fields; empty unless live.
+    /// The fields that patches have brought further than the key, each with its version.
+    pub patched: BTreeMap<String, Version>,
+    /// The declared fields; unless live, only those that are [`patched`](Self::patched).
     pub fields: Document,
 }
 

@@ -1,10 +1,11 @@
 //! The closed list of what may be done to a record. Each carries its guard, so each may be repeated.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::Document;
 
-use super::{Key, Why};
+use super::{Key, Revision, Why};
 use crate::event::{EntityId, Stamp, Version};
 
 /// What a record is to hold.
@@ -47,6 +48,21 @@ pub enum RecordWrite {
         /// Whether the change must be fanned out.
         owes: bool,
     },
+    /// What full states and patches make of a record as it was read, written where nothing else has changed it.
+    Revise {
+        /// The entity.
+        id: EntityId,
+        /// The revision that was read; `None` where there was no record, which is then made.
+        rev: Option<i64>,
+        /// What the record is to hold.
+        revision: Revision,
+        /// The event that brought the newest of it.
+        stamp: Stamp,
+        /// Whether the owner must be asked at once for what is missing.
+        ask: bool,
+        /// Whether the change must be fanned out.
+        owes: bool,
+    },
     /// An event says that something changed: the owner must be asked, unless that version is held.
     Need {
         /// The entity.
@@ -77,6 +93,8 @@ pub enum RecordWrite {
         claim: Option<String>,
         /// What the record is to hold and the key for it; `None` leaves both.
         content: Option<(Content, Option<Key>)>,
+        /// The fields of that content that patches have brought further than the answer.
+        patched: BTreeMap<String, Version>,
         /// Whether the owner's answer meets what was needed.
         satisfied: bool,
         /// When to ask again.
@@ -101,8 +119,8 @@ pub enum RecordWrite {
     Ask {
         /// The entity.
         id: EntityId,
-        /// When.
-        due: Due,
+        /// How long from now, at the latest.
+        wait: Duration,
     },
     /// What an older generation held becomes what today's keeps, if nothing else has changed the record since. Any
     /// mark for retirement goes: an older pod, which set it, knows fewer references.
@@ -138,6 +156,7 @@ impl RecordWrite {
     pub fn id(&self) -> &EntityId {
         match self {
             Self::State { id, .. }
+            | Self::Revise { id, .. }
             | Self::Need { id, .. }
             | Self::Placeholder { id, .. }
             | Self::Unmark { id }

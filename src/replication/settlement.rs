@@ -1,6 +1,9 @@
 //! What became of an event, judged by what the database holds after the write.
 
-use super::{Keep, Key, Record};
+use bson::Document;
+
+use super::revise::outranks;
+use super::{Keep, Key, Rank, Record, State};
 use crate::event::Version;
 
 /// What became of an event: one of the columns of the books.
@@ -30,6 +33,17 @@ pub enum Expected {
         /// What the key held must not be below.
         guard: Key,
         /// Whether it was this event's state that was written for its entity.
+        winner: bool,
+    },
+    /// Each of these fields is held at this version, or a newer one.
+    Patch {
+        /// The version of the patch.
+        version: Version,
+        /// The fields it carries.
+        fields: Document,
+        /// Whether the higher hash wins at an equal version, since nobody can be asked.
+        by_hash: bool,
+        /// Whether it was written, as far as it carries anything new.
         winner: bool,
     },
     /// At least this version is needed, or held.
@@ -68,6 +82,10 @@ pub fn judge(expected: &Expected, record: Option<&Record>, keep: &Keep, batch: i
     };
     match expected {
         Expected::State { key, guard, winner } => judge_state(key, guard, *winner, record, batch),
+        Expected::Patch { version, fields, by_hash, winner } => {
+            let applied = *winner && record.batch == Some(batch);
+            judge_patch(*version, fields, *by_hash, applied, record)
+        }
         Expected::Need(None) => Judgement::Covered(Outcome::Deferred),
         Expected::Need(Some(version)) => {
             let held = record.key.as_ref().is_some_and(|key| key.version >= *version);
@@ -92,4 +110,61 @@ fn judge_state(key: &Key, guard: &Key, winner: bool, record: &Record, batch: i64
     }
     let applied = winner && record.batch == Some(batch);
     Judgement::Covered(if applied { Outcome::Applied } else { Outcome::Duplicate })
+}
+
+fn judge_patch(
+    version: Version,
+    fields: &Document,
+    by_hash: bool,
+    applied: bool,
+    record: &Record,
+) -> Judgement {
+    match &record.key {
+        Some(key) if key.version > version => return Judgement::Covered(Outcome::Stale),
+        Some(key) if key.version == version => return judge_covered_patch(version, fields, key, record),
+        _ => {}
+    }
+    let done = match (applied, record.state) {
+        (false, _) => Outcome::Duplicate,
+        (true, State::Live) => Outcome::Applied,
+        (true, _) => Outcome::Deferred,
+    };
+    if fields.is_empty() {
+        return Judgement::Covered(Outcome::Ignored);
+    }
+    let (mut leads, mut contradicted) = (false, false);
+    for (name, value) in fields {
+        match record.patched.get(name) {
+            Some(held) if *held > version => {}
+            Some(held) if *held == version => {
+                let same = record.fields.get(name) == Some(value);
+                if !same && by_hash && outranks(value, record.fields.get(name)) {
+                    return Judgement::Open;
+                }
+                leads = true;
+                contradicted |= !same;
+            }
+            _ => return Judgement::Open,
+        }
+    }
+    match (contradicted, leads) {
+        (true, _) => Judgement::Conflict,
+        (false, true) => Judgement::Covered(done),
+        (false, false) => Judgement::Covered(Outcome::Stale),
+    }
+}
+
+/// A patch of the very version that is held in full, which says all that it says.
+fn judge_covered_patch(version: Version, fields: &Document, key: &Key, record: &Record) -> Judgement {
+    if key.rank != Rank::Live || record.state != State::Live {
+        return Judgement::Covered(Outcome::Stale);
+    }
+    let says = |(name, value): (&String, &bson::Bson)| {
+        record.patched.get(name) > Some(&version) || record.fields.get(name) == Some(value)
+    };
+    if key.hash == Key::SETTLED || fields.iter().all(says) {
+        Judgement::Covered(Outcome::Duplicate)
+    } else {
+        Judgement::Conflict
+    }
 }

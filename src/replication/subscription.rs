@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{FetchSpec, Keep, Key, Lineage, Record};
 use crate::event::{
-    Change, ChangeEvent, DecodeError, EntityId, EntityType, Notice, Reason, Selection, Stamp, Version,
+    Change, ChangeEvent, DecodeError, EntityId, EntityType, Notice, Reason, Selection, Stamp, Values, Version,
 };
 
 /// What an event type means for a replica.
@@ -12,6 +12,8 @@ use crate::event::{
 pub enum Reaction {
     /// It carries the full state.
     Upsert,
+    /// It carries those of the fields that changed.
+    Patch,
     /// The entity is no more.
     Delete,
     /// It only says that something changed.
@@ -61,7 +63,8 @@ impl Subscription {
         record.shape > self.shape
     }
 
-    /// Reads what a notice means for this replica; `None` if its type means nothing here.
+    /// Reads what a notice means for this replica; `None` if its type means nothing here, or if it is a patch of
+    /// nothing that is kept.
     pub fn interpret(&self, notice: &Notice<'_>) -> Result<Option<ChangeEvent>, Misread> {
         let Some(reaction) = self.reactions.get(notice.kind.as_ref()) else { return Ok(None) };
         let misread =
@@ -70,8 +73,11 @@ impl Subscription {
         let entity = self.selection.entity(&values).map_err(|error| misread(None, None, error))?;
         let version = self.selection.version(&values).map_err(|error| misread(Some(&entity), None, error))?;
         let change = self
-            .change(*reaction, notice, version, || self.selection.document(&values))
+            .change(*reaction, notice, version, &values)
             .map_err(|error| misread(Some(&entity), version, error))?;
+        if matches!(&change, Change::Patch(fields) if fields.is_empty()) {
+            return Ok(None);
+        }
         let stamp = Stamp { event: notice.event_id(), at: notice.time() };
         Ok(Some(ChangeEvent { entity, version, change, stamp }))
     }
@@ -81,7 +87,7 @@ impl Subscription {
         reaction: Reaction,
         notice: &Notice<'_>,
         version: Option<Version>,
-        document: impl FnOnce() -> Result<bson::Document, DecodeError>,
+        values: &Values<'_, '_>,
     ) -> Result<Change, DecodeError> {
         let missing = || DecodeError::new(Reason::NoVersion, "the event has no version at the declared path");
         match (reaction, version) {
@@ -96,9 +102,19 @@ impl Subscription {
             (Reaction::Delete, Some(_)) => Ok(Change::Delete),
             (Reaction::Upsert, Some(_)) => match &self.keep {
                 Keep::Where(condition) if !condition.holds(notice.data())? => Ok(Change::Leave),
-                _ => document().map(Change::Upsert),
+                _ => self.selection.document(values).map(Change::Upsert),
             },
+            // The condition speaks of the whole entity, of which a patch shows a part: the owner has to be asked.
+            (Reaction::Patch, Some(_)) if matches!(self.keep, Keep::Where(_)) => Ok(Change::Refresh),
+            (Reaction::Patch, Some(_)) => self.selection.partial(values).map(Change::Patch),
         }
+    }
+
+    /// Whether events must be compared with the record as it is, field by field, instead of by one key: where
+    /// some of them carry only a part.
+    pub fn compares(&self) -> bool {
+        let patched = self.reactions.values().any(|reaction| *reaction == Reaction::Patch);
+        patched && !matches!(self.keep, Keep::Where(_))
     }
 
     /// The key that must be above the one held for a state to enter. Where the owner can be asked, it decides

@@ -46,6 +46,7 @@ fn record(state: State) -> Record {
         since: None,
         batch: None,
         marked: false,
+        patched: std::collections::BTreeMap::new(),
         fields: if state == State::Live {
             doc! { "username": "ann", "extra": 1 }
         } else {

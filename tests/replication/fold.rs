@@ -103,6 +103,7 @@ fn record(state: State, fields: Document, batch: i64) -> Record {
         since: None,
         batch: Some(batch),
         marked: false,
+        patched: std::collections::BTreeMap::new(),
         fields,
     }
 }

@@ -8,6 +8,11 @@ mod declared;
 mod embed;
 mod fold;
 mod interpret;
+#[path = "../support/meaning.rs"]
+#[expect(dead_code, reason = "the model and the simulation use the rest")]
+mod meaning;
 mod merge;
+mod patches;
 mod reference;
+mod revise;
 mod shape;

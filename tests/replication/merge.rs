@@ -93,6 +93,7 @@ fn record(state: State, key: Option<Key>, need: Option<i64>, settled: bool) -> R
         since: None,
         batch: None,
         marked: false,
+        patched: std::collections::BTreeMap::new(),
         fields: if state == State::Live { fields("ann") } else { Document::new() },
     }
 }

@@ -60,6 +60,7 @@ fn live(shape: i32, fields: Document) -> Record {
         since: None,
         batch: None,
         marked: true,
+        patched: [].into(),
         fields,
     }
 }

@@ -29,6 +29,15 @@ pub(crate) const PRODUCTS: &str = "product-user:
 
 /// What a shop keeps of users: `keep`, what stands beside it in the replica, and the embeds.
 pub(crate) fn shop(keep: &str, fetch: &str, embeds: &[&str]) -> Arc<Declaration> {
+    shop_with("", keep, fetch, embeds)
+}
+
+/// As [`shop`], of an owner who publishes partial events, too.
+pub(crate) fn patched_shop(keep: &str, fetch: &str, embeds: &[&str]) -> Arc<Declaration> {
+    shop_with("user.patched: patch", keep, fetch, embeds)
+}
+
+fn shop_with(patch: &str, keep: &str, fetch: &str, embeds: &[&str]) -> Arc<Declaration> {
     let refresh = if fetch.is_empty() { "" } else { "user.changed: refresh" };
     let embeds: String = embeds.iter().map(|embed| format!("\n  {}", embed.trim())).collect();
     let embeds = if embeds.is_empty() { String::new() } else { format!("embeds:{embeds}") };
@@ -50,6 +59,7 @@ replicas:
       user.saved: upsert
       user.deleted: delete
       {refresh}
+      {patch}
     {fetch}
 {embeds}
 "
@@ -92,6 +102,14 @@ pub(crate) fn deleted(id: &str, version: i64) -> serde_json::Value {
 /// The event that says that a user has changed, and not how.
 pub(crate) fn changed(id: &str, version: Option<i64>) -> serde_json::Value {
     event("user.changed", serde_json::json!({ "id": id, "version": version }))
+}
+
+/// The event that says what has changed of a user: a mapping of fields.
+pub(crate) fn patched(id: &str, version: i64, fields: serde_json::Value) -> serde_json::Value {
+    let mut data = fields;
+    data["id"] = id.into();
+    data["version"] = version.into();
+    event("user.patched", data)
 }
 
 /// An event of that type about that.

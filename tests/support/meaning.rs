@@ -2,9 +2,11 @@
 //!
 //! The model and the simulation rest on it; a conformance suite shows that MongoDB does just the same.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::Document;
+use nearcopy::event::Version;
 use nearcopy::replication::{Content, Due, Key, Rank, Record, RecordWrite, State, Subscription};
 
 /// What is there after a write, at this time of the database in milliseconds; `None` where its guard held it off.
@@ -26,22 +28,26 @@ pub(crate) fn apply(
             let nothing = blank(id, State::Pending);
             Some(entered(of, &nothing, write, rev, now, batch))
         }
+        (RecordWrite::Revise { id, rev: None, .. }, None) => {
+            Some(revised(of, &blank(id, State::Pending), write, rev, now, batch))
+        }
+        (RecordWrite::Revise { rev: None, .. }, Some(_)) => None,
+        (RecordWrite::Revise { rev: Some(read), .. }, Some(held)) => {
+            (held.rev == *read).then(|| revised(of, held, write, rev, now, batch))
+        }
         (_, None) | (RecordWrite::Placeholder { .. }, Some(_)) => None,
         (RecordWrite::State { guard, .. }, Some(held)) => {
             let newer = held.key.as_ref().is_none_or(|key| key < guard);
             newer.then(|| entered(of, held, write, rev, now, batch))
         }
         (RecordWrite::Need { version: Some(version), .. }, Some(held)) => {
-            let floor =
-                Key { epoch: 0, version: *version, rank: Rank::Live, shape: 0, hash: String::new() };
+            let floor = Key { epoch: 0, version: *version, rank: Rank::Live, shape: 0, hash: String::new() };
             let met = held.key.as_ref() >= Some(&floor) || held.need >= Some(*version);
             let need = Some(*version);
             (!met).then(|| Record { need, due: Some(now), since: micros(now), claim: None, ..held.clone() })
         }
         (RecordWrite::Need { version: None, .. }, Some(held)) => Some(called(held, now, now)),
-        (RecordWrite::Ask { due, .. }, Some(held)) => {
-            time(*due, now).map(|due| called(held, due, now))
-        }
+        (RecordWrite::Ask { wait, .. }, Some(held)) => Some(called(held, now + millis(*wait), now)),
         (RecordWrite::Unmark { .. }, Some(held)) => {
             held.marked.then(|| Record { marked: false, ..held.clone() })
         }
@@ -62,15 +68,9 @@ pub(crate) fn apply(
     }
 }
 
-/// What a claim makes of a record, if it is due, and of no newer generation.
-pub(crate) fn claim(
-    of: &Subscription,
-    held: &Record,
-    token: &str,
-    hold: Duration,
-    now: i64,
-) -> Option<Record> {
-    let due = held.due.is_some_and(|due| due <= now) && !of.leaves_alone(held);
+/// What a claim makes of a record, if it is due.
+pub(crate) fn claim(held: &Record, token: &str, hold: Duration, now: i64) -> Option<Record> {
+    let due = held.due.is_some_and(|due| due <= now);
     let until = now + millis(hold);
     due.then(|| Record {
         due: Some(until),
@@ -92,14 +92,7 @@ pub(crate) fn called(held: &Record, due: i64, now: i64) -> Record {
     Record { due: Some(due), since: micros(now), claim: None, ..held.clone() }
 }
 
-fn entered(
-    of: &Subscription,
-    held: &Record,
-    write: &RecordWrite,
-    rev: i64,
-    now: i64,
-    batch: i64,
-) -> Record {
+fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64, batch: i64) -> Record {
     let RecordWrite::State { content, key, owes, .. } = write else { return held.clone() };
     let (state, mut fields) = described(content);
     if state == State::Live && of.leaves_alone(held) {
@@ -120,13 +113,38 @@ fn entered(
         owes: *owes,
         since: None,
         batch: Some(batch),
+        patched: BTreeMap::new(),
         fields,
         ..held.clone()
     }
 }
 
+fn revised(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64, batch: i64) -> Record {
+    let RecordWrite::Revise { revision, ask, owes, .. } = write else { return held.clone() };
+    let met = |need: &Version| revision.key.as_ref().is_some_and(|key| key.version >= *need);
+    let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
+    let planned = held.due.or_else(|| reconcile.map(|wait| now + millis(wait)));
+    let at_once = || Some(held.due.map_or(now, |due| due.min(now)));
+    Record {
+        state: revision.state,
+        key: revision.key.clone(),
+        rev,
+        need: held.need.max(revision.need).filter(|need| !met(need)),
+        due: if *ask { at_once() } else { planned },
+        claim: None,
+        owes: *owes,
+        since: None,
+        batch: Some(batch),
+        shape: revision.shape,
+        lacks: revision.lacks,
+        patched: revision.patched.clone(),
+        fields: revision.fields.clone(),
+        ..held.clone()
+    }
+}
+
 fn answered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
-    let RecordWrite::Answer { content, satisfied, due, tries, owes, .. } = write else {
+    let RecordWrite::Answer { content, patched, satisfied, due, tries, owes, .. } = write else {
         return held.clone();
     };
     let asked_again = Record {
@@ -147,6 +165,7 @@ fn answered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now
         owes: *owes,
         since: None,
         batch: None,
+        patched: patched.clone(),
         fields,
         ..asked_again
     }
@@ -156,7 +175,10 @@ fn upgraded(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now
     let RecordWrite::Upgrade { key, drop, fill, lacks, due, owes, .. } = write else { return held.clone() };
     let mut fields = held.fields.clone();
     fields.extend(fill.clone());
-    fields.retain(|name, _| !drop.contains(name));
+    for name in drop {
+        fields.remove(name);
+    }
+    let patched = held.patched.clone().into_iter().filter(|(name, _)| !drop.contains(name)).collect();
     let upgraded = Record {
         key: key.clone().or_else(|| held.key.clone()),
         shape: of.shape,
@@ -164,6 +186,7 @@ fn upgraded(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now
         rev,
         owes: *owes || held.owes,
         marked: false,
+        patched,
         fields,
         ..held.clone()
     };
@@ -194,6 +217,7 @@ fn blank(id: &nearcopy::event::EntityId, state: State) -> Record {
         since: None,
         batch: None,
         marked: false,
+        patched: BTreeMap::new(),
         fields: Document::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nearcopy::event::Version;
-use nearcopy::replication::{Answer, Content, Declaration, Due, Record, RecordWrite, fold, merge};
+use nearcopy::replication::{Answer, Content, Declaration, Record, RecordWrite, fold, merge};
 use serde_json::Value;
 
 use crate::declared::{id, interpret, users};
@@ -38,8 +38,8 @@ pub(crate) fn need(user: &str, version: impl Into<Option<i64>>) -> RecordWrite {
     RecordWrite::Need { id: id(user), version: version.into().map(Version::new) }
 }
 
-pub(crate) fn ask(user: &str, due: Due) -> RecordWrite {
-    RecordWrite::Ask { id: id(user), due }
+pub(crate) fn ask(user: &str, wait: Duration) -> RecordWrite {
+    RecordWrite::Ask { id: id(user), wait }
 }
 
 pub(crate) fn paid(user: &str, rev: i64) -> RecordWrite {

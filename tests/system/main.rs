@@ -12,6 +12,10 @@
 mod consumer;
 #[path = "../support/declared.rs"]
 mod declared;
+#[path = "../support/meaning.rs"]
+mod meaning;
+#[path = "../support/memory/mod.rs"]
+mod memory;
 #[path = "../support/mongodb.rs"]
 mod mongodb;
 #[path = "../support/owner.rs"]
@@ -39,10 +43,12 @@ mod bad_documents;
 mod bad_input;
 mod bad_owner;
 mod bad_surroundings;
+mod conformance;
 mod embeds;
 mod generations;
 mod hydration;
 mod parked;
+mod patches;
 mod pipeline;
 mod protocol;
 mod records;

@@ -154,8 +154,8 @@ async fn an_answer_is_void_after_an_event_a_new_need_or_another_question() {
         of_events(&database.declaration, &[saved("42", 5, "ann")]).remove(0),
         need("42", 9),
         need("42", None),
-        ask("42", Due::Now),
-        ask("42", Due::After(CLAIM * 2)),
+        ask("42", Duration::ZERO),
+        ask("42", CLAIM * 2),
     ];
     for between in meanwhile {
         database.collection("users").delete_many(doc! {}).await.unwrap();
@@ -166,7 +166,7 @@ async fn an_answer_is_void_after_an_event_a_new_need_or_another_question() {
         assert_eq!(database.answer(&claimed, found(6, "old")).await, 0, "{between:?}");
         assert_eq!(database.record("42").await, held);
     }
-    database.one(ask("42", Due::Now)).await;
+    database.one(ask("42", Duration::ZERO)).await;
     let claimed = database.claim().await;
     assert_eq!(database.answer(&claimed, found(6, "new")).await, 1);
     let filled = database.record("42").await;

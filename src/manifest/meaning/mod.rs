@@ -11,6 +11,7 @@ mod keep;
 mod name;
 mod overlap;
 mod path;
+mod reaction;
 mod replica;
 mod size;
 mod source;

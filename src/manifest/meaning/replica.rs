@@ -7,9 +7,9 @@ use super::super::place::Place;
 use super::super::raw::{self, Format, Short};
 use super::super::{Code, Diagnostic, suggest};
 use super::source::Known;
-use super::{Noted, empty, entry, fetch, field, keep, name, path, version};
+use super::{Noted, empty, entry, fetch, field, keep, name, path, reaction, version};
 use crate::event::{EntityType, FieldPath, IdKind, Selection, VersionRule};
-use crate::replication::{Lineage, Reaction, Subscription};
+use crate::replication::{Lineage, Subscription};
 
 /// The generation of a declaration that has never changed.
 const FIRST_SHAPE: i32 = 1;
@@ -78,7 +78,7 @@ impl Reading<'_, '_> {
         let id = id(&raw.id, at.at("id"), format).noted(self.findings);
         let version = self.version(raw, format);
         let fields = field::read_all(raw, at, format, self.findings);
-        let reactions = self.reactions(raw);
+        let reactions = reaction::read_all(raw, at, self.findings);
         let told = || {
             let (_, id_kind) = id.as_ref()?;
             Some(fetch::Told { id_kind: *id_kind, version: version.clone()?, fields: fields.clone()? })
@@ -135,31 +135,6 @@ impl Reading<'_, '_> {
             self.findings.push(found);
         }
         Some(VersionRule::None)
-    }
-
-    fn reactions(&mut self, raw: &raw::Replica) -> BTreeMap<String, Reaction> {
-        let at = self.at.at("on");
-        if at.entries().next().is_none() {
-            let help = "say what each type of event means: `user.updated: upsert`";
-            self.findings.push(empty(at, "no event means anything to this replica", help));
-        }
-        for (kind, at) in at.entries() {
-            if raw.on.get(kind) == Some(&raw::Reaction::Refresh) && !self.at.has("fetch") {
-                let found = Diagnostic::new(Code::NeedsFetch, at.mark(), "`refresh` needs `fetch`")
-                    .why("the owner cannot be asked what changed")
-                    .help("add `fetch` to this replica, or use `upsert` if the event carries the full state");
-                self.findings.push(found);
-            }
-        }
-        raw.on.iter().map(|(kind, meaning)| (kind.clone(), reaction(*meaning))).collect()
-    }
-}
-
-fn reaction(raw: raw::Reaction) -> Reaction {
-    match raw {
-        raw::Reaction::Upsert => Reaction::Upsert,
-        raw::Reaction::Delete => Reaction::Delete,
-        raw::Reaction::Refresh => Reaction::Refresh,
     }
 }
 

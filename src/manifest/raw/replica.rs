@@ -137,6 +137,8 @@ pub(in crate::manifest) enum FieldType {
 pub(in crate::manifest) enum Reaction {
     /// It carries the full state of the entity.
     Upsert,
+    /// It carries those of the fields that changed. Needs `version`, and with `fetch` versioned answers.
+    Patch,
     /// The entity is no more.
     Delete,
     /// It only says that something changed; the owner is asked. Needs `fetch`.

@@ -15,6 +15,7 @@ mod record;
 mod record_statement;
 mod remove;
 mod retire;
+mod revise_statement;
 mod setup;
 mod shape;
 

@@ -1,5 +1,6 @@
 //! The records of replicas: written by statements, read back by majority.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,7 +40,7 @@ impl RecordStore for Mongo {
     ) -> Result<Records, StoreError> {
         let ids: Vec<Bson> = ids.iter().map(EntityId::to_bson).collect();
         let mut command = self.find(of, doc! { "_id": { "$in": ids } }, after);
-        if !of.embedded {
+        if !of.embedded && !of.compares() {
             command.insert("projection", doc! { "_nearcopy": 1 });
         }
         self.records(of, command).await
@@ -195,6 +196,7 @@ fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
         since: millis("since").map(|since| since.saturating_mul(1000)),
         batch: meta.get_i64("batch").ok(),
         marked: meta.contains_key("mark"),
+        patched: meta.get_document("fv").map(patched).unwrap_or_default(),
         fields: stored,
     })
 }
@@ -203,6 +205,12 @@ fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
 fn shape(meta: &Document) -> i32 {
     let in_key = || meta.get_document("key").ok()?.get_i32("s").ok();
     meta.get_i32("s").ok().or_else(in_key).unwrap_or(1)
+}
+
+/// The versions of fields that are newer than the key.
+fn patched(stored: &Document) -> BTreeMap<String, Version> {
+    let version = |value: &Bson| value.as_i64().map(Version::new);
+    stored.iter().filter_map(|(field, value)| Some((field.clone(), version(value)?))).collect()
 }
 
 /// A limit as the server takes it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 
+use super::revise_statement;
 use crate::event::{Stamp, Version};
 use crate::replication::{Content, Due, Key, RecordWrite, Subscription};
 
@@ -21,8 +22,9 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             let pipeline = replace(choose(newer, next, "$$ROOT"));
             doc! { "q": { "_id": id }, "u": pipeline, "upsert": create }
         }
+        RecordWrite::Revise { .. } => revise_statement::statement(of, write, batch),
         RecordWrite::Need { version: Some(version), .. } => doc! { "q": known, "u": need(*version) },
-        RecordWrite::Need { version: None, .. } => ask(known, Due::Now),
+        RecordWrite::Need { version: None, .. } => doc! { "q": known, "u": call_for("$$NOW") },
         RecordWrite::Placeholder { ask, .. } => {
             let mut meta = doc! { "state": "pending", "rev": next_rev(), "s": of.shape };
             if *ask {
@@ -43,7 +45,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
             statement
         }
-        RecordWrite::Ask { due, .. } => ask(known, *due),
+        RecordWrite::Ask { wait, .. } => doc! { "q": known, "u": call_for(from_now(*wait)) },
         RecordWrite::Paid { rev, .. } => {
             let same = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.owes": true };
             doc! { "q": same, "u": { "$unset": { "_nearcopy.owes": "" } } }
@@ -76,6 +78,17 @@ fn state(
     if let Some(reconcile) = of.fetch.as_ref().and_then(|fetch| fetch.reconcile) {
         meta.insert("due", doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] });
     }
+    meta.extend(stamped(stamp, owes));
+    let mut parts = vec![Bson::from(literal(shown(id, content))), doc! { "_nearcopy": meta }.into()];
+    if let Content::Live(fields) = content {
+        parts.insert(0, newer_fields(of, fields).into());
+    }
+    doc! { "$mergeObjects": parts }
+}
+
+/// What an event says about itself, and whether it is to be fanned out.
+pub(super) fn stamped(stamp: &Stamp, owes: bool) -> Document {
+    let mut meta = Document::new();
     if let Some(at) = stamp.at {
         meta.insert("at", Bson::DateTime(bson::DateTime::from_millis(at.div_euclid(1000))));
     }
@@ -85,11 +98,7 @@ fn state(
     if owes {
         meta.insert("owes", true);
     }
-    let mut parts = vec![Bson::from(literal(shown(id, content))), doc! { "_nearcopy": meta }.into()];
-    if let Content::Live(fields) = content {
-        parts.insert(0, newer_fields(of, fields).into());
-    }
-    doc! { "$mergeObjects": parts }
+    meta
 }
 
 /// What a newer generation holds besides the fields that this one declares: an older pod does not know it, and leaves
@@ -119,7 +128,8 @@ fn upgrade(of: &Subscription, id: &Bson, write: &RecordWrite) -> Document {
     if *owes {
         set.insert("_nearcopy.owes", true);
     }
-    let unset: Vec<String> = drop.iter().cloned().chain(["_nearcopy.mark".into()]).collect();
+    let versions = drop.iter().map(|name| format!("_nearcopy.fv.{name}"));
+    let unset: Vec<String> = drop.iter().cloned().chain(versions).chain(["_nearcopy.mark".into()]).collect();
     let mut stages = vec![doc! { "$set": set }, doc! { "$unset": unset }];
     if let Some(time) = due_value(*due) {
         stages.extend(call_for(time));
@@ -129,7 +139,7 @@ fn upgrade(of: &Subscription, id: &Bson, write: &RecordWrite) -> Document {
 
 /// What the owner's answer makes of a record nobody else has touched since it was asked.
 fn answer(of: &Subscription, id: &Bson, write: &RecordWrite) -> Document {
-    let RecordWrite::Answer { rev, claim, content, satisfied, due, tries, owes, .. } = write else {
+    let RecordWrite::Answer { rev, claim, content, patched, satisfied, due, tries, owes, .. } = write else {
         return Document::new();
     };
     let guard = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.claim": claim };
@@ -150,6 +160,9 @@ fn answer(of: &Subscription, id: &Bson, write: &RecordWrite) -> Document {
         "hold": "$_nearcopy.hold",
         "origin": "fetch",
     });
+    if !patched.is_empty() {
+        meta.insert("fv", revise_statement::versions(patched));
+    }
     if !satisfied {
         meta.insert("need", "$_nearcopy.need");
     }
@@ -210,10 +223,6 @@ fn set(guard: Document, due: Due) -> Document {
     doc! { "q": guard, "u": [stage, { "$unset": "_nearcopy.claim" }] }
 }
 
-fn ask(known: Document, due: Due) -> Document {
-    doc! { "q": known, "u": call_for(due_value(due).unwrap_or(Bson::Null)) }
-}
-
 /// Calls for a look at the owner at a time, unless one is planned sooner. Whoever is asking now loses the claim, so
 /// that an answer that is already on its way does not pass for that look.
 pub fn call_for(time: impl Into<Bson>) -> Vec<Document> {
@@ -237,7 +246,7 @@ fn due_value(due: Due) -> Option<Bson> {
 }
 
 /// The record's own order: the server's clock in microseconds, and in any case more than before.
-fn next_rev() -> Document {
+pub(super) fn next_rev() -> Document {
     let now = doc! { "$multiply": [{ "$toLong": "$$NOW" }, 1000_i64] };
     doc! { "$max": [now, { "$add": [{ "$ifNull": ["$_nearcopy.rev", 0_i64] }, 1_i64] }] }
 }
@@ -251,14 +260,14 @@ fn tries_of(tries: u32) -> Bson {
     if tries == 0 { "$$REMOVE".into() } else { Bson::Int64(i64::from(tries)) }
 }
 
-fn literal(value: impl Into<Bson>) -> Document {
+pub(super) fn literal(value: impl Into<Bson>) -> Document {
     doc! { "$literal": value.into() }
 }
 
-fn choose(condition: Document, yes: impl Into<Bson>, no: impl Into<Bson>) -> Document {
+pub(super) fn choose(condition: Document, yes: impl Into<Bson>, no: impl Into<Bson>) -> Document {
     doc! { "$cond": [condition, yes.into(), no.into()] }
 }
 
-fn replace(with: Document) -> Vec<Document> {
+pub(super) fn replace(with: Document) -> Vec<Document> {
     vec![doc! { "$replaceWith": with }]
 }

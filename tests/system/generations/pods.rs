@@ -79,7 +79,7 @@ async fn an_older_pod_leaves_newer_records_alone() {
     let zombie = Pod::with(&old, &old_owner, BRISK).await;
     eventually("the older pod is at work", async || new.held("ann").await.is_some()).await;
     new.write(&of_events(&new.declaration, &[saved("ann", 7, "Ann")])).await;
-    new.write(&[crate::writes::ask("ann", nearcopy::replication::Due::Now)]).await;
+    new.write(&[crate::writes::ask("ann", std::time::Duration::ZERO)]).await;
     old.products([doc! { "_id": "p3", "userId": "ann" }, doc! { "_id": "p4", "userId": "cat" }]).await;
     zombie.deliver([saved("cat", 1, "Cat"), saved("ann", 7, "Ann")]).await;
     old.shows("p4", "Cat").await;

@@ -152,7 +152,7 @@ async fn a_removed_field_is_purged_from_all_records_over_a_crash() {
 async fn what_a_zombie_worked_out_changes_nothing() {
     let older = Database::new(&manifest(NAME, ASKED, &[])).await;
     older.write(&of_events(&older.declaration, &[saved("ann", 7, "Ann")])).await;
-    older.write(&[crate::writes::ask("ann", nearcopy::replication::Due::Now)]).await;
+    older.write(&[crate::writes::ask("ann", std::time::Duration::ZERO)]).await;
     let hold = crate::writes::CLAIM;
     let claimed = older.store.claim_due(older.of(), 10, hold).await.unwrap().remove(0);
     let newer = older.redeclared(&manifest(NAME_AND_MAIL, ASKED, &[])).await;

@@ -1,0 +1,70 @@
+//! Parked events. They are kept for ever here: no test waits for days.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use nearcopy::event::EntityType;
+use nearcopy::store::{Parked, ParkedStore, StoreError};
+
+use super::{Pod, first};
+
+#[async_trait]
+impl ParkedStore for Pod {
+    async fn park(&self, parked: &[Parked]) -> Result<(), StoreError> {
+        let mut database = self.lock();
+        let now = database.now();
+        for parked in parked {
+            let known = database.contents.parked.get(&parked.id).and_then(|known| known.at);
+            let kept = Parked { at: Some(known.unwrap_or(now)), ..parked.clone() };
+            database.contents.parked.insert(parked.id, kept);
+            database.next();
+        }
+        Ok(())
+    }
+
+    async fn parked(&self, replica: Option<&str>, most: usize) -> Result<Vec<Parked>, StoreError> {
+        let database = self.lock();
+        let wanted = |parked: &&Parked| {
+            replica.is_none_or(|name| parked.replica.as_ref().is_some_and(|known| known.as_str() == name))
+        };
+        let all = database.seen(&self.name, None).parked.values().filter(wanted);
+        let mut found: Vec<Parked> = all.cloned().collect();
+        found.sort_by_key(|parked| parked.at);
+        Ok(first(found.into_iter(), most))
+    }
+
+    async fn parked_one(&self, id: uuid::Uuid) -> Result<Option<Parked>, StoreError> {
+        Ok(self.lock().seen(&self.name, None).parked.get(&id).cloned())
+    }
+
+    async fn unpark(&self, ids: &[uuid::Uuid]) -> Result<u64, StoreError> {
+        let mut database = self.lock();
+        let dropped = ids.iter().filter(|id| database.contents.parked.remove(id).is_some()).count();
+        database.next();
+        Ok(dropped as u64)
+    }
+
+    async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut counted = BTreeMap::new();
+        for parked in self.lock().seen(&self.name, None).parked.values() {
+            let replica = parked.replica.as_ref().map_or("", EntityType::as_str);
+            *counted.entry(replica.to_owned()).or_default() += 1;
+        }
+        Ok(counted)
+    }
+
+    async fn parked_page(
+        &self,
+        replica: &EntityType,
+        from: Option<uuid::Uuid>,
+        most: usize,
+    ) -> Result<Vec<Parked>, StoreError> {
+        let database = self.lock();
+        let wanted = |parked: &&Parked| {
+            let later = from.is_none_or(|from| parked.id > from);
+            later && parked.replica.as_ref() == Some(replica) && parked.entity.is_some()
+        };
+        let found = database.seen(&self.name, None).parked.values().filter(wanted).cloned();
+        Ok(first(found, most))
+    }
+}

@@ -1,0 +1,153 @@
+//! Embeds: the statements that fan-out and hydration make, on documents of every shape.
+
+use bson::{Bson, Document, doc};
+use fastrand::Rng;
+use futures::TryStreamExt;
+use nearcopy::replication::{Embed, EmbedWrite, Scope};
+use nearcopy::store::{Store, Written};
+
+use super::shapes::{document, embed, entities, record};
+use super::{Both, choose, seeds};
+use crate::declared::shop;
+
+const DOCUMENTS: i32 = 25;
+
+/// B1, B5: filters match the same documents, updates leave the same, to the byte.
+#[tokio::test]
+async fn every_statement_of_an_embed_does_in_memory_what_it_does_in_mongodb() {
+    let both = Both::new(&shop("all", "", &[])).await;
+    for seed in 0..seeds().end * 20 {
+        let mut dice = Rng::with_seed(seed);
+        let embed = embed(&mut dice);
+        let documents: Vec<Document> =
+            (0..DOCUMENTS).map(|number| document(&mut dice, &embed, number)).collect();
+        both.start_with(documents).await;
+        for round in 0..8 {
+            let name = format!("seed {seed}, round {round}");
+            if dice.u8(0..3) == 0 {
+                let number = dice.i32(0..DOCUMENTS);
+                both.replace(document(&mut dice, &embed, number)).await;
+            }
+            both.write(&embed, &writes(&mut dice, &embed), &name).await;
+        }
+        both.look(&embed, &mut dice, &format!("seed {seed}")).await;
+    }
+    both.database.drop().await;
+}
+
+/// The statements that bring documents in line with a record, in any scope; or that clear documents.
+fn writes(dice: &mut Rng, embed: &Embed) -> Vec<EmbedWrite> {
+    let ids: Vec<Bson> = (0..DOCUMENTS).filter(|_| dice.bool()).map(Bson::from).collect();
+    let writes = match dice.u8(0..9) {
+        0 => vec![embed.clear_unreferenced(&ids, &choose(dice, &[Bson::Null, 7.into(), 42.5.into()]))],
+        1..4 => embed.writes(&record(dice), Scope::Everywhere),
+        4 => embed.writes(&record(dice), Scope::Page(&ids)),
+        _ => embed.writes(&record(dice), Scope::Exactly(&ids)),
+    };
+    if dice.bool() {
+        return writes;
+    }
+    let single = |id: i32| {
+        writes.iter().map(move |write| {
+            let filter = doc! { "$and": [{ "_id": id }, &write.filter] };
+            EmbedWrite { filter, ..write.clone() }
+        })
+    };
+    (0..DOCUMENTS).flat_map(single).collect()
+}
+
+impl Both {
+    /// Puts just these documents into both.
+    async fn start_with(&self, documents: Vec<Document>) {
+        let products = self.database.collection("products");
+        products.delete_many(doc! {}).await.unwrap();
+        products.insert_many(&documents).await.unwrap();
+        for document in self.memory.all("products") {
+            self.memory.delete("products", document.get("_id").unwrap().clone());
+        }
+        for document in documents {
+            self.memory.insert("products", document);
+        }
+    }
+
+    async fn replace(&self, document: Document) {
+        let id = document.get("_id").unwrap().clone();
+        let products = self.database.collection("products");
+        let replaced = products.replace_one(doc! { "_id": &id }, &document).await.unwrap();
+        assert_eq!(replaced.matched_count, 1);
+        assert!(self.memory.replace("products", id, document));
+    }
+
+    async fn write(&self, embed: &Embed, writes: &[EmbedWrite], name: &str) {
+        let [mongodb, memory] = self.stores();
+        let before: Vec<String> = self.memory.all("products").iter().map(ToString::to_string).collect();
+        let before = before.join("\n");
+        for write in writes {
+            let matched =
+                [ids(&*mongodb, embed, &write.filter).await, ids(&*memory, embed, &write.filter).await];
+            assert_eq!(matched[0], matched[1], "{name}: {} matches in\n{before}", write.filter);
+        }
+        let said = [mongodb.embed(embed, writes).await.unwrap(), memory.embed(embed, writes).await.unwrap()];
+        let story = || {
+            let word =
+                |write: &EmbedWrite| format!("{} {} {:?}\n", write.filter, write.update, write.array_filters);
+            format!("{name}:\n{}on\n{before}", writes.iter().map(word).collect::<String>())
+        };
+        let [mongodb, memory] = said.map(facts);
+        assert_eq!(mongodb, memory, "{}", story());
+        self.same_documents(&story).await;
+    }
+
+    async fn same_documents(&self, story: &dyn Fn() -> String) {
+        let found = self.database.collection("products").find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap();
+        let stored: Vec<Document> = found.try_collect().await.unwrap();
+        let held = self.memory.all("products");
+        assert_eq!(stored.len(), held.len());
+        for (stored, held) in stored.iter().zip(&held) {
+            let bytes = [stored.to_vec().unwrap(), held.to_vec().unwrap()];
+            assert_eq!(bytes[0], bytes[1], "MongoDB has {stored}, memory {held}, after {}", story());
+        }
+    }
+
+    /// Asks both all that is asked about documents.
+    async fn look(&self, embed: &Embed, dice: &mut Rng, name: &str) {
+        let [mongodb, memory] = self.stores();
+        let everybody = entities();
+        let ids: Vec<Bson> = (0..DOCUMENTS).filter(|_| dice.bool()).map(Bson::from).collect();
+        let from = dice.bool().then(|| Bson::from(dice.i32(0..DOCUMENTS)));
+        let most = dice.u64(1..12);
+        let mut said = Vec::new();
+        for store in [&mongodb, &memory] {
+            let mut documents = store.documents(embed, &ids, None).await.unwrap();
+            documents.sort_by_key(|document| document.get_i32("_id").unwrap());
+            said.push((
+                documents,
+                store.scan(embed, from.as_ref(), usize::try_from(most).unwrap()).await.unwrap(),
+                store.count(embed, &everybody, most).await.unwrap(),
+                store.referenced(embed, &everybody, None).await.unwrap(),
+            ));
+        }
+        let (memory, mongodb) = (said.pop(), said.pop());
+        assert_eq!(mongodb, memory, "{name}: {:?}", embed.reference);
+    }
+}
+
+/// The `_id`s that match, in their order.
+async fn ids(store: &dyn Store, embed: &Embed, filter: &Document) -> Vec<i32> {
+    let mut pages = store.matching(embed, filter.clone()).await.unwrap();
+    let mut ids = Vec::new();
+    loop {
+        let page = pages.next(10).await.unwrap();
+        if page.is_empty() {
+            ids.sort_unstable();
+            return ids;
+        }
+        ids.extend(page.iter().filter_map(Bson::as_i32));
+    }
+}
+
+/// What was done, without its time.
+fn facts(written: Written) -> (u64, Vec<nearcopy::store::Refusal>, usize) {
+    assert!(written.moment.is_some());
+    (written.changed, written.refused, written.statements)
+}
