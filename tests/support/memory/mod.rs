@@ -23,7 +23,7 @@ use nearcopy::clock::Stopwatch;
 use nearcopy::event::{EntityId, EntityType};
 use nearcopy::replication::Record;
 use nearcopy::store::{Moment, Parked, Refusal, Written};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use change::{Entry, What};
 use order::Id;
@@ -33,8 +33,9 @@ use update::{Refused, Touched};
 #[derive(Clone)]
 pub(crate) struct Memory {
     database: Arc<Mutex<Database>>,
-    /// Moves with every entry of the log.
-    written: watch::Sender<()>,
+    /// Told of every entry of the log. Those who wait are woken in the order in which they came, so that a run can be
+    /// repeated.
+    written: Arc<Notify>,
 }
 
 /// One pod's connection to it.
@@ -113,7 +114,7 @@ impl Memory {
             dice: fastrand::Rng::with_seed(seed),
             tokens: 0,
         };
-        Self { database: Arc::new(Mutex::new(database)), written: watch::Sender::new(()) }
+        Self { database: Arc::new(Mutex::new(database)), written: Arc::default() }
     }
 
     /// A pod's connection.
@@ -167,7 +168,7 @@ impl Pod {
 
     /// Lets those know who follow the log.
     fn tell(&self) {
-        self.memory.written.send_replace(());
+        self.memory.written.notify_waiters();
     }
 }
 

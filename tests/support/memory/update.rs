@@ -14,6 +14,18 @@ pub(crate) struct Touched {
     pub(crate) removed: Vec<String>,
 }
 
+impl Touched {
+    /// Of an array of which several elements were picked, the log has the changed one, or all of it.
+    fn with(mut self, array: &str, changed: &[usize]) -> Self {
+        match changed {
+            [] => {}
+            [only] => self.set.push(format!("{array}.{only}")),
+            _ => self.set.push(array.to_owned()),
+        }
+        self
+    }
+}
+
 /// An update that a document cannot take: MongoDB's code for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refused(pub(super) i32);
@@ -161,14 +173,21 @@ impl Run<'_> {
         steps: &BTreeMap<String, Step>,
     ) -> Result<(), Refused> {
         let Some(Bson::Array(elements)) = document.get_mut(name) else { return Err(NO_ARRAY) };
+        let (before, mut picked, mut changed) = (self.touched.clone(), 0, Vec::new());
         for (at, element) in elements.iter_mut().enumerate() {
             if !self.picks(filter, element) {
                 continue;
             }
+            let so_far = self.touched.clone();
             match element {
                 Bson::Document(inner) => self.fields(steps, inner, &format!("{path}.{at}."))?,
                 _ => without_parent(steps)?,
             }
+            picked += 1;
+            changed.extend((self.touched != so_far).then_some(at));
+        }
+        if picked > 1 {
+            self.touched = before.with(path, &changed);
         }
         Ok(())
     }

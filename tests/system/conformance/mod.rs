@@ -3,8 +3,10 @@
 //! The same random steps are taken on both, and after each of them both say the same. A failure prints its seed.
 
 mod embeds;
+mod others;
 mod records;
 mod shapes;
+mod streams;
 
 use std::sync::Arc;
 
@@ -79,5 +81,5 @@ fn choose<T: Clone>(dice: &mut fastrand::Rng, list: &[T]) -> T {
 /// How many steps are taken under how many seeds; `CONFORMANCE_SEEDS` takes more.
 fn seeds() -> std::ops::Range<u64> {
     let more = std::env::var("CONFORMANCE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    0..more.unwrap_or(6)
+    0..more.unwrap_or(4)
 }
