@@ -11,12 +11,12 @@ use crate::api::Health;
 use crate::api::admin::Admin;
 use crate::lifecycle::{ExitReason, Lifecycle};
 use crate::pipeline::Pipeline;
-use crate::replication::{Class, Declaration, SourceSpec};
+use crate::replication::{Class, Declaration, SourceSpec, Standing};
 use crate::settings::Settings;
 use crate::source::Inbox;
 use crate::source::rabbitmq::{self, Source, Status};
 use crate::store::StoreError;
-use crate::store::mongo::{Mongo, Topology};
+use crate::store::mongo::{Mongo, Placed, Topology};
 use crate::telemetry::{self, Metrics, metric};
 
 /// How often the database is asked for a sign of life, so that readiness tells the truth.
@@ -73,7 +73,7 @@ async fn start(
     health: &Health,
 ) -> Result<(), Failure> {
     let stop = lifecycle.stop_token();
-    let store = Arc::new(database(settings, &declaration, health).await?);
+    let (store, declaration) = database(settings, &declaration, health).await?;
     let pipeline = wiring::pipeline(settings, declaration.clone(), store.clone(), stop.clone())?;
     let mut inboxes = Vec::new();
     for spec in &declaration.sources {
@@ -99,18 +99,23 @@ async fn start(
 
 /// Connects and prepares the database. One that cannot be reached yet is waited for; one that is not as it must
 /// be ends the program.
-async fn database(settings: &Settings, declaration: &Declaration, health: &Health) -> Result<Mongo, Failure> {
+async fn database(
+    settings: &Settings,
+    declaration: &Declaration,
+    health: &Health,
+) -> Result<(Arc<Mongo>, Arc<Declaration>), Failure> {
     health.starting("connecting to the database");
     loop {
         let prepared = match wiring::mongodb(settings).await {
             Ok(store) => {
                 health.starting("preparing the database");
-                store.set_up(declaration).await.map(|()| store)
+                let placed = store.set_up_instead_of(declaration, settings.downgrade_from).await;
+                placed.map(|placed| (store, placed))
             }
             Err(error) => Err(error),
         };
         match prepared {
-            Ok(store) => {
+            Ok((store, placed)) => {
                 health.database(Ok(()));
                 if store.topology() == Topology::Standalone {
                     tracing::warn!(
@@ -119,7 +124,8 @@ async fn database(settings: &Settings, declaration: &Declaration, health: &Healt
                          sweeps; make it a replica set of one member"
                     );
                 }
-                return Ok(store);
+                tell(&placed);
+                return Ok((Arc::new(store), Arc::new(placed.declaration)));
             }
             Err(error) if error.class() == Class::Transient => {
                 tracing::warn!(event = "database.waiting", %error, "the database cannot be reached yet");
@@ -128,6 +134,25 @@ async fn database(settings: &Settings, declaration: &Declaration, health: &Healt
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Says what is not as it was at the last start.
+fn tell(placed: &Placed) {
+    match placed.standing {
+        Standing::Newest(_) | Standing::New(1) => {}
+        Standing::New(generation) => tracing::info!(
+            event = "generation.new",
+            generation,
+            "the declaration has changed; records and documents follow"
+        ),
+        Standing::Older(generation) => tracing::warn!(
+            event = "generation.older",
+            generation,
+            newest = placed.newest,
+            "this manifest is older than the newest that this database has seen; what is of a newer one is left alone. \
+             To go back to it for good, set manifest.downgrade_from to the newest"
+        ),
     }
 }
 

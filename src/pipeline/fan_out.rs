@@ -22,20 +22,21 @@ const STATEMENTS: usize = 100;
 
 impl Pipeline {
     /// Fans records out that owe it, and says which debts are cleared by that. Records with many documents are
-    /// put in line instead, and go on owing.
+    /// put in line instead, and go on owing; those of a newer generation go on owing to a pod that knows it.
     pub(super) async fn fan_out(
         &self,
         of: &Subscription,
         owing: &[Record],
     ) -> Result<Vec<RecordWrite>, Halted> {
+        let owing: Vec<&Record> = owing.iter().filter(|record| !of.leaves_alone(record)).collect();
         if owing.is_empty() {
             return Ok(Vec::new());
         }
         let mut deferred = BTreeSet::new();
         for embed in self.declaration.embeds_of(&of.name) {
             let watch = Stopwatch::start();
-            let large = self.large(embed, owing).await?;
-            let small = owing.iter().filter(|record| !large.contains(&record.id));
+            let large = self.large(embed, &owing).await?;
+            let small = owing.iter().copied().filter(|record| !large.contains(&record.id));
             self.show(embed, of, small, Scope::Everywhere).await?;
             deferred.extend(large);
             metric::fan_out_duration(&embed.name, watch.elapsed());
@@ -56,7 +57,7 @@ impl Pipeline {
     }
 
     /// The records among these that more documents refer to than one statement should touch.
-    async fn large(&self, embed: &Embed, owing: &[Record]) -> Result<BTreeSet<EntityId>, Halted> {
+    async fn large(&self, embed: &Embed, owing: &[&Record]) -> Result<BTreeSet<EntityId>, Halted> {
         let ids: Vec<EntityId> = owing.iter().map(|record| record.id.clone()).collect();
         let counted = self.persist(|| self.store.count(embed, &ids, INLINE + 1)).await?;
         Ok(counted.into_keys().collect())

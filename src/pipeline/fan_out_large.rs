@@ -96,7 +96,8 @@ impl Pipeline {
     async fn step(&self, job: &mut Job) -> Result<Step, Halted> {
         let (of, ids) = (job.of.clone(), [job.id.clone()]);
         let records = self.persist(|| self.store.read(&of, &ids, None)).await?;
-        let Some(record) = records.into_values().next() else { return Ok(Step::Done) };
+        let known = records.into_values().find(|record| !of.leaves_alone(record));
+        let Some(record) = known else { return Ok(Step::Done) };
         let pass = job.pass.get_or_insert_with(|| Pass {
             rev: record.rev,
             left: self.declaration.embeds_of(&of.name).cloned().collect(),

@@ -23,12 +23,12 @@ const ATTEMPTS: usize = 5;
 const QUIET: u32 = 20;
 
 impl Pipeline {
-    /// Follows one collection for ever: one pod at a time, from the stored position, from the beginning where
-    /// there is none. A position that the log no longer has is forgotten, and the collection walked through.
+    /// Follows one collection for ever: one pod of each generation at a time, from its stored position, from the
+    /// beginning where there is none. So whatever is shown newly is brought to every document. A position that the log no longer has is forgotten, and the collection walked through.
     pub(super) async fn follow(self: Arc<Self>, collection: String) -> Result<(), Halted> {
         let embeds: Vec<Arc<Embed>> =
             self.declaration.embeds.iter().filter(|embed| embed.collection == collection).cloned().collect();
-        let lease = format!("follow:{collection}");
+        let lease = self.in_generation(&format!("follow:{collection}"), &embeds);
         loop {
             if self.persist(|| self.store.lease(&lease, LEASE)).await? {
                 match self.follow_while_leased(&collection, &embeds, &lease).await {
@@ -38,7 +38,7 @@ impl Pipeline {
                         let _given_back = self.store.release(&lease).await;
                         return Err(Halted);
                     }
-                    Err(Interrupted::Stream(error)) => self.restart(&collection, &error).await?,
+                    Err(Interrupted::Stream(error)) => self.restart(&collection, &lease, &error).await?,
                 }
             }
             self.pause(Duration::from_secs(1)).await?;
@@ -51,8 +51,7 @@ impl Pipeline {
         embeds: &[Arc<Embed>],
         lease: &str,
     ) -> Result<(), Interrupted> {
-        let cursor = format!("follow:{collection}");
-        let from = self.persist(|| self.store.position(&cursor)).await?;
+        let from = self.persist(|| self.store.position(lease)).await?;
         let known = from.is_some();
         let mut changes = self.store.follow(collection, embeds, from).await?;
         if !known {
@@ -60,7 +59,7 @@ impl Pipeline {
             // than the stream stays open.
             let begun = changes.next().await?;
             self.walk(embeds, false).await?;
-            self.persist(|| self.store.set_position(&cursor, begun.position.as_ref())).await?;
+            self.persist(|| self.store.set_position(lease, begun.position.as_ref())).await?;
         }
         let (mut quiet, mut held) = (0, Stopwatch::start());
         loop {
@@ -70,7 +69,7 @@ impl Pipeline {
                 }
                 held = Stopwatch::start();
             }
-            quiet = self.follow_on(changes.as_mut(), embeds, &cursor, quiet).await?;
+            quiet = self.follow_on(changes.as_mut(), embeds, lease, quiet).await?;
         }
     }
 
@@ -102,12 +101,11 @@ impl Pipeline {
         Ok(0)
     }
 
-    async fn restart(&self, collection: &str, error: &StoreError) -> Result<(), Halted> {
+    async fn restart(&self, collection: &str, cursor: &str, error: &StoreError) -> Result<(), Halted> {
         metric::change_stream_restarted(collection);
         tracing::warn!(event = "changes.restart", collection, %error, "the change stream is opened again");
         if matches!(error, StoreError::HistoryLost { .. }) {
-            let cursor = format!("follow:{collection}");
-            self.persist(|| self.store.set_position(&cursor, None)).await?;
+            self.persist(|| self.store.set_position(cursor, None)).await?;
         }
         Ok(())
     }
@@ -153,7 +151,9 @@ impl Pipeline {
         let records = self.want(of, &entities, moment).await?;
         let mut writes: Vec<EmbedWrite> = Vec::new();
         for (entity, ids) in &known {
-            let Some(record) = records.get(entity) else { continue };
+            let Some(record) = records.get(entity).filter(|record| !of.leaves_alone(record)) else {
+                continue;
+            };
             if embed.render(record) == Rendering::Remove {
                 let removal = Removal { ids, unstamped: true };
                 self.persist(|| self.store.remove(embed, of, record, removal)).await?;

@@ -4,6 +4,7 @@
 
 mod ask;
 mod batch;
+mod clear;
 mod epoch;
 mod fan_out;
 mod fan_out_large;
@@ -15,6 +16,7 @@ mod rebase;
 mod replicate;
 mod retire;
 mod sweep;
+mod upgrade;
 
 use std::sync::Arc;
 use std::time::Duration;

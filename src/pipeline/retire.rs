@@ -2,7 +2,7 @@
 
 use super::{Halted, Pipeline};
 use crate::event::EntityId;
-use crate::replication::{Keep, RecordWrite, Subscription};
+use crate::replication::{Keep, Record, RecordWrite, Subscription};
 use crate::store::Moment;
 use crate::telemetry::metric;
 
@@ -15,12 +15,12 @@ impl Pipeline {
         if !matches!(of.keep, Keep::Referenced) {
             return Ok(());
         }
+        let free = |record: &Record| !record.marked && !of.leaves_alone(record);
         let mut from: Option<EntityId> = None;
         loop {
             let page = self.persist(|| self.store.page(of, from.as_ref(), PAGE)).await?;
             let Some(last) = page.keys().next_back().cloned() else { return Ok(()) };
-            let unmarked: Vec<EntityId> =
-                page.into_values().filter(|record| !record.marked).map(|record| record.id).collect();
+            let unmarked = page.into_values().filter(free).map(|record| record.id).collect();
             let free = self.unreferenced(of, unmarked, None).await?;
             if !free.is_empty() {
                 self.persist(|| self.store.mark(of, &free)).await?;

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::{Halted, Pipeline};
 use crate::replication::{Embed, SourceSpec, Subscription};
 use crate::source::Inbox;
+use crate::store::Backlog;
 use crate::telemetry::metric;
 
 /// A debt that is older than this was left behind by somebody; a younger one may still be under way.
@@ -52,6 +53,9 @@ impl Pipeline {
             }
             let drift = self.clone().repair_drift(collection.clone());
             tasks.push((format!("drift of {collection}"), Box::pin(drift)));
+        }
+        for left in &self.declaration.leftovers {
+            tasks.push((left.name(), Box::pin(self.clone().clear(left.clone()))));
         }
         tasks.push(("presence".into(), Box::pin(self.clone().be_present())));
         tasks.push(("large fan-outs".into(), Box::pin(self.clone().fan_out_large())));
@@ -110,17 +114,17 @@ impl Pipeline {
 
     /// A replica's rounds: debts left behind, records nobody refers to, and what there is to report.
     async fn do_rounds(self: Arc<Self>, of: Arc<Subscription>) -> Result<(), Halted> {
-        let lease = format!("rounds:{}", of.name);
+        let lease = numbered(format!("rounds:{}", of.name), of.shape);
         self.leased(&lease, self.rounds(&of, &lease)).await
     }
 
     async fn rounds(&self, of: &Subscription, lease: &str) -> Result<(), Halted> {
-        let mut since_marking = self.rhythm.retire_every;
+        let (mut since_marking, mut upgrade) = (self.rhythm.retire_every, None);
         loop {
             let backlog = self.persist(|| self.store.backlog(of)).await?;
-            metric::pending(of.name.as_str(), backlog.pending);
-            metric::fan_out_owed(of.name.as_str(), backlog.owing);
+            report(of, backlog);
             if self.persist(|| self.store.lease(lease, LEASE)).await? {
+                self.upgrade(of, backlog, &mut upgrade).await?;
                 self.settle_debts(of).await?;
                 if since_marking >= self.rhythm.retire_every {
                     self.mark_unreferenced(of).await?;
@@ -150,7 +154,7 @@ impl Pipeline {
     async fn repair_drift(self: Arc<Self>, collection: String) -> Result<(), Halted> {
         let embeds: Vec<Arc<Embed>> =
             self.declaration.embeds.iter().filter(|embed| embed.collection == collection).cloned().collect();
-        let lease = format!("drift:{collection}");
+        let lease = self.in_generation(&format!("drift:{collection}"), &embeds);
         self.leased(&lease, self.compare(&embeds, &lease)).await
     }
 
@@ -170,6 +174,12 @@ impl Pipeline {
         }
     }
 
+    /// The name of a lease or position that only pods share which show the same in a collection.
+    pub(super) fn in_generation(&self, name: &str, embeds: &[Arc<Embed>]) -> String {
+        let shape = |embed: &Arc<Embed>| Some(self.declaration.replica(embed.from.as_str()).ok()?.shape);
+        numbered(name.to_owned(), embeds.iter().filter_map(shape).max().unwrap_or(1))
+    }
+
     /// Closes parked events that have been made good.
     async fn tend_parked(self: Arc<Self>) -> Result<(), Halted> {
         let lease = "parked";
@@ -187,7 +197,7 @@ impl Pipeline {
 
     /// Does work until the program stops, and then gives its lease back, so that the next pod need not wait for its
     /// end.
-    async fn leased(
+    pub(super) async fn leased(
         &self,
         lease: &str,
         work: impl Future<Output = Result<(), Halted>>,
@@ -197,4 +207,15 @@ impl Pipeline {
         let _given_back = self.store.release(lease).await;
         ended
     }
+}
+
+/// A name as pods of a generation share it.
+fn numbered(name: String, generation: i32) -> String {
+    if generation > 1 { format!("{name}@{generation}") } else { name }
+}
+
+fn report(of: &Subscription, backlog: Backlog) {
+    metric::pending(of.name.as_str(), backlog.pending);
+    metric::fan_out_owed(of.name.as_str(), backlog.owing);
+    metric::upgrade_remaining(of.name.as_str(), backlog.outdated + backlog.lacking);
 }

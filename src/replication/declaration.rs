@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Embed, Subscription};
+use super::{Embed, History, Leftover, Subscription};
 use crate::event::{EntityType, Envelope};
 
 /// What this sidecar is to do, checked and complete.
@@ -16,6 +16,10 @@ pub struct Declaration {
     pub replicas: Vec<Arc<Subscription>>,
     /// Which documents embed which fields.
     pub embeds: Vec<Arc<Embed>>,
+    /// Which generation of this database's declarations it is; 1 until the database has said so.
+    pub generation: i32,
+    /// What earlier generations left behind in documents.
+    pub leftovers: Vec<Leftover>,
 }
 
 /// A name in the declaration leads nowhere. The manifest finds these first, with line and caret.
@@ -29,6 +33,24 @@ pub struct DeclarationError {
 }
 
 impl Declaration {
+    /// The same declaration as that generation of a history.
+    #[must_use]
+    pub fn as_generation(&self, generation: i32, of: &History) -> Self {
+        let replica = |replica: &Arc<Subscription>| {
+            let name = replica.name.as_str();
+            let (shape, lineage) = (of.replica_number(name, generation), of.lineage(name, generation));
+            Arc::new(Subscription { shape, lineage, ..Subscription::clone(replica) })
+        };
+        let embed = |embed: &Arc<Embed>| Arc::new(embed.as_generation(generation, of));
+        Self {
+            replicas: self.replicas.iter().map(replica).collect(),
+            embeds: self.embeds.iter().map(embed).collect(),
+            generation,
+            leftovers: Leftover::all(of, generation),
+            ..self.clone()
+        }
+    }
+
     /// The replica of that name.
     pub fn replica(&self, name: &str) -> Result<&Arc<Subscription>, DeclarationError> {
         self.replicas

@@ -1,8 +1,10 @@
 //! Which documents of the consumer show which fields of a replica, and what they show in each state.
 
+use std::fmt;
+
 use bson::{Bson, Document};
 
-use super::{Record, State, Why};
+use super::{History, Record, State, Why, leftover};
 use crate::event::EntityType;
 
 /// Where in a document the reference stands: dotted names, `[]` after each that is an array.
@@ -56,6 +58,11 @@ pub struct Embed {
     pub shows: Shows,
     /// What is shown of an entity that is gone.
     pub when_deleted: WhenDeleted,
+    /// The generation in which it came to be as it is; stamps say it.
+    pub shape: i32,
+    /// The paths it owned in earlier generations and does not any more, where there were such, or it showed another
+    /// replica: what an older stamp stands beside is taken away before anything is shown.
+    pub former: Option<Vec<String>>,
 }
 
 /// What the documents that refer to a record must show.
@@ -137,7 +144,20 @@ fn lookup<'d>(document: &'d Document, path: &str) -> Option<&'d Bson> {
     }
 }
 
+impl fmt::Display for RefPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.arrays.iter().try_for_each(|array| write!(f, "{array}[]."))?;
+        f.write_str(&self.leaf)
+    }
+}
+
 impl Embed {
+    /// The same embed in that generation of a history.
+    pub(super) fn as_generation(&self, generation: i32, of: &History) -> Self {
+        let shape = of.embed_number(&self.name, generation);
+        Self { shape, former: leftover::former(self, of, generation), ..self.clone() }
+    }
+
     /// What documents must show of a record.
     pub fn render(&self, record: &Record) -> Rendering {
         match (record.state, self.when_deleted) {

@@ -32,20 +32,22 @@ pub enum Scope<'a> {
 }
 
 /// A condition on an element, given the prefix of its names.
-type Condition<'c> = &'c dyn Fn(&str) -> Document;
+pub(super) type Condition<'c> = &'c dyn Fn(&str) -> Document;
 
 impl Embed {
     /// The statements that make documents show this record, in order. Of [`Rendering::Remove`] only what is
     /// another entity's goes here: what destroys goes its own way.
     pub fn writes(&self, record: &Record, scope: Scope<'_>) -> Vec<EmbedWrite> {
         let subject = Subject { embed: self, reference: record.id.to_bson(), record, scope };
-        match self.render(record) {
+        let tidy = self.former.as_ref().map(|_| subject.tidy());
+        let shown = match self.render(record) {
             Rendering::Show(values) => vec![subject.show(&values)],
             Rendering::Nothing => vec![subject.clear()],
             Rendering::Leave => vec![subject.evict(None), subject.restamp(None)],
             Rendering::Mark(path) => vec![subject.evict(Some(&path)), subject.restamp(Some(&path))],
             Rendering::Wait | Rendering::Remove => vec![subject.evict(None)],
-        }
+        };
+        tidy.into_iter().chain(shown).collect()
     }
 
     /// The statement that clears these documents where they refer to nothing, or to this value that can be no
@@ -53,10 +55,12 @@ impl Embed {
     pub fn clear_unreferenced(&self, ids: &[Bson], reference: &Bson) -> EmbedWrite {
         let stamp = self.stamp_path();
         let condition = |prefix: &str| {
-            doc! {
+            let mut condition = doc! {
                 format!("{prefix}{}", self.reference.leaf()): { "$eq": reference },
                 format!("{prefix}{stamp}"): { "$exists": true },
-            }
+            };
+            condition.extend(self.tidied(prefix));
+            condition
         };
         let mut unset = self.unset();
         unset.insert(self.element_path(&stamp), "");
@@ -69,6 +73,43 @@ impl Embed {
             Subject { embed: self, reference: record.id.to_bson(), record, scope: Scope::Everywhere };
         let condition = |prefix: &str| subject.guarded(prefix, Vec::new());
         self.write(Scope::Everywhere, &condition, Document::new()).filter
+    }
+
+    /// Takes away what earlier generations left beside their stamps. The stamp stays, as outdated as can be, where this
+    /// generation goes on showing something there.
+    pub(super) fn tidy(&self, scope: Scope<'_>, refers: Condition<'_>, stays: bool) -> EmbedWrite {
+        let stamp = self.stamp_path();
+        let former = self.former.iter().flatten().map(|path| (self.element_path(path), Bson::from("")));
+        let (mut unset, mut update): (Document, _) = (former.collect(), Document::new());
+        if stays {
+            let [rev, shape] = ["rev", "s"].map(|name| self.element_path(&format!("{stamp}.{name}")));
+            update.insert("$set", doc! { rev: 0_i64, shape: self.shape });
+        } else {
+            unset.insert(self.element_path(&stamp), "");
+        }
+        if !unset.is_empty() {
+            update.insert("$unset", unset);
+        }
+        let condition = |prefix: &str| {
+            let mut condition = refers(prefix);
+            condition.extend(self.older_stamp(prefix));
+            condition
+        };
+        self.write(scope, &condition, update)
+    }
+
+    /// The stamp is of an earlier generation than this embed.
+    fn older_stamp(&self, prefix: &str) -> Document {
+        let stamp = format!("{prefix}{}", self.stamp_path());
+        doc! { format!("{stamp}.rev"): { "$exists": true }, format!("{stamp}.s"): { "$not": { "$gte": self.shape } } }
+    }
+
+    /// What earlier generations left behind is taken away already; no condition where they left nothing.
+    fn tidied(&self, prefix: &str) -> Document {
+        match self.former {
+            Some(_) => doc! { "$nor": [self.older_stamp(prefix)] },
+            None => Document::new(),
+        }
     }
 
     /// Puts a condition and an update where the reference stands: in the document, or in its arrays' elements.
@@ -192,8 +233,17 @@ impl Subject<'_> {
         doc! { format!("{prefix}{}", self.embed.reference.leaf()): exactly }
     }
 
+    fn tidy(&self) -> EmbedWrite {
+        self.embed.tidy(self.scope, &|prefix| self.refers(prefix), true)
+    }
+
     fn write(&self, condition: Condition<'_>, update: Document) -> EmbedWrite {
-        self.embed.write(self.scope, condition, update)
+        let condition = |prefix: &str| {
+            let mut condition = condition(prefix);
+            condition.extend(self.embed.tidied(prefix));
+            condition
+        };
+        self.embed.write(self.scope, &condition, update)
     }
 
     fn stamp_at(&self) -> String {
@@ -203,6 +253,9 @@ impl Subject<'_> {
     fn stamp(&self, deleted: bool) -> Document {
         let version = self.record.version().map(crate::event::Version::get);
         let mut stamp = doc! { "ref": &self.reference, "rev": self.record.rev, "version": version };
+        if self.embed.shape > 1 {
+            stamp.insert("s", self.embed.shape);
+        }
         if deleted {
             stamp.insert("deleted", true);
         }

@@ -47,6 +47,13 @@ pub struct UrlTemplate {
     after: Arc<str>,
 }
 
+impl AnswerPaths {
+    /// Whether a field of that name is kept of an answer.
+    pub fn keeps(&self, name: &str) -> bool {
+        self.selection.fields().any(|field| field.name == name)
+    }
+}
+
 impl UrlTemplate {
     /// Reads a template with exactly one slot of that name, in the path or the query.
     pub fn parse(text: &str, slot: &str) -> Result<Self, String> {

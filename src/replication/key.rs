@@ -70,6 +70,16 @@ impl Key {
         Self { hash: String::new(), ..self.clone() }
     }
 
+    /// The key of what an older generation held, once it is what this one keeps; `fields` where it is live.
+    #[must_use]
+    pub fn reshaped(&self, shape: i32, fields: Option<&Document>) -> Self {
+        let hash = match fields {
+            Some(fields) if self.hash != Self::SETTLED => content_hash(fields),
+            _ => self.hash.clone(),
+        };
+        Self { shape: shape.max(self.shape), hash, ..self.clone() }
+    }
+
     /// The key as it is stored. MongoDB compares subdocuments in the order of their fields.
     pub fn to_document(&self) -> Document {
         doc! {

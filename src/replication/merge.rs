@@ -40,11 +40,14 @@ pub fn merge(
     embedded: bool,
 ) -> RecordWrite {
     let settled = is_settled(record, spec.settle);
+    let declared = record.patched.iter().filter(|(name, _)| spec.answers.keeps(name));
+    let patched: BTreeMap<_, _> = declared.map(|(name, newer)| (name.clone(), *newer)).collect();
+    let record = &Record { patched, ..record.clone() };
     let verdict = match answer {
         Answer::Found { version: Some(version), content } => {
             versioned(record, *version, content, settled, epoch, shape)
         }
-        Answer::Found { version: None, content } => unversioned(record, content, settled, epoch),
+        Answer::Found { version: None, content } => unversioned(record, content, settled, epoch, shape),
         Answer::NotFound => not_found(record, settled, epoch, shape),
     };
     let tries = if verdict.next == Next::BackOff { record.tries.saturating_add(1) } else { 0 };
@@ -119,7 +122,8 @@ fn versioned(
     let patched = record.patched.iter().filter(|(_, newer)| !begins && **newer > version);
     let patched: BTreeMap<_, _> = patched.map(|(name, newer)| (name.clone(), *newer)).collect();
     let content = keeping(record, &patched, content);
-    let held = record.key.as_ref();
+    let held = held(record, shape);
+    let held = held.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
     let tie = held.is_some_and(|held| held.version == version && held.epoch == epoch);
     let deleted =
@@ -143,12 +147,13 @@ fn versioned(
     }
 }
 
-fn unversioned(record: &Record, content: &Content, settled: bool, epoch: i64) -> Verdict {
+fn unversioned(record: &Record, content: &Content, settled: bool, epoch: i64, shape: i32) -> Verdict {
     let fills = record.state == State::Pending && record.key.is_none();
     let kept = if settled { BTreeMap::new() } else { record.patched.clone() };
     let content = keeping(record, &kept, content);
-    let overwrites = settled && !fills && (is_outlived(record, epoch) || differs(record, &content));
-    let key = carried(record, epoch).map(|key| Key { hash: Key::SETTLED.into(), ..key });
+    let outdated = record.lacks || record.shape < shape || is_outlived(record, epoch);
+    let overwrites = settled && !fills && (outdated || differs(record, &content));
+    let key = carried(record, epoch, shape).map(|key| Key { hash: Key::SETTLED.into(), ..key });
     Verdict {
         content: (fills || overwrites).then_some((content, key)),
         patched: record.patched.clone(),
@@ -183,6 +188,12 @@ fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict 
     }
 }
 
+/// The key held. What holds no fields lacks none of a newer generation either.
+fn held(record: &Record, shape: i32) -> Option<Key> {
+    let key = record.key.as_ref()?;
+    Some(if record.state == State::Live { key.clone() } else { key.reshaped(shape, None) })
+}
+
 /// Whether what is held comes from an epoch that is over.
 fn is_outlived(record: &Record, epoch: i64) -> bool {
     record.key.as_ref().is_some_and(|held| held.epoch < epoch)
@@ -190,9 +201,10 @@ fn is_outlived(record: &Record, epoch: i64) -> bool {
 
 /// The key under which an answer without a version is held: the record's own. Of an epoch that is over, that would let
 /// in what is left of it; then it is the lowest of the answer's epoch.
-fn carried(record: &Record, epoch: i64) -> Option<Key> {
-    let lowest = |held: &Key| Key { shape: held.shape, ..Key::floor(epoch, Version::new(0)) };
-    record.key.as_ref().map(|held| if held.epoch < epoch { lowest(held) } else { held.clone() })
+fn carried(record: &Record, epoch: i64, shape: i32) -> Option<Key> {
+    let held = record.key.as_ref()?.reshaped(shape, None);
+    let lowest = Key { shape: held.shape, ..Key::floor(epoch, Version::new(0)) };
+    Some(if held.epoch < epoch { lowest } else { held })
 }
 
 /// What an answer says, but for the fields that the record holds at newer versions.
@@ -208,7 +220,7 @@ fn keeping(record: &Record, patched: &BTreeMap<String, Version>, content: &Conte
 fn floor(record: &Record, epoch: i64, shape: i32) -> Option<Key> {
     match record.patched.values().max() {
         Some(newest) if record.epoch() == epoch => Some(Key { shape, ..Key::floor(epoch, *newest) }),
-        _ => carried(record, epoch),
+        _ => carried(record, epoch, shape),
     }
 }
 

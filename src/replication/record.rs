@@ -38,6 +38,10 @@ pub struct Record {
     pub state: State,
     /// The owner's order; `None` where only unversioned answers, or none, have been seen.
     pub key: Option<Key>,
+    /// The generation that last had a hand in it; an older pod leaves it alone.
+    pub shape: i32,
+    /// Whether it has no values yet for fields that its generation added.
+    pub lacks: bool,
     /// The record's own order, in microseconds of the database's clock, rising with every effective write.
     pub rev: i64,
     /// The lowest version that will do, where an event said that there is one.

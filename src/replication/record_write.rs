@@ -124,6 +124,26 @@ pub enum RecordWrite {
         /// How long from now, at the latest.
         wait: Duration,
     },
+    /// What an older generation held becomes what today's keeps, if nothing else has changed the record since. Any
+    /// mark for retirement goes: an older pod, which set it, knows fewer references.
+    Upgrade {
+        /// The entity.
+        id: EntityId,
+        /// The revision that was read.
+        rev: i64,
+        /// The key it is then held under; `None` leaves it, so that the same version may bring what is lacking.
+        key: Option<Key>,
+        /// The fields that go.
+        drop: Vec<String>,
+        /// The fields that come, with their defaults.
+        fill: Document,
+        /// Whether there are fields whose values are not known yet.
+        lacks: bool,
+        /// When the owner is to be asked for them; never leaves what is planned.
+        due: Due,
+        /// Whether the change must be fanned out.
+        owes: bool,
+    },
     /// The fan-out of this revision is done.
     Paid {
         /// The entity.
@@ -145,6 +165,7 @@ impl RecordWrite {
             | Self::Answer { id, .. }
             | Self::Unanswered { id, .. }
             | Self::Ask { id, .. }
+            | Self::Upgrade { id, .. }
             | Self::Paid { id, .. } => id,
         }
     }

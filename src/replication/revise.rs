@@ -31,6 +31,10 @@ pub struct Revision {
     pub fields: Document,
     /// The lowest version that will do, where the entity is known only in part.
     pub need: Option<Version>,
+    /// The generation that has a hand in all of it.
+    pub shape: i32,
+    /// Whether it has no values yet for fields that its generation added.
+    pub lacks: bool,
 }
 
 /// What a batch makes of the records as they were read.
@@ -96,7 +100,7 @@ fn revise_one(
     numbers: &[usize],
     revised: &mut Revised,
 ) {
-    let mut revision = Revision::of(record);
+    let mut revision = Revision::of(of, record);
     let (mut stamp, mut hole): (Option<&Stamp>, bool) = (None, false);
     for at in numbers {
         let event = &events[*at];
@@ -119,7 +123,7 @@ fn revise_one(
         }
     }
     let Some(stamp) = stamp else { return };
-    revision.arrange(of);
+    revision.arrange(of, record.is_some_and(|record| of.leaves_alone(record)));
     let ask = match &of.fetch {
         Some(_) if revision.state == State::Pending => Due::Now,
         Some(fetch) if hole => Due::After(fetch.settle),
@@ -137,13 +141,15 @@ fn revise_one(
 
 impl Revision {
     /// What a record holds, or nothing where there is none.
-    fn of(record: Option<&Record>) -> Self {
+    fn of(of: &Subscription, record: Option<&Record>) -> Self {
         Self {
             state: record.map_or(State::Pending, |record| record.state),
             key: record.and_then(|record| record.key.clone()),
             patched: record.map(|record| record.patched.clone()).unwrap_or_default(),
             fields: record.map(|record| record.fields.clone()).unwrap_or_default(),
             need: record.and_then(|record| record.need),
+            shape: record.map_or(of.shape, |record| record.shape),
+            lacks: record.is_some_and(|record| record.lacks),
         }
     }
 
@@ -178,15 +184,22 @@ impl Revision {
             Content::Live(fields) => {
                 self.state = State::Live;
                 self.fields = fields;
+                if self.shape > of.shape {
+                    // What a newer generation holds besides is not known here, and left to those who know it.
+                    let declared = |name: &String| of.selection.fields().any(|field| field.name == *name);
+                    let newer = held.iter().filter(|(name, _)| !declared(name));
+                    self.fields.extend(newer.map(|(name, value)| (name.clone(), value.clone())));
+                }
             }
             Content::Gone(why) if self.patched.is_empty() => self.state = State::Gone(why),
             // It was deleted, and a newer patch says that it is there again: the rest of it is not known.
-            Content::Gone(_) => self.lacks(self.patched.values().max().copied()),
+            Content::Gone(_) => self.is_partial(self.patched.values().max().copied()),
         }
         for name in self.patched.keys() {
             self.fields.insert(name, held.get(name).cloned().unwrap_or(Bson::Null));
         }
         self.key = Some(key);
+        (self.shape, self.lacks) = (of.shape, false);
         true
     }
 
@@ -209,24 +222,33 @@ impl Revision {
             }
         }
         if self.state != State::Live && (self.state != State::Pending || self.need < Some(version)) {
-            self.lacks(Some(version));
+            self.is_partial(Some(version));
             changed = true;
+        }
+        if changed {
+            // An older pod has read less of the patch than there may have been in it.
+            self.shape = self.shape.min(of.shape);
         }
         changed
     }
 
     /// It is there, and not known in full before that version.
-    fn lacks(&mut self, version: Option<Version>) {
+    fn is_partial(&mut self, version: Option<Version>) {
         self.state = State::Pending;
         self.need = self.need.max(version);
     }
 
-    /// Puts the fields in the order in which they are declared, whatever order they came in.
-    fn arrange(&mut self, of: &Subscription) {
+    /// Puts the fields in the order in which they are declared, whatever order they came in. Others are kept where a
+    /// newer generation has written them, and go where an older one has.
+    fn arrange(&mut self, of: &Subscription, is_newer: bool) {
         let mut held = std::mem::take(&mut self.fields);
         let declared = of.selection.fields().map(|field| &field.name);
         self.fields =
             declared.filter_map(|name| held.remove(name).map(|value| (name.clone(), value))).collect();
+        if is_newer {
+            self.fields.extend(held);
+        }
+        self.patched.retain(|name, _| self.fields.contains_key(name));
         if self.state != State::Pending {
             self.need = None;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FetchSpec, Keep, Key};
+use super::{FetchSpec, Keep, Key, Lineage, Record};
 use crate::event::{
     Change, ChangeEvent, DecodeError, EntityId, EntityType, Notice, Reason, Selection, Stamp, Values, Version,
 };
@@ -39,10 +39,12 @@ pub struct Subscription {
     pub fetch: Option<FetchSpec>,
     /// Whether any document embeds its fields, so that changes must be fanned out.
     pub embedded: bool,
-    /// The generation of this declaration.
+    /// The generation in which its fields, or what is shown of them, came to be as they are.
     pub shape: i32,
     /// What is made of versions that are left out.
     pub gaps: Gaps,
+    /// Its fields in the generations before.
+    pub lineage: Lineage,
 }
 
 /// What is made of a version that follows upon one that is not the next lower.
@@ -67,6 +69,12 @@ pub struct Misread {
 }
 
 impl Subscription {
+    /// Whether a record is of a newer generation than this declaration: it is neither shown, nor asked about, nor
+    /// retired by a pod that does not know all that belongs to it, and stays for one that does.
+    pub fn leaves_alone(&self, record: &Record) -> bool {
+        record.shape > self.shape
+    }
+
     /// Reads what a notice means for this replica; `None` if its type means nothing here, or if it is a patch of
     /// nothing that is kept. The time of day is microseconds since 1970.
     pub fn interpret(&self, notice: &Notice<'_>, time_of_day: i64) -> Result<Option<ChangeEvent>, Misread> {

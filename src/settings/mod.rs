@@ -25,6 +25,8 @@ pub use error::{Problem, SettingsError};
 pub struct Settings {
     /// The files that declare what is replicated, and folders of them.
     pub manifest: Vec<PathBuf>,
+    /// The generation of the declaration that an older one is to take the place of, if it is to.
+    pub downgrade_from: Option<i32>,
     /// The broker.
     pub rabbitmq: RabbitMq,
     /// The consumer's database.
@@ -134,6 +136,8 @@ impl Settings {
         const SECOND: Duration = Duration::from_secs(1);
         Self {
             manifest: from.paths("manifest.paths"),
+            downgrade_from: Some(from.number("manifest.downgrade_from", 0..=1_000_000))
+                .filter(|generation| *generation > 0),
             rabbitmq: RabbitMq {
                 url: from.secret_url("rabbitmq.url", &["amqp://", "amqps://"]),
                 prefetch: from.number("rabbitmq.prefetch", 1..=65_535),

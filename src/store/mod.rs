@@ -123,7 +123,8 @@ pub trait RecordStore: Send + Sync {
         after: Option<Moment>,
     ) -> Result<Records, StoreError>;
 
-    /// Claims up to `most` records whose owner is to be asked, so that nobody else asks for `hold`.
+    /// Claims up to `most` records whose owner is to be asked, so that nobody else asks for `hold`. Records of newer
+    /// generations are left to those who know them.
     async fn claim_due(
         &self,
         of: &Subscription,
@@ -147,7 +148,10 @@ pub trait RecordStore: Send + Sync {
     /// Plans a question about every record there is, spread over this long; says how many there are.
     async fn ask_all(&self, of: &Subscription, spread: Duration) -> Result<u64, StoreError>;
 
-    /// Counts records that are pending, and those that owe a fan-out.
+    /// Finds records of earlier generations of the declaration.
+    async fn outdated(&self, of: &Subscription, most: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// Counts what is left to do.
     async fn backlog(&self, of: &Subscription) -> Result<Backlog, StoreError>;
 
     /// The ids after `from` in their order, for a walk over all records.
@@ -166,6 +170,10 @@ pub struct Backlog {
     pub pending: u64,
     /// Changed and not fanned out yet.
     pub owing: u64,
+    /// Of earlier generations of the declaration.
+    pub outdated: u64,
+    /// Of this generation, without values for fields that it added.
+    pub lacking: u64,
 }
 
 /// Retires records that nobody refers to.
@@ -174,7 +182,7 @@ pub trait RetireStore: Send + Sync {
     /// Sets a mark of its own on each of these records that has none; a mark that is there stays.
     async fn mark(&self, of: &Subscription, ids: &[EntityId]) -> Result<Option<Moment>, StoreError>;
 
-    /// The records whose mark is older than `grace`, with that mark.
+    /// The records, of no newer generation, whose mark is older than `grace`, with that mark.
     async fn marked(
         &self,
         of: &Subscription,

@@ -122,6 +122,12 @@ static PENDING: Family<1> = Family::gauge(
     ["replica"],
     "Entities that are wanted and not known yet.",
 );
+static UPGRADE_REMAINING: Family<1> = Family::gauge(
+    "nearcopy_upgrade_remaining",
+    Count,
+    ["replica"],
+    "Records that do not hold yet what this declaration keeps.",
+);
 static CONFLICTS: Family<1> = Family::counter(
     "nearcopy_conflicts_total",
     Count,
@@ -189,6 +195,7 @@ pub fn entries() -> Vec<Entry> {
         PARKED.entry(),
         PARKED_NOW.entry(),
         PENDING.entry(),
+        UPGRADE_REMAINING.entry(),
         CONFLICTS.entry(),
         REGRESSIONS.entry(),
         VERSION_GAPS.entry(),
@@ -292,6 +299,11 @@ pub fn parked_now(replica: &str, events: u64) {
 /// So many entities are wanted and not known.
 pub fn pending(replica: &str, records: u64) {
     PENDING.set([replica], count(records));
+}
+
+/// So many records are of earlier generations, or lack fields of this one.
+pub fn upgrade_remaining(replica: &str, records: u64) {
+    UPGRADE_REMAINING.set([replica], count(records));
 }
 
 /// An event contradicted what is held at the same version.

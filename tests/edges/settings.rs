@@ -93,6 +93,7 @@ fn every_setting_can_be_given_by_the_environment() {
         None,
         &[
             ("NEARCOPY__MANIFEST__PATHS", "/etc/a.yaml, /etc/b"),
+            ("NEARCOPY__MANIFEST__DOWNGRADE_FROM", "3"),
             ("NEARCOPY__RABBITMQ__URL", "amqps://broker/shop"),
             ("NEARCOPY__RABBITMQ__PREFETCH", "5"),
             ("NEARCOPY__RABBITMQ__HEARTBEAT", "1m30s"),

@@ -16,6 +16,8 @@ fn embed(reference: &str, shows: Shows, when_deleted: WhenDeleted) -> Embed {
         from: EntityType::new("users"),
         shows,
         when_deleted,
+        shape: 1,
+        former: None,
     }
 }
 
@@ -32,6 +34,8 @@ fn record(state: State) -> Record {
         id: id("u1"),
         state,
         key: Some(Key::gone(Version::new(8), Why::Deleted, 1)),
+        shape: 1,
+        lacks: false,
         rev: 1000,
         need: None,
         due: None,

@@ -91,6 +91,8 @@ fn record(state: State, fields: Document, batch: i64) -> Record {
         id: id("42"),
         state,
         key: None,
+        shape: 1,
+        lacks: false,
         rev: 1,
         need: None,
         due: None,

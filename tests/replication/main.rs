@@ -16,4 +16,5 @@ mod merge;
 mod patches;
 mod reference;
 mod revise;
+mod shape;
 mod time;

@@ -20,7 +20,8 @@ pub(crate) fn apply(
     let rev = next_rev(held, now);
     match (write, held) {
         (RecordWrite::Placeholder { id, ask }, None) => {
-            let pending = Record { due: ask.then_some(now), rev, ..blank(id, State::Pending) };
+            let due = ask.then_some(now);
+            let pending = Record { due, rev, shape: of.shape, ..blank(id, State::Pending) };
             Some(pending)
         }
         (RecordWrite::State { id, create: true, .. }, None) => {
@@ -51,11 +52,14 @@ pub(crate) fn apply(
         }
         (RecordWrite::Answer { rev: asked_at, claim, .. }, Some(held)) => {
             let untouched = held.rev == *asked_at && held.claim == *claim;
-            untouched.then(|| answered(held, write, rev, now))
+            untouched.then(|| answered(of, held, write, rev, now))
         }
         (RecordWrite::Unanswered { claim, due, tries, .. }, Some(held)) => {
             let mine = held.claim == *claim;
             mine.then(|| Record { due: time(*due, now), claim: None, tries: *tries, ..held.clone() })
+        }
+        (RecordWrite::Upgrade { rev: read_at, .. }, Some(held)) => {
+            (held.rev == *read_at).then(|| upgraded(of, held, write, rev, now))
         }
         (RecordWrite::Paid { rev, .. }, Some(held)) => {
             (held.owes && held.rev == *rev).then(|| Record { owes: false, ..held.clone() })
@@ -89,11 +93,18 @@ pub(crate) fn called(held: &Record, due: i64, now: i64) -> Record {
 
 fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64, batch: i64) -> Record {
     let RecordWrite::State { content, key, owes, .. } = write else { return held.clone() };
-    let (state, fields) = described(content);
+    let (state, mut fields) = described(content);
+    if state == State::Live && of.leaves_alone(held) {
+        let known = |name: &str| of.selection.fields().any(|field| field.name == name);
+        let newer = held.fields.iter().filter(|(name, _)| !known(name.as_str()));
+        fields.extend(newer.map(|(name, value)| (name.clone(), value.clone())));
+    }
     let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
     Record {
         state,
         key: Some(key.clone()),
+        shape: of.shape,
+        lacks: false,
         rev,
         need: held.need.filter(|need| *need > key.version && held.epoch() >= key.epoch),
         due: held.due.or_else(|| reconcile.map(|wait| now + millis(wait))),
@@ -123,13 +134,15 @@ fn revised(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
         owes: *owes,
         since: None,
         batch: Some(batch),
+        shape: revision.shape,
+        lacks: revision.lacks,
         patched: revision.patched.clone(),
         fields: revision.fields.clone(),
         ..held.clone()
     }
 }
 
-fn answered(held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
+fn answered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
     let RecordWrite::Answer { content, patched, satisfied, due, tries, owes, .. } = write else {
         return held.clone();
     };
@@ -142,8 +155,41 @@ fn answered(held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
     };
     let Some((content, key)) = content else { return asked_again };
     let (state, fields) = described(content);
-    let (key, patched) = (key.clone(), patched.clone());
-    Record { state, key, rev, owes: *owes, since: None, batch: None, patched, fields, ..asked_again }
+    Record {
+        state,
+        key: key.clone(),
+        shape: of.shape,
+        lacks: false,
+        rev,
+        owes: *owes,
+        since: None,
+        batch: None,
+        patched: patched.clone(),
+        fields,
+        ..asked_again
+    }
+}
+
+fn upgraded(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
+    let RecordWrite::Upgrade { key, drop, fill, lacks, due, owes, .. } = write else { return held.clone() };
+    let mut fields = held.fields.clone();
+    fields.extend(fill.clone());
+    for name in drop {
+        fields.remove(name);
+    }
+    let patched = held.patched.clone().into_iter().filter(|(name, _)| !drop.contains(name)).collect();
+    let upgraded = Record {
+        key: key.clone().or_else(|| held.key.clone()),
+        shape: of.shape,
+        lacks: *lacks || held.lacks,
+        rev,
+        owes: *owes || held.owes,
+        marked: false,
+        patched,
+        fields,
+        ..held.clone()
+    };
+    time(*due, now).map_or_else(|| upgraded.clone(), |due| called(&upgraded, due, now))
 }
 
 fn described(content: &Content) -> (State, Document) {
@@ -158,6 +204,8 @@ fn blank(id: &nearcopy::event::EntityId, state: State) -> Record {
         id: id.clone(),
         state,
         key: None,
+        shape: 1,
+        lacks: false,
         rev: 0,
         need: None,
         due: None,

@@ -39,8 +39,15 @@ impl Database {
         let name = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let raw = Client::with_uri_str(url).await.unwrap().database(&name);
         let store = Arc::new(connect(url, &name).await);
-        store.set_up(declaration).await.unwrap();
-        Self { store, raw, declaration: declaration.clone(), url: url.to_owned() }
+        let declaration = Arc::new(store.set_up(declaration).await.unwrap().declaration);
+        Self { store, raw, declaration, url: url.to_owned() }
+    }
+
+    /// The same database as a pod sees it that starts with this declaration.
+    pub(crate) async fn redeclared(&self, declaration: &Arc<Declaration>) -> Self {
+        let store = self.connect().await;
+        let declaration = Arc::new(store.set_up(declaration).await.unwrap().declaration);
+        Self { store, raw: self.raw.clone(), declaration, url: self.url.clone() }
     }
 
     /// Another pod's connection to the same database.

@@ -45,7 +45,9 @@ mod bad_owner;
 mod bad_surroundings;
 mod conformance;
 mod embeds;
+
 mod epochs;
+mod generations;
 mod hydration;
 mod parked;
 mod patches;

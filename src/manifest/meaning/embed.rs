@@ -43,6 +43,8 @@ impl<'t> Reading<'t, '_> {
             from: EntityType::new(&self.raw.from),
             shows: shows?,
             when_deleted: when_deleted(self.raw.when_deleted),
+            shape: 1,
+            former: None,
         })
     }
 

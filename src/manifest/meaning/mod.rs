@@ -45,6 +45,8 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
         sources: sources.into_values().filter_map(|known| known.spec).collect(),
         replicas,
         embeds,
+        generation: 1,
+        leftovers: Vec::new(),
     })
 }
 

@@ -9,7 +9,7 @@ use super::super::{Code, Diagnostic, suggest};
 use super::source::Known;
 use super::{Noted, empty, entry, fetch, field, keep, name, path, reaction, version};
 use crate::event::{EntityType, FieldPath, IdKind, Selection, VersionRule};
-use crate::replication::{Gaps, Subscription};
+use crate::replication::{Gaps, Lineage, Subscription};
 
 /// The generation of a declaration that has never changed.
 const FIRST_SHAPE: i32 = 1;
@@ -100,6 +100,7 @@ impl Reading<'_, '_> {
             embedded,
             shape: FIRST_SHAPE,
             gaps,
+            lineage: Lineage::default(),
         })
     }
 

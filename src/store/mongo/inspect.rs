@@ -14,6 +14,7 @@ impl Mongo {
         let mut findings = vec![self.topology_finding(version, declaration)];
         findings.push(self.concern_finding().await);
         findings.extend(self.fence_finding(&declaration.service).await?);
+        findings.extend(self.generation_findings(declaration).await?);
         findings.push(pods_finding(&self.present().await?));
         let timelines = self.timelines(None).await?;
         for replica in &declaration.replicas {

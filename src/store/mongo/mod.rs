@@ -18,6 +18,7 @@ mod remove;
 mod retire;
 mod revise_statement;
 mod setup;
+mod shape;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use mongodb::{Client, Database};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::StoreError;
+pub use shape::Placed;
 
 /// How the database is reached.
 #[derive(Clone, Debug)]

@@ -47,8 +47,11 @@ impl RecordStore for Mongo {
         most: usize,
         hold: Duration,
     ) -> Result<Vec<Record>, StoreError> {
-        let due =
-            doc! { "_nearcopy.due": { "$exists": true }, "$expr": { "$lte": ["$_nearcopy.due", "$$NOW"] } };
+        let due = doc! {
+            "_nearcopy.due": { "$exists": true },
+            "_nearcopy.s": { "$not": { "$gt": of.shape } },
+            "$expr": { "$lte": ["$_nearcopy.due", "$$NOW"] },
+        };
         let mut look = self.find(of, due.clone(), None);
         look.extend(
             doc! { "sort": { "_nearcopy.due": 1 }, "limit": limit(most), "projection": { "_id": 1 } },
@@ -118,7 +121,15 @@ impl RecordStore for Mongo {
         Ok(Backlog {
             pending: count(doc! { "_nearcopy.state": "pending" }).await?,
             owing: count(doc! { "_nearcopy.owes": true }).await?,
+            outdated: count(older(of)).await?,
+            lacking: count(doc! { "_nearcopy.lacks": true }).await?,
         })
+    }
+
+    async fn outdated(&self, of: &Subscription, most: usize) -> Result<Vec<Record>, StoreError> {
+        let mut command = self.find(of, older(of), None);
+        command.insert("limit", limit(most));
+        Ok(self.records(of, command).await?.into_values().collect())
     }
 
     async fn page(
@@ -135,6 +146,11 @@ impl RecordStore for Mongo {
         command.extend(doc! { "sort": { "_id": 1 }, "limit": limit(most), "projection": { "_nearcopy": 1 } });
         self.records(of, command).await
     }
+}
+
+/// The records of earlier generations.
+fn older(of: &Subscription) -> Document {
+    doc! { "_nearcopy.s": { "$lt": of.shape } }
 }
 
 impl Mongo {
@@ -172,6 +188,8 @@ fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
     Some(Record {
         id,
         state: State::parse(meta.get_str("state").ok()?, meta.get_str("why").ok())?,
+        shape: shape(&meta),
+        lacks: meta.get_bool("lacks").unwrap_or_default(),
         key: meta.get_document("key").ok().and_then(Key::from_document),
         rev: meta.get_i64("rev").ok()?,
         need: meta.get_i64("need").ok().map(Version::new),
@@ -186,6 +204,12 @@ fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
         patched: meta.get_document("fv").map(patched).unwrap_or_default(),
         fields: stored,
     })
+}
+
+/// The generation that last had a hand in a record.
+fn shape(meta: &Document) -> i32 {
+    let in_key = || meta.get_document("key").ok()?.get_i32("s").ok();
+    meta.get_i32("s").ok().or_else(in_key).unwrap_or(1)
 }
 
 /// The versions of fields that are newer than the key.

@@ -17,7 +17,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
     let known = doc! { "_id": &id, "_nearcopy": { "$exists": true } };
     match write {
         RecordWrite::State { content, key, guard, stamp, create, owes, .. } => {
-            let next = state(of, &id, content, key, stamp, *owes, batch);
+            let next = state(of, &id, (content, key), stamp, *owes, batch);
             let newer = doc! { "$lt": ["$_nearcopy.key", literal(guard.to_document())] };
             let pipeline = replace(choose(newer, next, "$$ROOT"));
             doc! { "q": { "_id": id }, "u": pipeline, "upsert": create }
@@ -26,7 +26,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
         RecordWrite::Need { floor: Some(floor), .. } => doc! { "q": known, "u": need(floor) },
         RecordWrite::Need { floor: None, .. } => doc! { "q": known, "u": call_for("$$NOW") },
         RecordWrite::Placeholder { ask, .. } => {
-            let mut meta = doc! { "state": "pending", "rev": next_rev() };
+            let mut meta = doc! { "state": "pending", "rev": next_rev(), "s": of.shape };
             if *ask {
                 meta.insert("due", "$$NOW");
             }
@@ -38,7 +38,8 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             let marked = doc! { "_id": id, "_nearcopy.mark": { "$exists": true } };
             doc! { "q": marked, "u": { "$unset": { "_nearcopy.mark": "" } } }
         }
-        RecordWrite::Answer { .. } => answer(&id, write),
+        RecordWrite::Answer { .. } => answer(of, &id, write),
+        RecordWrite::Upgrade { .. } => upgrade(of, &id, write),
         RecordWrite::Unanswered { claim, due, tries, .. } => {
             let mut statement = set(doc! { "_id": id, "_nearcopy.claim": claim }, *due);
             push_stage(&mut statement, doc! { "$set": { "_nearcopy.tries": tries_of(*tries) } });
@@ -56,8 +57,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
 fn state(
     of: &Subscription,
     id: &Bson,
-    content: &Content,
-    key: &Key,
+    (content, key): (&Content, &Key),
     stamp: &Stamp,
     owes: bool,
     batch: i64,
@@ -67,7 +67,7 @@ fn state(
         // A need of an epoch that is over can no longer be met.
         unmet = doc! { "$and": [unmet, { "$gte": ["$_nearcopy.key.e", key.epoch] }] };
     }
-    let mut meta = described(content, Some(key));
+    let mut meta = described(of, content, Some(key));
     meta.extend(doc! {
         "rev": next_rev(),
         "need": choose(unmet, "$_nearcopy.need", "$$REMOVE"),
@@ -83,7 +83,11 @@ fn state(
         meta.insert("due", doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] });
     }
     meta.extend(stamped(stamp, owes));
-    whole(id, content, meta)
+    let mut parts = vec![Bson::from(literal(shown(id, content))), doc! { "_nearcopy": meta }.into()];
+    if let Content::Live(fields) = content {
+        parts.insert(0, newer_fields(of, fields).into());
+    }
+    doc! { "$mergeObjects": parts }
 }
 
 /// What an event says about itself, and whether it is to be fanned out.
@@ -101,8 +105,44 @@ pub(super) fn stamped(stamp: &Stamp, owes: bool) -> Document {
     meta
 }
 
+/// What a newer generation holds besides the fields that this one declares: an older pod does not know it, and leaves
+/// it to those that do.
+fn newer_fields(of: &Subscription, fields: &Document) -> Document {
+    let unset = of.selection.fields().filter(|field| !fields.contains_key(&field.name));
+    let rest = unset.fold(Bson::from("$$ROOT"), |rest, field| {
+        doc! { "$unsetField": { "field": literal(field.name.as_str()), "input": rest } }.into()
+    });
+    choose(doc! { "$gt": ["$_nearcopy.s", of.shape] }, rest, doc! {})
+}
+
+/// What an older generation held becomes what this one keeps.
+fn upgrade(of: &Subscription, id: &Bson, write: &RecordWrite) -> Document {
+    let RecordWrite::Upgrade { rev, key, drop, fill, lacks, due, owes, .. } = write else {
+        return Document::new();
+    };
+    let mut set: Document =
+        fill.iter().map(|(name, value)| (name.clone(), literal(value.clone()).into())).collect();
+    set.extend(doc! { "_nearcopy.rev": next_rev(), "_nearcopy.s": of.shape });
+    if let Some(key) = key {
+        set.insert("_nearcopy.key", literal(key.to_document()));
+    }
+    if *lacks {
+        set.insert("_nearcopy.lacks", true);
+    }
+    if *owes {
+        set.insert("_nearcopy.owes", true);
+    }
+    let versions = drop.iter().map(|name| format!("_nearcopy.fv.{name}"));
+    let unset: Vec<String> = drop.iter().cloned().chain(versions).chain(["_nearcopy.mark".into()]).collect();
+    let mut stages = vec![doc! { "$set": set }, doc! { "$unset": unset }];
+    if let Some(time) = due_value(*due) {
+        stages.extend(call_for(time));
+    }
+    doc! { "q": { "_id": id, "_nearcopy.rev": rev }, "u": stages }
+}
+
 /// What the owner's answer makes of a record nobody else has touched since it was asked.
-fn answer(id: &Bson, write: &RecordWrite) -> Document {
+fn answer(of: &Subscription, id: &Bson, write: &RecordWrite) -> Document {
     let RecordWrite::Answer { rev, claim, content, patched, satisfied, due, tries, owes, .. } = write else {
         return Document::new();
     };
@@ -115,7 +155,7 @@ fn answer(id: &Bson, write: &RecordWrite) -> Document {
         }
         return statement;
     };
-    let mut meta = described(content, key.as_ref());
+    let mut meta = described(of, content, key.as_ref());
     meta.extend(doc! {
         "rev": next_rev(),
         "tries": tries_of(*tries),
@@ -136,11 +176,12 @@ fn answer(id: &Bson, write: &RecordWrite) -> Document {
     if *owes {
         meta.insert("owes", true);
     }
-    doc! { "q": guard, "u": replace(whole(id, content, meta)) }
+    let whole = doc! { "$mergeObjects": [literal(shown(id, content)), { "_nearcopy": meta }] };
+    doc! { "q": guard, "u": replace(whole) }
 }
 
-/// State, reason and key.
-fn described(content: &Content, key: Option<&Key>) -> Document {
+/// State, reason and key, and the generation that all of it is of.
+fn described(of: &Subscription, content: &Content, key: Option<&Key>) -> Document {
     let mut meta = match content {
         Content::Live(_) => doc! { "state": "live" },
         Content::Gone(why) => doc! { "state": "gone", "why": why.as_str() },
@@ -148,16 +189,17 @@ fn described(content: &Content, key: Option<&Key>) -> Document {
     if let Some(key) = key {
         meta.insert("key", literal(key.to_document()));
     }
+    meta.insert("s", of.shape);
     meta
 }
 
-/// The record with its fields first, as a person reads it.
-fn whole(id: &Bson, content: &Content, meta: Document) -> Document {
+/// The record's fields, which come first, as a person reads it.
+fn shown(id: &Bson, content: &Content) -> Document {
     let mut shown = doc! { "_id": id };
     if let Content::Live(fields) = content {
         shown.extend(fields.clone());
     }
-    doc! { "$mergeObjects": [literal(shown), { "_nearcopy": meta }] }
+    shown
 }
 
 /// A need, unless that much is held or needed already.

@@ -35,7 +35,11 @@ impl RetireStore for Mongo {
         let ripe = doc! { "$lte": ["$_nearcopy.mark.at", { "$subtract": ["$$NOW", grace] }] };
         let command = doc! {
             "find": of.name.as_str(),
-            "filter": { "_nearcopy.mark.at": { "$exists": true }, "$expr": ripe },
+            "filter": {
+                "_nearcopy.mark.at": { "$exists": true },
+                "_nearcopy.s": { "$not": { "$gt": of.shape } },
+                "$expr": ripe,
+            },
             "projection": { "_nearcopy.mark.id": 1 },
             "limit": limit(most),
             "readConcern": self.read_concern(None),

@@ -53,6 +53,10 @@ fn described(revision: &Revision) -> Document {
     if let Some(key) = &revision.key {
         meta.insert("key", literal(key.to_document()));
     }
+    meta.insert("s", revision.shape);
+    if revision.lacks {
+        meta.insert("lacks", true);
+    }
     if !revision.patched.is_empty() {
         meta.insert("fv", versions(&revision.patched));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 
 use super::Mongo;
+use super::shape::Placed;
 use crate::replication::{Declaration, Subscription, WhenDeleted};
 use crate::store::StoreError;
 
@@ -14,8 +15,19 @@ const EXISTS: i32 = 48;
 const INDEX_DIFFERS: [i32; 2] = [85, 86];
 
 impl Mongo {
-    /// Prepares the database for a declaration. Running it again changes nothing.
-    pub async fn set_up(&self, declaration: &Declaration) -> Result<(), StoreError> {
+    /// Prepares the database for a declaration, and says which generation of it the declaration is. Running it again
+    /// changes nothing.
+    pub async fn set_up(&self, declaration: &Declaration) -> Result<Placed, StoreError> {
+        self.set_up_instead_of(declaration, None).await
+    }
+
+    /// The same for a declaration that may be an older one that is to be the newest again, in place of the one that
+    /// is named.
+    pub async fn set_up_instead_of(
+        &self,
+        declaration: &Declaration,
+        downgrade_from: Option<i32>,
+    ) -> Result<Placed, StoreError> {
         self.can_do(declaration)?;
         self.fence(&declaration.service).await?;
         self.index("nearcopy.parked", doc! { "expires": 1 }, doc! { "expireAfterSeconds": 0 }).await?;
@@ -24,7 +36,7 @@ impl Mongo {
         for replica in &declaration.replicas {
             self.set_up_replica(replica).await?;
         }
-        Ok(())
+        self.place(declaration, downgrade_from).await
     }
 
     async fn set_up_replica(&self, replica: &Subscription) -> Result<(), StoreError> {
@@ -34,6 +46,8 @@ impl Mongo {
         let owes = doc! { "partialFilterExpression": { "_nearcopy.owes": true } };
         self.index(name, doc! { "_nearcopy.owes": 1, "_id": 1 }, owes).await?;
         self.index(name, doc! { "_nearcopy.mark.at": 1 }, doc! { "sparse": true }).await?;
+        self.index(name, doc! { "_nearcopy.s": 1 }, doc! { "sparse": true }).await?;
+        self.index(name, doc! { "_nearcopy.lacks": 1 }, doc! { "sparse": true }).await?;
         let pending = doc! { "partialFilterExpression": { "_nearcopy.state": "pending" } };
         self.index(name, doc! { "_nearcopy.state": 1 }, pending).await?;
         self.view(name).await

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nearcopy::event::{EntityId, EntityType, Field, FieldPath, FieldType, IdKind, Selection, VersionRule};
 use nearcopy::fetch::HttpFetch;
-use nearcopy::replication::{AnswerPaths, FetchSpec, Keep, Subscription, UrlTemplate};
+use nearcopy::replication::{AnswerPaths, FetchSpec, Keep, Lineage, Subscription, UrlTemplate};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -191,6 +191,7 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
         embedded: false,
         shape: 1,
         gaps: nearcopy::replication::Gaps::Ignore,
+        lineage: Lineage::default(),
     })
 }
 

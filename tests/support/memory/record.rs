@@ -70,6 +70,7 @@ impl RecordStore for Pod {
         let mut database = self.lock();
         let now = database.now();
         let mut due: Vec<(i64, EntityId)> = all(database.seen(&self.name, None), of)
+            .filter(|held| !of.leaves_alone(&held.record))
             .filter_map(|held| Some((held.record.due.filter(|due| *due <= now)?, held.record.id.clone())))
             .collect();
         due.sort();
@@ -133,14 +134,22 @@ impl RecordStore for Pod {
 
     async fn backlog(&self, of: &Subscription) -> Result<Backlog, StoreError> {
         let database = self.lock();
-        let count = |counts: fn(&Record) -> bool| {
+        let count = |counts: &dyn Fn(&Record) -> bool| {
             let found = all(database.seen(&self.name, None), of).filter(|held| counts(&held.record));
             found.count() as u64
         };
         Ok(Backlog {
-            pending: count(|record| record.state == State::Pending),
-            owing: count(|record| record.owes),
+            pending: count(&|record| record.state == State::Pending),
+            owing: count(&|record| record.owes),
+            outdated: count(&|record| record.shape < of.shape),
+            lacking: count(&|record| record.lacks),
         })
+    }
+
+    async fn outdated(&self, of: &Subscription, most: usize) -> Result<Vec<Record>, StoreError> {
+        let database = self.lock();
+        let older = all(database.seen(&self.name, None), of).filter(|held| held.record.shape < of.shape);
+        Ok(first(older.map(|held| held.record.clone()), most))
     }
 
     async fn page(

@@ -36,7 +36,8 @@ impl RetireStore for Pod {
         let database = self.lock();
         let latest = database.now() - i64::try_from(grace.as_millis()).unwrap();
         let records = database.seen(&self.name, None).records.get(&of.name).into_iter().flatten();
-        let marks = records.filter_map(|(id, held)| Some((held.mark.as_ref()?, id)));
+        let known = records.filter(|(_, held)| !of.leaves_alone(&held.record));
+        let marks = known.filter_map(|(id, held)| Some((held.mark.as_ref()?, id)));
         let mut ripe: Vec<(&Mark, &EntityId)> = marks.filter(|(mark, _)| mark.at <= latest).collect();
         ripe.sort_by_key(|(mark, id)| (mark.at, *id));
         Ok(first(ripe.into_iter().map(|(mark, id)| (id.clone(), mark.id.clone())), most))
