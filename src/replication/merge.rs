@@ -141,7 +141,11 @@ fn not_found(record: &Record, settled: bool, shape: i32) -> Verdict {
     let patched = BTreeMap::new();
     match record.state {
         State::Gone(Why::Deleted | Why::Out) => {
-            let next = if satisfied { Next::Never } else { Next::BackOff };
+            let next = match (satisfied, settled) {
+                (false, _) => Next::BackOff,
+                (true, false) => Next::Settle,
+                (true, true) => Next::Never,
+            };
             Verdict { content: None, patched, satisfied, next }
         }
         State::Gone(Why::NotFound) => Verdict { content: None, patched, satisfied, next: Next::BackOff },

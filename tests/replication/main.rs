@@ -8,6 +8,7 @@ mod declared;
 mod embed;
 mod fold;
 mod interpret;
+mod laws;
 #[path = "../support/meaning.rs"]
 #[expect(dead_code, reason = "the model and the simulation use the rest")]
 mod meaning;
