@@ -81,6 +81,7 @@ impl Pipeline {
             }
             let Some(mut job) = jobs.pop_front() else {
                 tokio::select! {
+                    biased;
                     () = self.stop.cancelled() => return Err(Halted),
                     () = self.large.filled.notified() => continue,
                 }

@@ -83,6 +83,7 @@ impl Pipeline {
         quiet: u32,
     ) -> Result<u32, Interrupted> {
         let hints = tokio::select! {
+            biased;
             () = self.stop.cancelled() => return Err(Interrupted::Halted),
             hints = changes.next() => hints?,
         };

@@ -49,6 +49,7 @@ impl Pipeline {
     /// Waits, unless the program stops first.
     pub(super) async fn pause(&self, pause: Duration) -> Result<(), Halted> {
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Err(Halted),
             () = tokio::time::sleep(pause) => Ok(()),
         }

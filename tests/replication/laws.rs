@@ -7,8 +7,8 @@ use std::time::Duration;
 use bson::{Document, doc};
 use nearcopy::event::{Change, ChangeEvent, Stamp, Version};
 use nearcopy::replication::{
-    Answer, Content, Declaration, Due, Judgement, Key, Record, RecordWrite, State, Subscription, Why, fold,
-    judge, merge, revise,
+    Answer, Content, Declaration, Due, Judgement, Key, Record, RecordWrite, State, Subscription, Timeline,
+    Why, fold, judge, merge, revise,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -68,9 +68,9 @@ impl Held {
             let of = self.of.clone();
             let folded = if of.compares() {
                 let held = self.record.clone().map(|record| (record.id.clone(), record));
-                revise(&of, events, &held.into_iter().collect()).folded
+                revise(&of, events, &Timeline::default(), &held.into_iter().collect()).folded
             } else {
-                fold(&of, events)
+                fold(&of, events, &Timeline::default())
             };
             folded.writes.iter().for_each(|write| self.write(write));
             let judged = folded.expected.iter();
@@ -95,7 +95,7 @@ impl Held {
 
     fn answer(&mut self, claimed: &Record, answer: &Answer) {
         let of = self.of.clone();
-        self.write(&merge(claimed, answer, of.shape, of.fetch.as_ref().unwrap(), of.embedded));
+        self.write(&merge(claimed, answer, 0, of.shape, of.fetch.as_ref().unwrap(), of.embedded));
     }
 }
 

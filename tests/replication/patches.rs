@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bson::{Bson, doc};
 use nearcopy::event::{Change, ChangeEvent, Version};
-use nearcopy::replication::{Answer, Content, Key, Outcome, RecordWrite, State, Why, revise};
+use nearcopy::replication::{Answer, Content, Key, Outcome, RecordWrite, State, Timeline, Why, revise};
 
 use crate::declared::{ASKED, id, patched, patched_shop, users};
 use crate::revise::{Held, Underway, alone, asked, deleted, patch, saved};
@@ -143,7 +143,7 @@ fn a_batch_of_patches_is_one_write() {
     let patches: Vec<ChangeEvent> =
         (2..50).chain([49]).map(|version| patch(version, doc! { "extra": version })).collect();
     let read = [(id("42"), held.record().clone())].into();
-    let revised = revise(users(&of), &patches, &read);
+    let revised = revise(users(&of), &patches, &Timeline::default(), &read);
     let [RecordWrite::Revise { revision, .. }] = revised.folded.writes.as_slice() else {
         panic!("{revised:?}")
     };

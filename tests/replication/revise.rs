@@ -7,8 +7,8 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 use nearcopy::event::{Change, ChangeEvent, EntityId, Stamp, Version};
 use nearcopy::replication::{
-    Answer, Content, Declaration, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, judge, merge,
-    revise,
+    Answer, Content, Declaration, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, Timeline, judge,
+    merge, revise,
 };
 use proptest::prelude::*;
 
@@ -74,7 +74,7 @@ impl Held {
         self.now += 1;
         let read: BTreeMap<EntityId, Record> =
             underway.read.into_iter().map(|record| (record.id.clone(), record)).collect();
-        let revised = revise(users(of), &underway.open, &read);
+        let revised = revise(users(of), &underway.open, &Timeline::default(), &read);
         assert!(revised.folded.writes.len() <= 3, "one write a record: {revised:?}");
         for write in &revised.folded.writes {
             self.write(of, write, underway.batch);
@@ -133,7 +133,7 @@ impl Held {
                 break;
             };
             self.record = Some(claimed.clone());
-            let write = merge(&claimed, answer, of_users.shape, spec, true);
+            let write = merge(&claimed, answer, 0, of_users.shape, spec, true);
             self.write(of, &write, 0);
         }
         self

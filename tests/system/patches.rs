@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use nearcopy::event::Version;
-use nearcopy::replication::{RecordWrite, State, Why, revise};
+use nearcopy::replication::{Key, RecordWrite, State, Timeline, Why, revise};
 use nearcopy::store::RecordStore;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -32,7 +32,7 @@ impl Database {
         let read: Vec<_> =
             events.iter().map(|event| interpret(&self.declaration, event).unwrap().unwrap()).collect();
         let held = self.held(user).await.map(|record| (record.id.clone(), record));
-        revise(self.of(), &read, &held.into_iter().collect()).folded.writes
+        revise(self.of(), &read, &Timeline::default(), &held.into_iter().collect()).folded.writes
     }
 }
 
@@ -155,7 +155,7 @@ async fn a_revision_enters_only_where_nothing_has_changed_since() {
         database.revision("42", &[patched("42", 2, json!({ "email": "2@x" }))]).await,
         database.revision("42", &[patched("42", 3, json!({ "username": "anna" }))]).await,
     );
-    let need = RecordWrite::Need { id: id("42"), version: Some(Version::new(9)) };
+    let need = RecordWrite::Need { id: id("42"), floor: Some(Key::floor(0, Version::new(9))) };
     database.write(&[need]).await;
     assert_eq!(database.write(&one).await.changed, 1, "a need moves no revision");
     assert_eq!(database.write(&other).await.changed, 0);

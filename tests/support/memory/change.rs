@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use bson::{Document, doc};
 use nearcopy::replication::Embed;
 use nearcopy::store::{ChangeStore, Changes, Hints, StoreError};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::order::Id;
@@ -44,7 +43,7 @@ impl Memory {
         database.log.clear();
         database.forgotten = database.moment;
         drop(database);
-        self.written.send_replace(());
+        self.written.notify_waiters();
     }
 }
 
@@ -67,7 +66,6 @@ impl ChangeStore for Pod {
             Some(position) => counter(&position).filter(|at| *at >= database.forgotten).ok_or_else(lost)?,
         };
         let following = Following {
-            written: self.memory.written.subscribe(),
             memory: self.memory.clone(),
             collection: collection.to_owned(),
             roots: roots(embeds),
@@ -117,7 +115,6 @@ impl ChangeStore for Pod {
 /// Somebody who follows a collection, and has come so far.
 struct Following {
     memory: Memory,
-    written: watch::Receiver<()>,
     collection: String,
     roots: BTreeSet<String>,
     at: u32,
@@ -127,12 +124,13 @@ struct Following {
 #[async_trait]
 impl Changes for Following {
     async fn next(&mut self) -> Result<Hints, StoreError> {
-        self.written.mark_unchanged();
+        let written = self.memory.written.clone();
+        let mut told = written.notified();
         let mut hints = self.take()?;
         let waited = timeout(WAIT, async {
             while hints.documents.is_empty() && !hints.ended {
-                // Whoever writes holds the other end, and this one, too: it is never lost.
-                let _written = self.written.changed().await;
+                told.await;
+                told = written.notified();
                 hints = self.take()?;
             }
             Ok(())

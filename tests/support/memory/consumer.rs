@@ -16,7 +16,7 @@ impl Memory {
         assert!(before.is_none(), "there are two documents with one `_id`");
         database.log(collection, &id, What::Inserted);
         drop(database);
-        self.written.send_replace(());
+        self.written.notify_waiters();
     }
 
     /// Puts another document in the place of one; says whether there was one.
@@ -59,7 +59,7 @@ impl Memory {
     /// Deletes a document; says whether there was one.
     pub(crate) fn delete(&self, collection: &str, id: impl Into<Bson>) -> bool {
         let deleted = self.lock().delete(collection, &Id(id.into()));
-        self.written.send_replace(());
+        self.written.notify_waiters();
         deleted
     }
 
@@ -69,7 +69,7 @@ impl Memory {
         database.contents.collections.remove(collection);
         database.log(collection, &Id(Bson::Null), What::Dropped);
         drop(database);
-        self.written.send_replace(());
+        self.written.notify_waiters();
     }
 
     /// A document.
@@ -94,7 +94,7 @@ impl Memory {
             database.put(collection, &id, document, what);
         }
         drop(database);
-        self.written.send_replace(());
+        self.written.notify_waiters();
         true
     }
 }

@@ -8,6 +8,7 @@
 mod change;
 mod consumer;
 mod embed;
+mod epoch;
 mod filter;
 mod order;
 mod parked;
@@ -22,8 +23,8 @@ use bson::{Bson, Document, Timestamp};
 use nearcopy::clock::Stopwatch;
 use nearcopy::event::{EntityId, EntityType};
 use nearcopy::replication::Record;
-use nearcopy::store::{Moment, Parked, Refusal, Written};
-use tokio::sync::watch;
+use nearcopy::store::{Moment, Parked, Presence, Refusal, Written};
+use tokio::sync::Notify;
 
 use change::{Entry, What};
 use order::Id;
@@ -33,8 +34,9 @@ use update::{Refused, Touched};
 #[derive(Clone)]
 pub(crate) struct Memory {
     database: Arc<Mutex<Database>>,
-    /// Moves with every entry of the log.
-    written: watch::Sender<()>,
+    /// Told of every entry of the log. Those who wait are woken in the order in which they came, so that a run can be
+    /// repeated.
+    written: Arc<Notify>,
 }
 
 /// One pod's connection to it.
@@ -54,6 +56,10 @@ struct Contents {
     collections: BTreeMap<String, Collection>,
     positions: BTreeMap<String, Document>,
     parked: BTreeMap<uuid::Uuid, Parked>,
+    /// Who is at work, and until when.
+    present: BTreeMap<Arc<str>, (i64, Presence)>,
+    /// When owners were restored, in microseconds.
+    restored: BTreeMap<EntityType, Vec<i64>>,
 }
 
 /// A record, with what the store knows of it beside.
@@ -63,6 +69,8 @@ struct Held {
     mark: Option<Mark>,
     /// Until when it is not retired, in milliseconds.
     hold: Option<i64>,
+    /// Whether it comes from an event that had a time; `None` where it comes from no event.
+    dated: Option<bool>,
 }
 
 /// A mark for retirement.
@@ -113,7 +121,7 @@ impl Memory {
             dice: fastrand::Rng::with_seed(seed),
             tokens: 0,
         };
-        Self { database: Arc::new(Mutex::new(database)), written: watch::Sender::new(()) }
+        Self { database: Arc::new(Mutex::new(database)), written: Arc::default() }
     }
 
     /// A pod's connection.
@@ -167,7 +175,7 @@ impl Pod {
 
     /// Lets those know who follow the log.
     fn tell(&self) {
-        self.memory.written.send_replace(());
+        self.memory.written.notify_waiters();
     }
 }
 
