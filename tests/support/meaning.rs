@@ -31,16 +31,13 @@ pub(crate) fn apply(
             newer.then(|| entered(of, held, write, rev, now, batch))
         }
         (RecordWrite::Need { version: Some(version), .. }, Some(held)) => {
-            let floor =
-                Key { epoch: 0, version: *version, rank: Rank::Live, shape: 0, hash: String::new() };
+            let floor = Key { epoch: 0, version: *version, rank: Rank::Live, shape: 0, hash: String::new() };
             let met = held.key.as_ref() >= Some(&floor) || held.need >= Some(*version);
             let need = Some(*version);
             (!met).then(|| Record { need, due: Some(now), since: micros(now), claim: None, ..held.clone() })
         }
         (RecordWrite::Need { version: None, .. }, Some(held)) => Some(called(held, now, now)),
-        (RecordWrite::Ask { due, .. }, Some(held)) => {
-            time(*due, now).map(|due| called(held, due, now))
-        }
+        (RecordWrite::Ask { due, .. }, Some(held)) => time(*due, now).map(|due| called(held, due, now)),
         (RecordWrite::Unmark { .. }, Some(held)) => {
             held.marked.then(|| Record { marked: false, ..held.clone() })
         }
@@ -82,14 +79,7 @@ pub(crate) fn called(held: &Record, due: i64, now: i64) -> Record {
     Record { due: Some(due), since: micros(now), claim: None, ..held.clone() }
 }
 
-fn entered(
-    of: &Subscription,
-    held: &Record,
-    write: &RecordWrite,
-    rev: i64,
-    now: i64,
-    batch: i64,
-) -> Record {
+fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64, batch: i64) -> Record {
     let RecordWrite::State { content, key, owes, .. } = write else { return held.clone() };
     let (state, fields) = described(content);
     let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
