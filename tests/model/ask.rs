@@ -69,6 +69,9 @@ impl Protocol {
     /// What the answer does to the record that was claimed.
     pub(crate) fn answer(&self, ask: &Ask, said: Said) -> RecordWrite {
         let mut record = ask.claimed.record(ask.entity);
+        if !self.keeps(Guard::Need) {
+            record.need = None;
+        }
         let settles = match said {
             Said::NotFound => !self.keeps(Guard::Settled404),
             _ => !self.keeps(Guard::SettledTie),

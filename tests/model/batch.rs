@@ -1,6 +1,6 @@
 //! Events: fold, write, read back, judge, again while any is open; then fan out, settle, pay.
 
-use nearcopy::replication::{Due, Expected, Folded, Judgement, RecordWrite, fold, judge};
+use nearcopy::replication::{Due, Expected, Folded, Judgement, Rank, RecordWrite, fold, judge};
 
 use super::guard::Guard;
 use super::held::{self, Held};
@@ -52,7 +52,15 @@ impl Protocol {
 
     fn folded(&self, events: u8) -> Folded {
         let events: Vec<_> = bits(events).map(|at| self.event(at)).collect();
-        fold(self.of(), &events)
+        let mut folded = fold(self.of(), &events);
+        if !self.keeps(Guard::Deletion) {
+            for (_, claim) in &mut folded.expected {
+                if let Expected::State { key, guard, .. } = claim {
+                    (key.rank, guard.rank) = (Rank::Live, Rank::Live);
+                }
+            }
+        }
+        folded
     }
 
     /// Whether the database will never take this write, for what it contains.
@@ -81,7 +89,7 @@ impl Protocol {
         let parked_of = bits(parked).fold(0_u8, |of, at| of | 1 << self.setting.says[usize::from(at)].entity);
         for (at, (id, claim)) in bits(batch.open).zip(&folded.expected) {
             let entity = held::entity(id);
-            let held = Self::read(world, entity, late);
+            let held = self.read(world, entity, late);
             if parked & (1 << at) != 0 {
                 world.covered |= 1 << at;
                 calls |= 1 << entity;

@@ -22,7 +22,7 @@ impl Protocol {
                 Some(Hydrate { refers: document.refers, next, ..hydrate })
             }
             HydrateStep::ReadRecord => {
-                let held = Self::read(world, hydrate.refers?, how == How::Late);
+                let held = self.read(world, hydrate.refers?, how == How::Late);
                 let marked = held.is_some_and(|held| held.mark != 0) && self.keeps(Guard::Unmark);
                 let next = match held {
                     Some(_) if !marked => HydrateStep::Write(0),

@@ -15,12 +15,15 @@ mod check;
 mod declared;
 mod document;
 mod guard;
+mod guards;
 mod held;
 mod hydrate;
+mod interleavings;
 #[path = "../support/meaning.rs"]
 #[expect(dead_code, reason = "the simulation uses the rest")]
 mod meaning;
 mod protocol;
+mod report;
 mod rest;
 mod retire;
 mod scenarios;
@@ -31,22 +34,12 @@ mod task;
 mod words;
 mod world;
 
-fn main() {
-    for scenario in scenarios::all() {
-        let found = check::explore(&scenario.setting, None, 2);
-        println!(
-            "{:<90} {:>9} {:>4} {:>7.1?} {}",
-            scenario.name,
-            found.states,
-            found.depth,
-            found.took,
-            found.broken.is_none()
-        );
-        if let Some((name, steps)) = found.broken {
-            println!("  {name}");
-            for step in steps {
-                println!("    {step}");
-            }
-        }
+/// Prints the tables; fails if a scenario does not hold, or if a rule is not missed.
+fn main() -> std::process::ExitCode {
+    let only = std::env::args().nth(1);
+    if report::print(only.as_deref()) {
+        std::process::ExitCode::SUCCESS
+    } else {
+        std::process::ExitCode::FAILURE
     }
 }

@@ -5,6 +5,7 @@
 //! comes late. What is decided is decided by the rules themselves, and what a write does is said by `meaning`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nearcopy::event::{Change, ChangeEvent, Stamp, Version};
 use nearcopy::replication::{Declaration, Embed, FetchSpec, Subscription};
@@ -51,7 +52,7 @@ pub(crate) enum How {
     Well,
     /// Its write is lost, and who sent it does not learn that.
     Lost,
-    /// It reads what was there before the last change.
+    /// It reads what was there in the beginning.
     Late,
     /// The owner answers as it was when so many of its changes were done.
     Sees(u8),
@@ -66,6 +67,7 @@ pub(crate) struct Protocol {
     /// Whether pods go by their names, for a person to read.
     pub named: bool,
     declaration: Arc<Declaration>,
+    found: AtomicBool,
 }
 
 impl Protocol {
@@ -79,7 +81,7 @@ impl Protocol {
         let deleted = if setting.deleted.is_empty() { "clear" } else { setting.deleted };
         let embed = format!("{}\n    when_deleted: {deleted}", declared::PRODUCTS);
         let declaration = declared::shop(keep, &asked, &[&embed]);
-        Self { setting, without, named: without.is_some(), declaration }
+        Self { setting, without, named: without.is_some(), declaration, found: AtomicBool::new(false) }
     }
 
     pub(crate) fn of(&self) -> &Subscription {
@@ -113,6 +115,11 @@ impl Protocol {
         }
     }
 
+    /// Whether a property holds. Only the first that does not is told, since the way there is the shortest.
+    fn tells(&self, holds: bool) -> bool {
+        holds || self.found.swap(true, Ordering::Relaxed)
+    }
+
     /// How many times one tick goes by at once.
     fn ticks(&self) -> u8 {
         NOW / self.setting.parts.max(1)
@@ -122,7 +129,8 @@ impl Protocol {
         self.setting.pods.max(1)
     }
 
-    fn first(&self) -> World {
+    /// How it all begins.
+    pub(crate) fn first(&self) -> World {
         let setting = &self.setting;
         let mut world =
             World { said: setting.past, queue: setting.late, left: setting.left, ..World::default() };
@@ -347,19 +355,24 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no record goes back to an older version", |_, world: &World| {
-                world.broken != Some(Broken::Regress)
+            Property::always("no record goes back to an older version", |protocol, world| {
+                protocol.tells(world.broken != Some(Broken::Regress))
             }),
-            Property::always("nothing deleted comes back to life", |_, world: &World| {
-                world.broken != Some(Broken::Resurrection)
+            Property::always("nothing deleted comes back to life", |protocol, world| {
+                protocol.tells(world.broken != Some(Broken::Resurrection))
             }),
-            Property::always("nothing is settled before its effect is durable", |_, world: &World| {
-                world.broken != Some(Broken::SettledEarly)
+            Property::always("nothing is taken away that the owner has", |protocol, world| {
+                protocol.tells(world.broken != Some(Broken::Taken))
             }),
-            Property::always("no document that was looked at shows another entity", |_, world: &World| {
-                !world.is_quiet() || world.shows_only_its_own()
+            Property::always("nothing is settled before its effect is durable", |protocol, world| {
+                protocol.tells(world.broken != Some(Broken::SettledEarly))
             }),
-            Property::always("at rest, all is as the owner has it", Protocol::rests_well),
+            Property::always("no document that was looked at shows another entity", |protocol, world| {
+                protocol.tells(!world.is_quiet() || world.shows_only_its_own())
+            }),
+            Property::always("at rest, all is as the owner has it", |protocol, world| {
+                protocol.tells(protocol.rests_well(world))
+            }),
         ]
     }
 }

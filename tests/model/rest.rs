@@ -93,16 +93,23 @@ impl Protocol {
         };
         let Some(held) = &world.records[usize::from(entity)] else { return !wanted };
         let asked = self.setting.asked;
-        if asked == Asked::Never && self.setting.refused != 0 {
-            return true;
-        }
-        match self.setting.truth(entity, world.said) {
+        match self.knowable(entity, world.said) {
             Some((version, content)) => {
                 let versioned = held.key.is_some_and(|key| key.version == version);
                 held.knows == Knows::Live(content) && (versioned || asked == Asked::Unversioned)
             }
             None => matches!(held.knows, Knows::Deleted | Knows::NotFound) || asked == Asked::Never && !told,
         }
+    }
+
+    /// What the owner has; if it cannot be asked, what it has told of and the database takes.
+    fn knowable(&self, entity: u8, said: u8) -> Option<(u8, u8)> {
+        if self.setting.asked != Asked::Never {
+            return self.setting.truth(entity, said);
+        }
+        let history = self.setting.history(entity, said);
+        let (_, say) = history.filter(|(at, _)| self.setting.refused & (1 << at) == 0).last()?;
+        Some((say.version, say.content?))
     }
 
     /// Documents show what the record says.

@@ -36,17 +36,24 @@ impl Protocol {
         let before = world.records[at];
         if let (Some(before), Some(after)) = (before, after) {
             world.broken = world.broken.or(breach(&before, &after));
-        }
-        if !self.keeps(Guard::CausalJudgement) || !self.keeps(Guard::CausalHydration) {
-            world.before[at] = Some(before);
+            if after.knows == Knows::NotFound && self.is_there(world, entity, &before) {
+                world.broken = world.broken.or(Some(Broken::Taken));
+            }
         }
         world.records[at] = after;
     }
 
-    /// What a read finds; one that may come late may find what was there before.
-    pub(crate) fn read(world: &World, entity: u8, late: bool) -> Option<Held> {
+    /// What a read finds; a primary that was deposed in the beginning finds what was there then.
+    pub(crate) fn read(&self, world: &World, entity: u8, late: bool) -> Option<Held> {
         let at = usize::from(entity);
-        if late { world.before[at].unwrap_or(world.records[at]) } else { world.records[at] }
+        if late { self.first().records[at] } else { world.records[at] }
+    }
+
+    /// Whether the owner has not deleted this state since.
+    fn is_there(&self, world: &World, entity: u8, held: &Held) -> bool {
+        let (Knows::Live(_), Some(key)) = (held.knows, held.key) else { return false };
+        let since = self.setting.history(entity, world.said).filter(|(_, say)| say.version >= key.version);
+        since.map(|(_, say)| say.content).all(|content| content.is_some())
     }
 
     /// Notes which events the database covers, by now or at any time since they came.
@@ -106,11 +113,10 @@ impl Protocol {
                 Guard::Owes => *owes = false,
                 _ => {}
             },
-            RecordWrite::Answer { rev, claim, owes, due, satisfied, content, .. } => match rule {
+            RecordWrite::Answer { rev, claim, owes, due, content, .. } => match rule {
                 Guard::Owes => *owes = false,
                 Guard::AnswerRev => *rev = held.map_or(*rev, |held| held.rev),
                 Guard::AnswerClaim => claim.clone_from(&held.and_then(|held| held.claim.clone())),
-                Guard::Need => *satisfied = true,
                 Guard::Confirm if content.is_some() && is_found(content.as_ref()) => *due = Due::Never,
                 Guard::Due404 if content.is_some() && !is_found(content.as_ref()) => *due = Due::Never,
                 _ => {}

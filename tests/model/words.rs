@@ -35,7 +35,7 @@ impl Protocol {
             Action::Crash(at) => format!("{} crashes", pod(at)),
             Action::Step(at, task, how) => {
                 let lost = if how == How::Lost { ", and that is lost" } else { "" };
-                let late = if how == How::Late { " (as it was before)" } else { "" };
+                let late = if how == How::Late { " (from a deposed primary)" } else { "" };
                 format!("{} {}{lost}{late}", pod(at), self.step_in_words(world, &world.pods[at][task], how))
             }
         }

@@ -19,6 +19,8 @@ pub(crate) enum Broken {
     Regress,
     /// A record came back to life at a version that was deleted.
     Resurrection,
+    /// A live record was taken away that the owner never deleted.
+    Taken,
     /// A delivery was settled before its effect was durable.
     SettledEarly,
 }
@@ -66,8 +68,6 @@ pub(crate) struct World {
     pub hints: u8,
     /// The records.
     pub records: [Option<Held>; FEW],
-    /// What the records were before their last change; kept only where a read may be answered from there.
-    pub before: [Option<Option<Held>>; FEW],
     /// Which entities a pod remembers as unwanted; kept only where somebody relies on it.
     pub memory: [u8; 2],
     /// The consumer's documents.
@@ -160,7 +160,6 @@ impl World {
     /// Shows every copy of an entity's record, and every other time that belongs to it.
     fn visit(&mut self, entity: usize, held: &mut impl FnMut(&mut Held), time: &mut impl FnMut(&mut Time)) {
         self.records[entity].iter_mut().for_each(&mut *held);
-        self.before[entity].iter_mut().flatten().for_each(&mut *held);
         for task in self.pods.iter_mut().flatten() {
             task.copies(entity).into_iter().for_each(&mut *held);
         }
