@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -14,8 +15,11 @@ use crate::event::{EntityId, EntityType};
 use crate::replication::{Embed, Record, RecordWrite, Scope, Subscription};
 use crate::store::Pages;
 
-/// How many documents are one page: enough to be quick, few enough for others not to notice.
-const PAGE: usize = 500;
+/// How long one page should take: others wait behind no more than that.
+const PAGE_TIME: Duration = Duration::from_millis(10);
+/// The smallest and the largest page. What lies side by side on disk costs a fraction of what lies scattered, so
+/// a page is measured by the time it takes, not by its documents.
+const PAGES: std::ops::RangeInclusive<usize> = 50..=1_000;
 
 /// Records that wait for their large fan-out.
 #[derive(Default)]
@@ -29,6 +33,8 @@ struct Job {
     of: Arc<Subscription>,
     id: EntityId,
     pass: Option<Pass>,
+    /// How many documents the next page has.
+    page: usize,
 }
 
 /// One walk through all documents of a record, for each embed in turn.
@@ -70,7 +76,7 @@ impl Pipeline {
             for (name, id) in self.large.take() {
                 let known = jobs.iter().any(|job| job.of.name == name && job.id == id);
                 if let (false, Ok(of)) = (known, self.declaration.replica(name.as_str())) {
-                    jobs.push_back(Job { of: of.clone(), id, pass: None });
+                    jobs.push_back(Job { of: of.clone(), id, pass: None, page: *PAGES.start() });
                 }
             }
             let Some(mut job) = jobs.pop_front() else {
@@ -99,7 +105,7 @@ impl Pipeline {
             return self.next_embed(job, &record).await;
         };
         let watch = Stopwatch::start();
-        let Ok(page) = pages.next(PAGE).await else {
+        let Ok(page) = pages.next(job.page).await else {
             // The cursor is lost: what is done is done, and the walk begins again.
             job.pass = None;
             return self.pause(self.rhythm.sweep_every).await.map(|()| Step::More);
@@ -110,6 +116,7 @@ impl Pipeline {
         }
         let embed = embed.clone();
         self.show(&embed, &of, std::iter::once(&record), Scope::Page(&page)).await?;
+        job.page = next_page(page.len(), watch.elapsed());
         self.pause(watch.elapsed() / 4).await?;
         Ok(Step::More)
     }
@@ -130,5 +137,31 @@ impl Pipeline {
         let paid = RecordWrite::Paid { id: record.id.clone(), rev: record.rev };
         self.pay(&job.of, &[paid]).await?;
         Ok(Step::Done)
+    }
+}
+
+/// The size of the next page, after one of this size took so long: at most twice or half as large.
+fn next_page(size: usize, took: Duration) -> usize {
+    let micros = |time: Duration| usize::try_from(time.as_micros()).unwrap_or(usize::MAX);
+    let fits = size.saturating_mul(micros(PAGE_TIME)) / micros(took).max(1);
+    fits.clamp(size / 2, size * 2).clamp(*PAGES.start(), *PAGES.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// N4: a page grows while it is quick, shrinks when it is not, and never leaves its bounds.
+    #[test]
+    fn a_page_is_as_large_as_its_time_allows() {
+        let page = |size, millis| next_page(size, Duration::from_millis(millis));
+        assert_eq!(page(100, 10), 100);
+        assert_eq!(page(100, 5), 200);
+        assert_eq!(page(100, 1), 200, "at most twice as large");
+        assert_eq!(page(400, 16), 250);
+        assert_eq!(page(400, 900), 200, "at least half as large");
+        assert_eq!(page(60, 900), 50);
+        assert_eq!(page(1_000, 0), 1_000);
+        assert_eq!(page(0, 0), 50);
     }
 }
