@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{FetchSpec, Keep, Key};
 use crate::event::{
-    Change, ChangeEvent, DecodeError, EntityId, EntityType, Notice, Reason, Selection, Stamp, Version,
+    Change, ChangeEvent, DecodeError, EntityId, EntityType, FieldPath, Notice, Reason, Selection, Stamp,
+    Version,
 };
 
 /// What an event type means for a replica.
@@ -53,6 +54,11 @@ pub struct Misread {
 }
 
 impl Subscription {
+    /// Every path of an event that is read.
+    pub fn paths(&self) -> Vec<FieldPath> {
+        self.selection.paths().chain(self.keep.paths()).cloned().collect()
+    }
+
     /// Reads what a notice means for this replica; `None` if its type means nothing here.
     pub fn interpret(&self, notice: &Notice<'_>) -> Result<Option<ChangeEvent>, Misread> {
         let Some(reaction) = self.reactions.get(notice.kind.as_ref()) else { return Ok(None) };
