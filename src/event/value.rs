@@ -172,7 +172,9 @@ fn double(text: &str) -> Option<f64> {
 /// A decimal128 knows infinities and "not a number", too; owners who write one of them do not mean an amount.
 fn decimal(text: &str) -> Option<bson::Decimal128> {
     let is_finite = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    if is_finite { text.parse().ok() } else { None }
+    // What has no digit is taken for zero otherwise.
+    let has_digits = text.split(['e', 'E']).next()?.contains(|letter: char| letter.is_ascii_digit());
+    if is_finite && has_digits { text.parse().ok() } else { None }
 }
 
 fn number_text(text: &str) -> Option<&str> {
@@ -228,6 +230,8 @@ mod tests {
             (Decimal, "12345678901234567890.5", decimal("12345678901234567890.5")),
             (Decimal, "\"0.10\"", decimal("0.10")),
             (Decimal, "true", bad.clone()),
+            (Decimal, "\"\"", bad.clone()),
+            (Decimal, "\"e5\"", bad.clone()),
             (Decimal, "\"NaN\"", bad.clone()),
             (Decimal, "\"-Infinity\"", bad.clone()),
             (String, "1", bad.clone()),

@@ -66,6 +66,9 @@ impl Condition {
         if let Err(cel::ExecutionError::UndeclaredReference(unknown)) = program.execute(&context) {
             return Err(format!("`{unknown}` is not known here, only `data` is"));
         }
+        if let Some(unknown) = program.references().functions().into_iter().find(|name| !is_known(name)) {
+            return Err(format!("there is no function `{unknown}`"));
+        }
         let (mut paths, mut wanted) = (Vec::new(), Wanted::default());
         read_by(&program.expression().expr, &mut paths);
         for path in &paths {
@@ -93,6 +96,17 @@ impl Condition {
             Err(_) => Err(refused(format!("`{}` cannot be answered for this data", self.text))),
         }
     }
+}
+
+/// Whether a function is there. One that is not is noticed by a trial only where nothing else fails before it.
+fn is_known(function: &str) -> bool {
+    let is_operator = !function.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    let tries = [format!("{function}()"), format!("''.{function}()")];
+    is_operator
+        || tries.iter().filter_map(|call| Program::compile(call).ok()).any(|call| {
+            let tried = call.execute(&Context::default());
+            !matches!(tried, Err(cel::ExecutionError::UndeclaredReference(_)))
+        })
 }
 
 /// Collects the paths that an expression reads; one that is used as a whole is wanted as a whole.
@@ -206,6 +220,17 @@ mod tests {
     fn what_cannot_be_answered_is_refused_when_it_is_declared() {
         assert!(Condition::compile("data.country = 'DE'").is_err());
         assert!(Condition::compile("user.country == 'DE'").unwrap_err().contains("`user`"));
+        assert!(Condition::compile("nobody(data.x) == 1").unwrap_err().contains("`nobody`"));
+        assert!(Condition::compile("data.x.nobody('y')").unwrap_err().contains("`nobody`"));
+        for known in [
+            "size(data.x) > 1",
+            "data.x.startsWith('y')",
+            "data.x.matches('^y$')",
+            "has(data.x)",
+            "int(data.x) in [1]",
+        ] {
+            assert!(Condition::compile(known).is_ok(), "{known}");
+        }
         assert!(Condition::compile(&"!".repeat(3_000)).is_err());
     }
 }
