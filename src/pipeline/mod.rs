@@ -5,6 +5,7 @@
 mod ask;
 mod batch;
 mod epoch;
+mod erase;
 mod fan_out;
 mod fan_out_large;
 mod hydrate;
@@ -31,6 +32,7 @@ use crate::telemetry::metric;
 use crate::telemetry::trace::{self, TraceContext};
 
 use epoch::{Heard, Regressions};
+pub use erase::{Erased, Holding};
 use fan_out_large::Backlog;
 pub use park::Retry;
 pub use patience::Halted;

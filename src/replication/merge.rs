@@ -115,7 +115,10 @@ fn versioned(
     let held = record.key.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
     let tie = held.is_some_and(|held| held.version == version && held.epoch == epoch);
-    let overrides = settled && tie && record.state != State::Gone(Why::Deleted) && differs(record, content);
+    let overrides = settled
+        && tie
+        && !matches!(record.state, State::Gone(Why::Deleted | Why::Erased))
+        && differs(record, content);
     if overrides {
         Key::SETTLED.clone_into(&mut key.hash);
     }
@@ -156,7 +159,7 @@ fn not_found(record: &Record, settled: bool, epoch: i64) -> Verdict {
     let held = record.key.as_ref().map(|key| key.version);
     let satisfied = record.need.is_none_or(|need| outlived && settled || held >= Some(need));
     match record.state {
-        State::Gone(Why::Deleted | Why::Out) if !outlived => {
+        State::Gone(Why::Deleted | Why::Out | Why::Erased) if !outlived => {
             let next = if satisfied { Next::Never } else { Next::BackOff };
             Verdict { content: None, satisfied, next }
         }

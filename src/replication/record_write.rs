@@ -105,6 +105,17 @@ pub enum RecordWrite {
         /// When.
         due: Due,
     },
+    /// A person had the entity erased: nothing of it is left but a deletion, and what was asked of the owner is void.
+    Erase {
+        /// The entity.
+        id: EntityId,
+        /// The lowest key that the deletion may have. It has that of what is held, where that is higher.
+        floor: Key,
+        /// Whether the deletion is written down where there is no record.
+        create: bool,
+        /// Whether the change must be fanned out.
+        owes: bool,
+    },
     /// The fan-out of this revision is done.
     Paid {
         /// The entity.
@@ -125,6 +136,7 @@ impl RecordWrite {
             | Self::Answer { id, .. }
             | Self::Unanswered { id, .. }
             | Self::Ask { id, .. }
+            | Self::Erase { id, .. }
             | Self::Paid { id, .. } => id,
         }
     }

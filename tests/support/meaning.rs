@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bson::Document;
-use nearcopy::replication::{Content, Due, Record, RecordWrite, State, Subscription};
+use nearcopy::replication::{Content, Due, Key, Record, RecordWrite, State, Subscription, Why};
 
 /// What is there after a write, at this time of the database in milliseconds; `None` where its guard held it off.
 pub(crate) fn apply(
@@ -25,6 +25,10 @@ pub(crate) fn apply(
             let nothing = blank(id, State::Pending);
             Some(entered(of, &nothing, write, rev, now, batch))
         }
+        (RecordWrite::Erase { id, create: true, .. }, None) => {
+            Some(erased(&blank(id, State::Pending), write, rev))
+        }
+        (RecordWrite::Erase { .. }, Some(held)) => Some(erased(held, write, rev)),
         (_, None) | (RecordWrite::Placeholder { .. }, Some(_)) => None,
         (RecordWrite::State { guard, .. }, Some(held)) => {
             let newer = held.key.as_ref().is_none_or(|key| key < guard);
@@ -104,6 +108,14 @@ fn entered(
         fields,
         ..held.clone()
     }
+}
+
+fn erased(held: &Record, write: &RecordWrite, rev: i64) -> Record {
+    let RecordWrite::Erase { id, floor, owes, .. } = write else { return held.clone() };
+    let deletion = |held: &Key| Key { rank: floor.rank, hash: String::new(), ..held.clone() };
+    let key = held.key.as_ref().map(deletion).max(Some(floor.clone()));
+    let marked = held.marked;
+    Record { key, rev, owes: *owes, marked, ..blank(id, State::Gone(Why::Erased)) }
 }
 
 fn answered(held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {

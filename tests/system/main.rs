@@ -41,6 +41,7 @@ mod bad_owner;
 mod bad_surroundings;
 mod embeds;
 mod epochs;
+mod erase;
 mod hydration;
 mod parked;
 mod pipeline;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 
 use crate::event::Stamp;
-use crate::replication::{Content, Due, Key, RecordWrite, Subscription};
+use crate::replication::{Content, Due, Key, RecordWrite, Subscription, Why};
 
 /// The statement for a write, as it stands in an `update` command.
 pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document {
@@ -43,6 +43,14 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             statement
         }
         RecordWrite::Ask { due, .. } => ask(known, *due),
+        RecordWrite::Erase { floor, create, owes, .. } => {
+            let statement = if *create {
+                doc! { "_id": &id }
+            } else {
+                known
+            };
+            doc! { "q": statement, "u": replace(erased(&id, floor, *owes)), "upsert": create }
+        }
         RecordWrite::Paid { rev, .. } => {
             let same = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.owes": true };
             doc! { "q": same, "u": { "$unset": { "_nearcopy.owes": "" } } }
@@ -125,6 +133,27 @@ fn answer(id: &Bson, write: &RecordWrite) -> Document {
         meta.insert("owes", true);
     }
     doc! { "q": guard, "u": replace(whole(id, content, meta)) }
+}
+
+/// A deletion at the key of what is held, or at another if that is higher.
+fn erased(id: &Bson, floor: &Key, owes: bool) -> Document {
+    let part = |name: &str| format!("$_nearcopy.key.{name}");
+    let deleted = doc! { "$literal": floor.rank as i32 };
+    let held = doc! { "e": part("e"), "v": part("v"), "g": deleted, "s": part("s"), "h": "" };
+    let none = doc! { "$eq": [{ "$type": "$_nearcopy.key" }, "missing"] };
+    let gone = Content::Gone(Why::Erased);
+    let mut meta = described(&gone, None);
+    meta.extend(doc! {
+        "key": { "$max": [choose(none, Bson::Null, held), literal(floor.to_document())] },
+        "rev": next_rev(),
+        "mark": "$_nearcopy.mark",
+        "hold": "$_nearcopy.hold",
+        "origin": "erase",
+    });
+    if owes {
+        meta.insert("owes", true);
+    }
+    whole(id, &gone, meta)
 }
 
 /// State, reason and key.
