@@ -126,8 +126,8 @@ fn versioned(
     let held = held.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
     let tie = held.is_some_and(|held| held.version == version && held.epoch == epoch);
-    let deleted =
-        record.state == State::Gone(Why::Deleted) || held.is_some_and(|held| held.rank == Rank::Deleted);
+    let deleted = matches!(record.state, State::Gone(Why::Deleted | Why::Erased))
+        || held.is_some_and(|held| held.rank == Rank::Deleted);
     let overrides = settled && tie && !deleted && differs(record, &content);
     if overrides {
         Key::SETTLED.clone_into(&mut key.hash);
@@ -173,7 +173,7 @@ fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict 
     let satisfied = record.need.is_none_or(|need| outlived && settled || record.version() >= Some(need));
     let patched = BTreeMap::new();
     match record.state {
-        State::Gone(Why::Deleted | Why::Out) if !outlived => {
+        State::Gone(Why::Deleted | Why::Out | Why::Erased) if !outlived => {
             let next = match (satisfied, settled) {
                 (false, _) => Next::BackOff,
                 (true, false) => Next::Settle,

@@ -51,6 +51,7 @@ pub(crate) fn states() -> Vec<(&'static str, State, Option<Key>)> {
         ("live, no version", State::Live, None),
         ("live at 5", State::Live, Some(live(5))),
         ("deleted at 5", State::Gone(Why::Deleted), Some(gone(5, Why::Deleted))),
+        ("erased at 5", State::Gone(Why::Erased), Some(gone(5, Why::Erased))),
         ("out at 5", State::Gone(Why::Out), Some(gone(5, Why::Out))),
         ("404, no version", State::Gone(Why::NotFound), None),
         ("404 over 5", State::Gone(Why::NotFound), Some(live(5))),
@@ -189,12 +190,12 @@ fn only_a_settled_answer_wins_without_a_higher_version() {
     });
 }
 
-/// No resurrection: an equal version never brings back what the owner deleted, settled or not.
+/// G1, G6: no resurrection: an equal version never brings back what was deleted or erased, settled or not.
 #[test]
 fn a_deletion_yields_only_to_a_higher_version() {
     for_all(|record, answer, _, write| {
         let RecordWrite::Answer { content: Some((Content::Live(_), Some(key))), .. } = write else { return };
-        if record.state == State::Gone(Why::Deleted)
+        if matches!(record.state, State::Gone(Why::Deleted | Why::Erased))
             && matches!(answer, Answer::Found { version: Some(_), .. })
         {
             assert!(key.version > record.key.as_ref().unwrap().version);
