@@ -36,7 +36,7 @@ pub use finding::{Finding, Level};
 pub use fold::{Folded, fold};
 pub use keep::{Condition, Keep};
 pub use key::{Key, Rank};
-pub use merge::{Answer, back_off, merge};
+pub use merge::{Answer, back_off, merge, merge_overtaken};
 pub use record::{Record, State, Why};
 pub use record_write::{Content, Due, RecordWrite};
 pub use revise::{Revised, Revision, revise};
