@@ -19,6 +19,9 @@ use crate::world::reader::Noticed;
 /// Within this time all must be well once the faults have stopped.
 const LAG_LIMIT: Duration = Duration::from_secs(60);
 
+/// How many documents of each kind the shop inserts to begin with.
+const FURNITURE: usize = 150;
+
 /// What an act is made of.
 pub(crate) struct Act {
     pub(crate) name: &'static str,
@@ -45,6 +48,7 @@ impl Act {
         note(&format!("{}: {} kills in {}", self.name, self.kills, shown(self.long)));
         stage.api.is(Health::Answers(2));
         stage.rate.store(self.rate, Ordering::Relaxed);
+        stage.shop.lock().await.furnish(FURNITURE).await;
         let deadline = Instant::now() + self.long;
         let seed = self.seed;
         // The owner's last events may still be on their way when its clock stops.
@@ -102,7 +106,7 @@ async fn look_after(stage: &Stage) {
 }
 
 /// Waits until the oracle finds nothing more, and no longer than the limit; then looks at all the rest.
-async fn judge_at_rest(stage: &Stage) -> Result<Verdict> {
+pub(crate) async fn judge_at_rest(stage: &Stage) -> Result<Verdict> {
     let stopped = Instant::now();
     let (mut findings, mut lag) = (Findings::default(), None);
     while lag.is_none() && stopped.elapsed() < LAG_LIMIT + Duration::from_secs(10) {

@@ -14,6 +14,7 @@ mod oracle;
 mod proxy;
 mod report;
 mod run;
+mod scenarios;
 mod stage;
 mod tally;
 mod world;
@@ -46,6 +47,15 @@ struct Arguments {
     /// What to play.
     #[arg(long, value_enum, default_value_t = Scenario::Main)]
     scenario: Scenario,
+    /// How many products the hot entity has.
+    #[arg(long, default_value_t = 1_000_000)]
+    documents: u32,
+    /// How long each party is gone.
+    #[arg(long, default_value_t = 60)]
+    outage_seconds: u64,
+    /// Events in a second meanwhile.
+    #[arg(long, default_value_t = 2_000)]
+    outage_rate: u32,
     /// Tells of each fault.
     #[arg(long)]
     verbose: bool,
@@ -59,6 +69,12 @@ struct Arguments {
 enum Scenario {
     /// All faults, and the oracle.
     Main,
+    /// How long it takes from the election of a primary until it is written to.
+    Failover,
+    /// How long it takes to make up for the loss of the owner, the broker, and the database.
+    Outage,
+    /// A user with very many products is renamed.
+    HotEntity,
 }
 
 #[tokio::main(worker_threads = 2)]

@@ -13,6 +13,7 @@ use crate::machine::process::Place;
 use crate::machine::sidecars::Sidecars;
 use crate::manifest::manifest;
 use crate::report::{note, row, title};
+use crate::scenarios::{failover, hot_entity, outage};
 use crate::stage::{Size, Stage};
 use crate::{Arguments, Scenario};
 
@@ -20,6 +21,8 @@ use crate::{Arguments, Scenario};
 const RECONCILE: Duration = Duration::from_secs(20);
 /// A log so small that it can be made to roll over, in megabytes.
 const SMALL_LOG: u32 = 64;
+/// One that does not, in megabytes.
+const LARGE_LOG: u32 = 4_000;
 
 /// Plays what is asked for.
 pub(crate) async fn scenario(arguments: &Arguments, place: &Place) -> Result<()> {
@@ -27,7 +30,18 @@ pub(crate) async fn scenario(arguments: &Arguments, place: &Place) -> Result<()>
     title(&format!("nearcopy under chaos, seed {seed}, commit {}", commit()));
     match arguments.scenario {
         Scenario::Main => main(arguments, place, seed).await,
+        Scenario::Failover => failover::play(place, &size(arguments, seed)).await,
+        Scenario::Outage => {
+            let (seconds, rate) = (arguments.outage_seconds, arguments.outage_rate);
+            outage::play(place, &size(arguments, seed), seconds, rate).await
+        }
+        Scenario::HotEntity => hot_entity::play(place, &size(arguments, seed), arguments.documents).await,
     }
+}
+
+/// What a figure is measured with: nothing stands between, and the log is as large as it would be.
+fn size(arguments: &Arguments, seed: u64) -> Size {
+    Size { sidecars: arguments.sidecars, oplog: LARGE_LOG, reconcile: None, proxies: false, seed }
 }
 
 async fn main(arguments: &Arguments, place: &Place, seed: u64) -> Result<()> {

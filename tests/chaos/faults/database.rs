@@ -47,10 +47,15 @@ pub(super) async fn roll_back(stage: &Stage) -> Result<String> {
         set.run(*member, doc! { "configureFailPoint": "stopReplProducer", "mode": "off" }).await?;
     }
     set.elected(&[primary]).await?;
-    sleep(Duration::from_secs(1)).await;
     set.launch(primary)?;
+    // It calls itself well for a moment before it notices.
+    let noticed = eventually("something is rolled back", Duration::from_secs(20), async || {
+        ensure!(set.rolled_back(primary) > files, "nothing yet");
+        Ok(())
+    })
+    .await;
     is_well(&set, primary).await?;
-    Ok(if set.rolled_back(primary) > files { String::new() } else { " (of nothing)".into() })
+    Ok(if noticed.is_ok() { String::new() } else { " (of nothing)".into() })
 }
 
 /// The small tmpfs that would fill a real disk needs root, so the server is made to say so.

@@ -61,11 +61,6 @@ impl Broker {
         eventually("the broker answers", Duration::from_secs(90), async || declare(&url).await).await
     }
 
-    /// Starts it again after a kill, and waits for nothing.
-    pub(crate) fn launch(&mut self) -> Result<()> {
-        self.process.start()
-    }
-
     /// SIGKILL.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.process.kill()

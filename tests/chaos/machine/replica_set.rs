@@ -68,6 +68,11 @@ impl ReplicaSet {
         self.members.iter().map(|member| address(member.port)).collect()
     }
 
+    /// A connection to one member alone.
+    pub(crate) fn client(&self, member: usize) -> &Client {
+        self.members[member].admin.client()
+    }
+
     /// Runs a command on one member.
     pub(crate) async fn run(&self, member: usize, command: Document) -> Result<Document> {
         let admin = &self.members[member].admin;

@@ -108,7 +108,9 @@ fn judge_product(product: &Document, owner: &Owner, wanted: &mut BTreeSet<String
     let shown = product.get_document("user").ok();
     let expected = user.as_ref().and_then(|(_, user)| user.as_ref());
     let expected = expected.map(|user| doc! { "username": &user.name, "email": &user.email });
-    if shown != expected.as_ref() {
+    // Where there is neither reference nor stamp, nothing is nearcopy's.
+    let is_ours = user.is_some() || stamped(product, "product-user");
+    if is_ours && shown != expected.as_ref() {
         let stamp = product.get("_nearcopy");
         findings.add(
             "diverged",
@@ -120,7 +122,8 @@ fn judge_product(product: &Document, owner: &Owner, wanted: &mut BTreeSet<String
         let shown = contributor.get_document("user").ok().and_then(|user| user.get_str("username").ok());
         let is_right = match (&user, shown) {
             (None | Some((_, None)), None) => true,
-            (None, Some(_)) | (Some((_, Some(_))), None) => false,
+            (None, Some(_)) => !stamped(contributor, "contributor"),
+            (Some((_, Some(_))), None) => false,
             (Some((_, Some(user))), Some(shown)) => shown == user.name,
             // It may go on showing what the user was last, or what it was at some time.
             (Some((id, None)), Some(shown)) => owner.ever(id, |user| user.name == shown),
@@ -144,6 +147,10 @@ fn judge_order(order: &Document, owner: &Owner, wanted: &mut BTreeSet<String>, f
     if !is_right {
         findings.add("diverged", format!("order {order} and not {user:?} of {id}"));
     }
+}
+
+fn stamped(holder: &Document, embed: &str) -> bool {
+    holder.get_document("_nearcopy").is_ok_and(|stamps| stamps.contains_key(embed))
 }
 
 /// Whom a document refers to, and what that user is now; the user is wanted by that.

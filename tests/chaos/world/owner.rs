@@ -56,16 +56,17 @@ impl Owner {
         event
     }
 
-    /// Changes a user to something new, whatever it was. Its version, and what there is to tell.
-    pub(crate) fn rename(&self, id: &str, rng: &mut fastrand::Rng) -> (i64, Event) {
+    /// Changes a user to something new, whatever it was. Its new name, and what there is to tell.
+    pub(crate) fn rename(&self, id: &str, rng: &mut fastrand::Rng) -> (String, Event) {
         let mut log = self.log();
         let changes = log.entry(id.to_owned()).or_default();
-        let (version, user) = (next_version(changes, rng), user(id, next_version(changes, rng), rng));
-        let mut event =
-            event(id, version, !changes.is_empty(), Some(&user), &mut fastrand::Rng::with_seed(0));
-        event.body = body(id, version, event.key, Some(&user), Value::from(user.name.clone()));
+        let key = if changes.is_empty() { "user.created" } else { "user.updated" };
+        let version = next_version(changes, rng);
+        let user = user(id, version, rng);
+        let body = body(id, version, key, Some(&user), user.name.clone().into());
+        let name = user.name.clone();
         changes.push(Change { version, user: Some(user), at: Instant::now() });
-        (version, event)
+        (name, Event { key, body })
     }
 
     /// What was so that long ago.
@@ -121,9 +122,9 @@ fn next_version(changes: &[Change], rng: &fastrand::Rng) -> i64 {
 
 fn user(id: &str, version: i64, rng: &mut fastrand::Rng) -> User {
     // The content says whose it is and of which version, so that a mixture would be seen.
-    let name = format!("{id}-{version}-{:04x}", rng.u16(..));
+    let name = format!("{id} {version} {:04x}", rng.u16(..));
     let city = ["London", "$city", "São Paulo", "a.b"][rng.usize(..4)];
-    User { email: format!("{name}@example.org"), name, city: city.to_owned() }
+    User { email: format!("{name} @example.org"), name, city: city.to_owned() }
 }
 
 fn event(id: &str, version: i64, lived: bool, user: Option<&User>, rng: &mut fastrand::Rng) -> Event {

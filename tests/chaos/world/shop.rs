@@ -53,6 +53,14 @@ impl Shop {
         Ok(shop)
     }
 
+    /// Inserts so many documents, to begin with.
+    pub(crate) async fn furnish(&mut self, count: usize) {
+        for _ in 0..count {
+            self.insert().await;
+            self.insert_order().await;
+        }
+    }
+
     /// Does something; what failed is in doubt from then on.
     pub(crate) async fn act(&mut self) {
         let id = match self.rng.u8(..100) {
