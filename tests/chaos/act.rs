@@ -60,12 +60,14 @@ impl Act {
             );
             note("no more faults, no more changes");
             stage.rate.store(0, Ordering::Relaxed);
-            heal(stage).await
+            // The shop ends what it is at, and then knows what became of it.
+            let resting = stage.shop.lock().await;
+            heal(stage).await.map(|()| resting)
         };
         tokio::select! {
             _ = works => {}
             () = stage.shop_works() => {}
-            healed = faults => healed?,
+            healed = faults => drop(healed?),
         }
         judge_at_rest(stage).await
     }

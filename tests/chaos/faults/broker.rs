@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::time::sleep;
 
-use crate::machine::broker;
+use crate::machine::broker::{self, QUEUE};
+use crate::machine::eventually;
 use crate::stage::Stage;
+
+/// How soon the sidecars must have noticed, and have declared their queue again.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// SIGKILL, a while without it, and its return.
 pub(super) async fn kill(stage: &Stage, rng: &mut fastrand::Rng) -> Result<()> {
@@ -48,5 +52,13 @@ pub(super) async fn purge(stage: &Stage, rng: &mut fastrand::Rng) -> Result<Stri
 /// The queue goes with all that is in it; what is published before it is there again goes nowhere.
 pub(super) async fn delete_queue(stage: &Stage) -> Result<()> {
     let _node = stage.broker.lock().await;
-    broker::delete(&stage.broker_url).await
+    broker::delete(&stage.broker_url).await?;
+    eventually("the queue is there again", BACK_WITHIN, async || {
+        ensure!(broker::depth(&stage.broker_url, QUEUE).await?.is_some(), "it is not");
+        Ok(())
+    })
+    .await?;
+    // Deleted again while it comes into being, a quorum queue of RabbitMQ 3.10 can stay without a leader for ever.
+    sleep(Duration::from_secs(3)).await;
+    Ok(())
 }

@@ -158,6 +158,6 @@ fn environment(folder: &Path, distribution: u16, mapper: u16) -> Vec<(&'static s
         ("RABBITMQ_CONFIG_FILE", inside("rabbitmq.conf")),
         ("RABBITMQ_ENABLED_PLUGINS_FILE", inside("enabled_plugins")),
         ("RABBITMQ_MNESIA_BASE", inside("data")),
-        ("RABBITMQ_LOG_BASE", inside("logs")),
+        ("RABBITMQ_LOG_BASE", folder.parent().unwrap_or(folder).display().to_string()),
     ]
 }
