@@ -46,6 +46,17 @@ Needs mongodb.url. Examples:
   nearcopy parked retry --dry-run
   nearcopy parked list --output json | jq -r '.[].reason' | sort | uniq -c";
 
+/// Of `rebase`.
+pub(super) const REBASE: &str = "\
+Needs mongodb.url; run it while the sidecars run, once the owner answers from the restored state
+everywhere. From then on, what happened before TIME loses against what happened after it, whatever
+the versions, and the owner is asked about every record. Repeating it does no harm.
+
+Examples:
+  nearcopy rebase users --at 2026-03-01T12:00:00Z --dry-run
+  nearcopy rebase users --at 2026-03-01T12:00:00Z
+  rabbitmqctl purge_queue shop.users && nearcopy rebase users --at 2026-03-01T12:00:00Z --purged";
+
 /// Of `settings`.
 pub(super) const SETTINGS: &str = "\
 Example:

@@ -6,6 +6,7 @@ mod check;
 mod failure;
 mod help;
 mod parked;
+mod rebase;
 mod run;
 mod wiring;
 
@@ -61,6 +62,9 @@ enum Command {
         #[command(subcommand)]
         command: parked::Command,
     },
+    /// Follows an owner that was restored from a backup, though its versions have gone back.
+    #[command(after_help = help::REBASE)]
+    Rebase(rebase::Arguments),
     /// Shows the settings in force and where each was given; secrets are left out.
     #[command(after_help = help::SETTINGS)]
     Settings,
@@ -132,6 +136,7 @@ fn dispatch(arguments: &Arguments) -> Outcome {
         }
         Command::Schema => print(&format!("{:#}", manifest::schema())),
         Command::Parked { command } => parked::parked(&settings()?, command),
+        Command::Rebase(arguments) => rebase::rebase(&settings()?, arguments),
         Command::Settings => print(&settings()?.to_string()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -11,7 +11,9 @@ use tokio::sync::Semaphore;
 use super::{Halted, Pipeline};
 use crate::event::EntityId;
 use crate::fetch::FetchError;
-use crate::replication::{Answer, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, merge};
+use crate::replication::{
+    Answer, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, has_gone_back, merge,
+};
 
 /// How long a claim lasts beyond the time that a question may take.
 const SLACK: Duration = Duration::from_secs(5);
@@ -27,6 +29,7 @@ impl Pipeline {
     /// Asks one replica's owner, whenever something is due, for ever.
     pub(super) async fn ask_owner(self: Arc<Self>, of: Arc<Subscription>) -> Result<(), Halted> {
         let Some(spec) = of.fetch.clone() else { return Ok(()) };
+        self.has_heard().await?;
         let (mut wanted, rounds) = (self.wanted.subscribe(), Arc::new(Semaphore::new(ROUNDS)));
         loop {
             let Ok(round) = rounds.clone().acquire_owned().await else { return Err(Halted) };
@@ -66,12 +69,20 @@ impl Pipeline {
         claimed: Vec<Record>,
     ) -> Result<(), Halted> {
         let ids: Vec<EntityId> = claimed.iter().map(|record| record.id.clone()).collect();
+        let mut epoch = self.timeline(of).await?.current();
+        if self.was_behind(epoch, claimed.iter()).await? {
+            epoch = self.timeline(of).await?.current();
+        }
         let answers = self.ask_holding(of, &claimed, &ids, hold(spec)).await?;
         let writes: Vec<RecordWrite> = claimed
             .iter()
             .zip(&answers)
-            .map(|(record, answer)| write_for(of, spec, record, answer))
+            .map(|(record, answer)| write_for(of, spec, epoch, record, answer))
             .collect();
+        let gone_back = |(record, answer): &(&Record, &Result<Answer, FetchError>)| {
+            answer.as_ref().is_ok_and(|answer| has_gone_back(record, answer, epoch, spec))
+        };
+        self.gone_back(of, claimed.iter().zip(&answers).filter(gone_back).count());
         let written = self.persist(|| self.store.write(of, &writes, 0)).await?;
         for refusal in &written.refused {
             let id = writes.get(refusal.index).map(RecordWrite::id);
@@ -121,6 +132,7 @@ fn brings_content(write: &RecordWrite) -> bool {
 fn write_for(
     of: &Subscription,
     spec: &FetchSpec,
+    epoch: i64,
     record: &Record,
     answer: &Result<Answer, FetchError>,
 ) -> RecordWrite {
@@ -132,7 +144,7 @@ fn write_for(
     };
     let tries = record.tries.saturating_add(1);
     match answer {
-        Ok(answer) => merge(record, answer, of.shape, spec, of.embedded),
+        Ok(answer) => merge(record, answer, epoch, of.shape, spec, of.embedded),
         Err(FetchError::Resting) => unanswered(record.tries.max(1), FIRST_PAUSE),
         Err(error @ (FetchError::Unreachable(_) | FetchError::Failed(_))) => {
             tracing::debug!(event = "fetch.failed", entity.r#type = %of.name, entity.id = %record.id, %error, "asked in vain");

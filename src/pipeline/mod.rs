@@ -4,12 +4,14 @@
 
 mod ask;
 mod batch;
+mod epoch;
 mod fan_out;
 mod fan_out_large;
 mod hydrate;
 mod park;
 mod parked_event;
 mod patience;
+mod rebase;
 mod replicate;
 mod retire;
 mod sweep;
@@ -28,9 +30,11 @@ use crate::store::Store;
 use crate::telemetry::metric;
 use crate::telemetry::trace::{self, TraceContext};
 
+use epoch::{Heard, Regressions};
 use fan_out_large::Backlog;
 pub use park::Retry;
 pub use patience::Halted;
+pub use rebase::{Pace, RebaseError, Rebased};
 
 /// The rhythm of the work that no event sets off.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +63,8 @@ pub struct Pipeline {
     /// Moves whenever somebody is wanted, or must be asked about, at once.
     wanted: watch::Sender<()>,
     large: Backlog,
+    heard: Heard,
+    regressions: Regressions,
 }
 
 impl Pipeline {
@@ -71,7 +77,8 @@ impl Pipeline {
         stop: CancellationToken,
     ) -> Arc<Self> {
         let (wanted, large) = (watch::Sender::new(()), Backlog::default());
-        Arc::new(Self { declaration, store, fetch, rhythm, stop, wanted, large })
+        let (heard, regressions) = (Heard::default(), Regressions::default());
+        Arc::new(Self { declaration, store, fetch, rhythm, stop, wanted, large, heard, regressions })
     }
 
     /// Works through one batch, as a part of its trace where it has one.

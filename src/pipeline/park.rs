@@ -8,7 +8,9 @@ use bson::{Bson, Document};
 
 use super::batch::{Batch, Verdict};
 use super::{Halted, Pipeline};
-use crate::event::{DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason};
+use crate::event::{
+    ChangeEvent, DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason,
+};
 use crate::replication::{Embed, Outcome, RecordWrite, SourceSpec, Subscription};
 use crate::store::{Parked, Records};
 use crate::telemetry::metric;
@@ -145,6 +147,7 @@ impl Pipeline {
                 Ok(Some(event)) => event,
             },
         };
+        let event = dated(event, parked);
         let replicated = self.replicate(of, &[event]).await?;
         let paid = self.fan_out(of, &replicated.owing).await?;
         self.pay(of, &paid).await?;
@@ -180,10 +183,12 @@ impl Pipeline {
 
     async fn close_page(&self, of: &Subscription, page: &[Parked]) -> Result<(), Halted> {
         let ids: Vec<EntityId> = page.iter().filter_map(|parked| parked.entity.clone()).collect();
+        let timeline = self.timeline(of).await?;
         let records = self.persist(|| self.store.read(of, &ids, None)).await?;
         let healed = page.iter().filter(|parked| {
             let record = parked.entity.as_ref().and_then(|entity| records.get(entity));
-            record.is_some_and(|record| record.has_overtaken(parked.version, parked.at))
+            let epoch = if timeline.current() == 0 { 0 } else { timeline.epoch_at(time_of(parked)) };
+            record.is_some_and(|record| record.has_overtaken(epoch, parked.version, parked.at))
         });
         let closed: Vec<uuid::Uuid> = healed.map(|parked| parked.id).collect();
         if closed.is_empty() {
@@ -197,6 +202,24 @@ impl Pipeline {
         );
         self.persist(|| self.store.unpark(&closed)).await.map(|_| ())
     }
+}
+
+/// A parked event is not of today: one that does not say when it happened did so before it was put aside.
+fn dated(mut event: ChangeEvent, parked: &Parked) -> ChangeEvent {
+    event.stamp.at = event.stamp.at.or(put_aside(parked));
+    event
+}
+
+/// The owner's time of a parked event, or at least a time after it.
+fn time_of(parked: &Parked) -> Option<i64> {
+    let body = parked.excerpt.as_deref().unwrap_or_default().as_bytes();
+    let message = Message { body, content_type: None, headers: &Headers::new() };
+    let notice = Envelope::excerpt(Limits::default()).open(&message).ok();
+    notice.and_then(|notice| notice.time()).or(put_aside(parked))
+}
+
+fn put_aside(parked: &Parked) -> Option<i64> {
+    parked.at.map(|millis| millis.saturating_mul(1000))
 }
 
 /// The name under which a document is put aside: the same document, the same name.

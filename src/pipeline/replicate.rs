@@ -6,7 +6,8 @@ use super::batch::Verdict;
 use super::{Halted, Pipeline};
 use crate::event::{ChangeEvent, DecodeError, EntityId, Reason};
 use crate::replication::{
-    Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, fold, judge, revise,
+    Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, Timeline, fold, judge,
+    revise,
 };
 use crate::store::{Records, Refusal};
 use crate::telemetry::metric;
@@ -61,7 +62,8 @@ impl Pipeline {
         let still: Vec<ChangeEvent> = open.iter().map(|at| events[*at].event.clone()).collect();
         let ids: Vec<EntityId> =
             still.iter().map(|event| event.entity.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-        let Folded { writes, expected } = self.fold(of, &still, &ids, known).await?;
+        let timeline = self.timeline(of).await?;
+        let Folded { writes, expected } = self.fold(of, &still, &ids, &timeline, known).await?;
         let batch = tag();
         let written = self.persist(|| self.store.write(of, &writes, batch)).await?;
         metric::records_written(of.name.as_str(), usize::try_from(written.changed).unwrap_or(usize::MAX));
@@ -74,6 +76,9 @@ impl Pipeline {
             _ => written.moment,
         };
         let records = self.persist(|| self.store.read(of, &ids, moment)).await?;
+        if self.was_behind(timeline.current(), records.values()).await? {
+            return Ok(());
+        }
         let mut conflicts = Vec::new();
         for (at, (entity, claim)) in open.iter().zip(&expected) {
             if events[*at].verdict.is_some() {
@@ -99,16 +104,17 @@ impl Pipeline {
         of: &Subscription,
         events: &[ChangeEvent],
         ids: &[EntityId],
+        timeline: &Timeline,
         known: &mut Known,
     ) -> Result<Folded, Halted> {
         if !of.compares() {
-            return Ok(fold(of, events));
+            return Ok(fold(of, events, timeline));
         }
         let held = match known.held.take() {
             Some(held) => held,
             None => self.persist(|| self.store.read(of, ids, None)).await?,
         };
-        let Revised { folded, .. } = revise(of, events, &held);
+        let Revised { folded, .. } = revise(of, events, timeline, &held);
         Ok(folded)
     }
 

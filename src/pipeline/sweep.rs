@@ -19,7 +19,7 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How many records are looked at together.
 const PAGE: usize = 500;
 /// Over how long the questions of a resync are spread.
-const RESYNC: Duration = Duration::from_secs(60);
+pub(super) const RESYNC: Duration = Duration::from_secs(60);
 
 /// A task that runs until the program stops, with the name that its failure is reported under.
 pub type Task = (String, std::pin::Pin<Box<dyn Future<Output = Result<(), Halted>> + Send>>);
@@ -53,6 +53,7 @@ impl Pipeline {
             let drift = self.clone().repair_drift(collection.clone());
             tasks.push((format!("drift of {collection}"), Box::pin(drift)));
         }
+        tasks.push(("presence".into(), Box::pin(self.clone().be_present())));
         tasks.push(("large fan-outs".into(), Box::pin(self.clone().fan_out_large())));
         tasks.push(("parked events".into(), Box::pin(self.clone().tend_parked())));
         tasks
@@ -85,6 +86,7 @@ impl Pipeline {
         mut inbox: Inbox,
     ) -> Result<(), Halted> {
         let slots = Arc::new(Semaphore::new(self.rhythm.in_flight));
+        self.has_heard().await?;
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return Err(Halted) };
             let deliveries = inbox.take(self.rhythm.batch).await;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::settlement::Expected;
-use super::{Content, Key, RecordWrite, Subscription, Why};
-use crate::event::{Change, ChangeEvent, EntityId, Stamp, Version};
+use super::{Content, Key, RecordWrite, Subscription, Timeline, Why};
+use crate::event::{Change, ChangeEvent, EntityId, Stamp};
 
 /// The writes of a batch, and what each of its events expects to find when they are done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,12 +26,13 @@ struct Leader<'e> {
 
 /// Folds the events of one replica. Which one wins depends on their keys alone, never on their order, but for
 /// equal versions of different content, of which the first stays until the owner has decided.
-pub fn fold(of: &Subscription, events: &[ChangeEvent]) -> Folded {
+pub fn fold(of: &Subscription, events: &[ChangeEvent], timeline: &Timeline) -> Folded {
     let mut leaders: BTreeMap<&EntityId, Leader<'_>> = BTreeMap::new();
-    let mut needs: BTreeMap<&EntityId, Option<Version>> = BTreeMap::new();
+    let mut needs: BTreeMap<&EntityId, Option<Key>> = BTreeMap::new();
     let mut expected = Vec::with_capacity(events.len());
     for (at, event) in events.iter().enumerate() {
-        match state(of, event) {
+        let epoch = timeline.epoch_at(event.stamp.at);
+        match state(of, event, epoch) {
             Some((key, content)) => {
                 let guard = of.guard(&key);
                 expected.push((
@@ -44,9 +45,10 @@ pub fn fold(of: &Subscription, events: &[ChangeEvent]) -> Folded {
                 }
             }
             None => {
-                expected.push((event.entity.clone(), Expected::Need(event.version)));
+                let floor = event.version.map(|version| Key::floor(epoch, version));
+                expected.push((event.entity.clone(), Expected::Need(floor.clone())));
                 let need = needs.entry(&event.entity).or_default();
-                *need = (*need).max(event.version);
+                *need = need.take().max(floor);
             }
         }
     }
@@ -58,21 +60,23 @@ pub fn fold(of: &Subscription, events: &[ChangeEvent]) -> Folded {
     Folded { writes: writes(of, leaders, needs), expected }
 }
 
-/// The state that an event carries; one that carries less, or only asks for a look at the owner, carries none.
-pub(super) fn state(of: &Subscription, event: &ChangeEvent) -> Option<(Key, Content)> {
+/// The state that an event of this epoch carries; one that carries less, or only asks for a look at the owner, carries
+/// none.
+pub(super) fn state(of: &Subscription, event: &ChangeEvent, epoch: i64) -> Option<(Key, Content)> {
     let version = event.version?;
-    match &event.change {
-        Change::Upsert(fields) => Some((Key::live(version, of.shape, fields), Content::Live(fields.clone()))),
-        Change::Leave => Some((Key::gone(version, Why::Out, of.shape), Content::Gone(Why::Out))),
-        Change::Delete => Some((Key::gone(version, Why::Deleted, of.shape), Content::Gone(Why::Deleted))),
-        Change::Refresh | Change::Patch(_) => None,
-    }
+    let (key, content) = match &event.change {
+        Change::Upsert(fields) => (Key::live(version, of.shape, fields), Content::Live(fields.clone())),
+        Change::Leave => (Key::gone(version, Why::Out, of.shape), Content::Gone(Why::Out)),
+        Change::Delete => (Key::gone(version, Why::Deleted, of.shape), Content::Gone(Why::Deleted)),
+        Change::Refresh | Change::Patch(_) => return None,
+    };
+    Some((key.in_epoch(epoch), content))
 }
 
 fn writes(
     of: &Subscription,
     leaders: BTreeMap<&EntityId, Leader<'_>>,
-    needs: BTreeMap<&EntityId, Option<Version>>,
+    needs: BTreeMap<&EntityId, Option<Key>>,
 ) -> Vec<RecordWrite> {
     let create = of.keep.creates();
     let states = leaders.into_iter().map(|(id, leader)| RecordWrite::State {
@@ -90,11 +94,11 @@ fn writes(
 /// What plans a look at the owner; where every entity is kept, the record is made first.
 pub(super) fn asks(
     of: &Subscription,
-    needs: BTreeMap<&EntityId, Option<Version>>,
+    needs: BTreeMap<&EntityId, Option<Key>>,
 ) -> impl Iterator<Item = RecordWrite> {
     let create = of.keep.creates();
-    needs.into_iter().flat_map(move |(id, version)| {
+    needs.into_iter().flat_map(move |(id, floor)| {
         let placeholder = create.then(|| RecordWrite::Placeholder { id: id.clone(), ask: true });
-        placeholder.into_iter().chain([RecordWrite::Need { id: id.clone(), version }])
+        placeholder.into_iter().chain([RecordWrite::Need { id: id.clone(), floor }])
     })
 }

@@ -15,7 +15,7 @@ use crate::event::Version;
 /// ties deterministic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// The owner's timeline; it rises when the owner is restored from a backup.
+    /// The owner's epoch; it rises when the owner is restored from a backup.
     pub epoch: i64,
     /// The owner's version.
     pub version: Version,
@@ -51,6 +51,17 @@ impl Key {
     pub fn gone(version: Version, why: Why, shape: i32) -> Self {
         let rank = if why == Why::Deleted { Rank::Deleted } else { Rank::Out };
         Self { epoch: 0, version, rank, shape, hash: String::new() }
+    }
+
+    /// The lowest key of a version: what a record must reach to meet a need.
+    pub fn floor(epoch: i64, version: Version) -> Self {
+        Self { epoch, version, rank: Rank::Live, shape: 0, hash: String::new() }
+    }
+
+    /// The same in another of the owner's epochs.
+    #[must_use]
+    pub fn in_epoch(self, epoch: i64) -> Self {
+        Self { epoch, ..self }
     }
 
     /// The lowest key of this version and shape: what guards a write where the owner can decide ties.

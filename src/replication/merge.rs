@@ -28,14 +28,24 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
 /// A *settled* answer was asked for at least the declared read lag after the record last changed, and after
 /// anybody last called for a look at the owner. Only such an answer may win at an equal or unknown version, turn
 /// a live record into one that is gone, or end a need; any other is provisional and leads to one more question.
-pub fn merge(record: &Record, answer: &Answer, shape: i32, spec: &FetchSpec, embedded: bool) -> RecordWrite {
+///
+/// `epoch` is the owner's as it was known before it was asked. An answer of a later one than the record's wins whatever
+/// its version, and ends a need, since nobody can say of which epoch that was: it is asked again in any case.
+pub fn merge(
+    record: &Record,
+    answer: &Answer,
+    epoch: i64,
+    shape: i32,
+    spec: &FetchSpec,
+    embedded: bool,
+) -> RecordWrite {
     let settled = is_settled(record, spec.settle);
     let verdict = match answer {
         Answer::Found { version: Some(version), content } => {
-            versioned(record, *version, content, settled, shape)
+            versioned(record, *version, content, settled, epoch, shape)
         }
-        Answer::Found { version: None, content } => unversioned(record, content, settled),
-        Answer::NotFound => not_found(record, settled, shape),
+        Answer::Found { version: None, content } => unversioned(record, content, settled, epoch),
+        Answer::NotFound => not_found(record, settled, epoch, shape),
     };
     let tries = if verdict.next == Next::BackOff { record.tries.saturating_add(1) } else { 0 };
     RecordWrite::Answer {
@@ -62,6 +72,14 @@ pub fn back_off(base: Duration, tries: u32) -> Duration {
     base.saturating_mul(factor).min(LONGEST_BACKOFF)
 }
 
+/// Whether the owner, asked again and after its read lag, still gives a version below the one held: then its versions
+/// have gone back, as they do when it is restored from a backup.
+pub fn has_gone_back(record: &Record, answer: &Answer, epoch: i64, spec: &FetchSpec) -> bool {
+    let Answer::Found { version: Some(version), .. } = answer else { return false };
+    let held = record.key.as_ref().filter(|held| held.epoch == epoch);
+    held.is_some_and(|held| *version < held.version) && record.tries > 0 && is_settled(record, spec.settle)
+}
+
 fn is_settled(record: &Record, settle: Duration) -> bool {
     let lag = i64::try_from(settle.as_micros()).unwrap_or(i64::MAX);
     let changed = record.since.map_or(record.rev, |since| since.max(record.rev));
@@ -84,26 +102,35 @@ struct Verdict {
     next: Next,
 }
 
-fn versioned(record: &Record, version: Version, content: &Content, settled: bool, shape: i32) -> Verdict {
+fn versioned(
+    record: &Record,
+    version: Version,
+    content: &Content,
+    settled: bool,
+    epoch: i64,
+    shape: i32,
+) -> Verdict {
     let mut key = match content {
         Content::Live(fields) => Key::live(version, shape, fields),
         Content::Gone(why) => Key::gone(version, *why, shape),
-    };
-    let patched = record.patched.iter().filter(|(_, newer)| **newer > version);
+    }
+    .in_epoch(epoch);
+    let begins = record.epoch() < epoch;
+    let patched = record.patched.iter().filter(|(_, newer)| !begins && **newer > version);
     let patched: BTreeMap<_, _> = patched.map(|(name, newer)| (name.clone(), *newer)).collect();
     let content = keeping(record, &patched, content);
     let held = record.key.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
-    let tie = held.is_some_and(|held| held.version == version && held.epoch == key.epoch);
+    let tie = held.is_some_and(|held| held.version == version && held.epoch == epoch);
     let deleted =
         record.state == State::Gone(Why::Deleted) || held.is_some_and(|held| held.rank == Rank::Deleted);
     let overrides = settled && tie && !deleted && differs(record, &content);
     if overrides {
         Key::SETTLED.clone_into(&mut key.hash);
     }
-    let behind =
-        record.need.is_some_and(|need| version < need) || held.is_some_and(|held| version < held.version);
-    let satisfied = settled && !behind;
+    let behind = !begins && record.need.is_some_and(|need| version < need)
+        || held.is_some_and(|held| (epoch, version) < (held.epoch, held.version));
+    let satisfied = begins || settled && !behind;
     Verdict {
         content: (newer || overrides).then_some((content, Some(key))),
         patched,
@@ -116,12 +143,12 @@ fn versioned(record: &Record, version: Version, content: &Content, settled: bool
     }
 }
 
-fn unversioned(record: &Record, content: &Content, settled: bool) -> Verdict {
+fn unversioned(record: &Record, content: &Content, settled: bool, epoch: i64) -> Verdict {
     let fills = record.state == State::Pending && record.key.is_none();
     let kept = if settled { BTreeMap::new() } else { record.patched.clone() };
     let content = keeping(record, &kept, content);
-    let overwrites = settled && !fills && differs(record, &content);
-    let key = record.key.clone().map(|key| Key { hash: Key::SETTLED.into(), ..key });
+    let overwrites = settled && !fills && (is_outlived(record, epoch) || differs(record, &content));
+    let key = carried(record, epoch).map(|key| Key { hash: Key::SETTLED.into(), ..key });
     Verdict {
         content: (fills || overwrites).then_some((content, key)),
         patched: record.patched.clone(),
@@ -135,24 +162,37 @@ fn unversioned(record: &Record, content: &Content, settled: bool) -> Verdict {
 }
 
 /// What is not known may be late, so it never meets a need; only what is held does.
-fn not_found(record: &Record, settled: bool, shape: i32) -> Verdict {
+fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict {
     let unknown = record.state == State::Pending && record.version().is_none();
-    let satisfied = record.need.is_none_or(|need| record.version() >= Some(need));
+    let outlived = is_outlived(record, epoch);
+    let satisfied = record.need.is_none_or(|need| outlived && settled || record.version() >= Some(need));
     let patched = BTreeMap::new();
     match record.state {
-        State::Gone(Why::Deleted | Why::Out) => {
+        State::Gone(Why::Deleted | Why::Out) if !outlived => {
             let next = if satisfied { Next::Never } else { Next::BackOff };
             Verdict { content: None, patched, satisfied, next }
         }
-        State::Gone(Why::NotFound) => Verdict { content: None, patched, satisfied, next: Next::BackOff },
-        State::Pending | State::Live if unknown || settled => {
-            let content = (Content::Gone(Why::NotFound), floor(record, shape));
+        State::Gone(Why::NotFound) if !outlived => {
+            Verdict { content: None, patched, satisfied, next: Next::BackOff }
+        }
+        _ if unknown || settled => {
+            let content = (Content::Gone(Why::NotFound), floor(record, epoch, shape));
             Verdict { content: Some(content), patched, satisfied, next: Next::BackOff }
         }
-        State::Pending | State::Live => {
-            Verdict { content: None, patched, satisfied: false, next: Next::Settle }
-        }
+        _ => Verdict { content: None, patched, satisfied: false, next: Next::Settle },
     }
+}
+
+/// Whether what is held comes from an epoch that is over.
+fn is_outlived(record: &Record, epoch: i64) -> bool {
+    record.key.as_ref().is_some_and(|held| held.epoch < epoch)
+}
+
+/// The key under which an answer without a version is held: the record's own. Of an epoch that is over, that would let
+/// in what is left of it; then it is the lowest of the answer's epoch.
+fn carried(record: &Record, epoch: i64) -> Option<Key> {
+    let lowest = |held: &Key| Key { shape: held.shape, ..Key::floor(epoch, Version::new(0)) };
+    record.key.as_ref().map(|held| if held.epoch < epoch { lowest(held) } else { held.clone() })
 }
 
 /// What an answer says, but for the fields that the record holds at newer versions.
@@ -165,10 +205,11 @@ fn keeping(record: &Record, patched: &BTreeMap<String, Version>, content: &Conte
 }
 
 /// The key under which an entity is gone that the owner does not know: that of all that was known of it.
-fn floor(record: &Record, shape: i32) -> Option<Key> {
-    let Some(newest) = record.patched.values().max() else { return record.key.clone() };
-    let epoch = record.key.as_ref().map_or(0, |key| key.epoch);
-    Some(Key { epoch, version: *newest, rank: Rank::Live, shape, hash: String::new() })
+fn floor(record: &Record, epoch: i64, shape: i32) -> Option<Key> {
+    match record.patched.values().max() {
+        Some(newest) if record.epoch() == epoch => Some(Key { shape, ..Key::floor(epoch, *newest) }),
+        _ => carried(record, epoch),
+    }
 }
 
 /// Whether a record shows something else than the answer says.

@@ -100,11 +100,16 @@ impl Why {
 }
 
 impl Record {
-    /// Whether what is held now makes good an event that was put aside: a version at least as new, or, where
-    /// the event had none, the owner's answer since then. Times are milliseconds of the database's clock.
-    pub fn has_overtaken(&self, version: Option<i64>, parked_at: Option<i64>) -> bool {
+    /// The owner's epoch that it is known from.
+    pub fn epoch(&self) -> i64 {
+        self.key.as_ref().map_or(0, |key| key.epoch)
+    }
+
+    /// Whether what is held now makes good an event of this epoch that was put aside: a version at least as new, or,
+    /// where the event had none, the owner's answer since then. Times are milliseconds of the database's clock.
+    pub fn has_overtaken(&self, epoch: i64, version: Option<i64>, parked_at: Option<i64>) -> bool {
         match (version, &self.key) {
-            (Some(version), Some(key)) => key.version.get() >= version,
+            (Some(version), Some(key)) => (key.epoch, key.version.get()) >= (epoch, version),
             _ => {
                 let asked = self.asked.map(|asked| asked / 1000);
                 let answered = self.claim.is_none() && self.tries == 0 && asked > parked_at;

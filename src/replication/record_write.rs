@@ -63,12 +63,13 @@ pub enum RecordWrite {
         /// Whether the change must be fanned out.
         owes: bool,
     },
-    /// An event says that something changed: the owner must be asked, unless that version is held.
+    /// An event says that something changed: the owner must be asked, unless that much is held.
     Need {
         /// The entity.
         id: EntityId,
-        /// The lowest version that will do.
-        version: Option<Version>,
+        /// The lowest key that will do, of which the record keeps the version: its epoch is the record's own, or is
+        /// that as soon as the owner has answered.
+        floor: Option<Key>,
     },
     /// The entity is wanted: a pending record is made where there is none.
     Placeholder {

@@ -4,6 +4,9 @@
 //! brought further, each under its own version. A full state takes the place of what it is newer than, field by
 //! field; so even one that comes after a newer patch fills in the rest. All of it is a maximum, once of the keys
 //! and once for each field, and maxima do not depend on the order in which they are taken.
+//!
+//! Versions of fields are of the record's epoch. A patch of a later one cannot be put upon what is outlived, so it
+//! only says that the owner must be asked.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +15,7 @@ use bson::{Bson, Document, doc};
 use super::fold::{Folded, asks, state};
 use super::key::content_hash;
 use super::settlement::Expected;
-use super::{Content, Key, Record, RecordWrite, State, Subscription};
+use super::{Content, Key, Record, RecordWrite, State, Subscription, Timeline};
 use crate::event::{Change, ChangeEvent, EntityId, Stamp, Version};
 
 /// What a record is to hold after full states and patches.
@@ -41,39 +44,46 @@ pub struct Revised {
 
 /// Brings the events of one replica into its records as they were read: at most one [`RecordWrite::Revise`] each,
 /// which enters only where nobody else has changed the record since.
-pub fn revise(of: &Subscription, events: &[ChangeEvent], held: &BTreeMap<EntityId, Record>) -> Revised {
+pub fn revise(
+    of: &Subscription,
+    events: &[ChangeEvent],
+    timeline: &Timeline,
+    held: &BTreeMap<EntityId, Record>,
+) -> Revised {
     let mut revised = Revised::default();
-    let mut needs: BTreeMap<&EntityId, Option<Version>> = BTreeMap::new();
+    let mut needs: BTreeMap<&EntityId, Option<Key>> = BTreeMap::new();
     let mut by_entity: BTreeMap<&EntityId, Vec<usize>> = BTreeMap::new();
     for (at, event) in events.iter().enumerate() {
-        let expected = claim(of, event);
-        if let Expected::Need(version) = expected {
+        let expected = claim(of, event, timeline.epoch_at(event.stamp.at), held.get(&event.entity));
+        if let Expected::Need(floor) = &expected {
             let need = needs.entry(&event.entity).or_default();
-            *need = (*need).max(version);
+            *need = need.take().max(floor.clone());
         } else {
             by_entity.entry(&event.entity).or_default().push(at);
         }
         revised.folded.expected.push((event.entity.clone(), expected));
     }
     for (id, mut numbers) in by_entity {
-        numbers.sort_by_key(|at| events[*at].version);
+        numbers.sort_by_key(|at| (timeline.epoch_at(events[*at].stamp.at), events[*at].version));
         let record = held.get(id);
         if record.is_some() || of.keep.creates() {
-            revise_one(of, id, record, events, &numbers, &mut revised);
+            revise_one(of, id, record, (events, timeline), &numbers, &mut revised);
         }
     }
     revised.folded.writes.extend(asks(of, needs));
     revised
 }
 
-/// What an event claims, before anything is known of its entity.
-fn claim(of: &Subscription, event: &ChangeEvent) -> Expected {
-    match (state(of, event), &event.change, event.version) {
+/// What an event of this epoch claims.
+fn claim(of: &Subscription, event: &ChangeEvent, epoch: i64, held: Option<&Record>) -> Expected {
+    let outlived = held.map_or(0, Record::epoch) < epoch;
+    match (state(of, event, epoch), &event.change, event.version) {
         (Some((key, _)), _, _) => Expected::State { guard: of.guard(&key), key, winner: false },
-        (None, Change::Patch(fields), Some(version)) => {
-            Expected::Patch { version, fields: fields.clone(), by_hash: of.fetch.is_none(), winner: false }
+        (None, Change::Patch(fields), Some(version)) if !outlived => {
+            let (fields, by_hash) = (fields.clone(), of.fetch.is_none());
+            Expected::Patch { epoch, version, fields, by_hash, winner: false }
         }
-        (None, _, version) => Expected::Need(version),
+        (None, _, version) => Expected::Need(version.map(|version| Key::floor(epoch, version))),
     }
 }
 
@@ -82,7 +92,7 @@ fn revise_one(
     of: &Subscription,
     id: &EntityId,
     record: Option<&Record>,
-    events: &[ChangeEvent],
+    (events, timeline): (&[ChangeEvent], &Timeline),
     numbers: &[usize],
     revised: &mut Revised,
 ) {
@@ -92,7 +102,7 @@ fn revise_one(
         let event = &events[*at];
         let before = revision.version();
         let Some(version) = event.version else { continue };
-        if !revision.take(of, event) {
+        if !revision.take(of, event, timeline.epoch_at(event.stamp.at)) {
             continue;
         }
         stamp = Some(&event.stamp);
@@ -134,11 +144,17 @@ impl Revision {
         newest(self.key.as_ref(), &self.patched)
     }
 
+    fn epoch(&self) -> i64 {
+        self.key.as_ref().map_or(0, |key| key.epoch)
+    }
+
     /// Takes an event in; says whether that changed anything.
-    fn take(&mut self, of: &Subscription, event: &ChangeEvent) -> bool {
-        match (state(of, event), &event.change, event.version) {
+    fn take(&mut self, of: &Subscription, event: &ChangeEvent, epoch: i64) -> bool {
+        match (state(of, event, epoch), &event.change, event.version) {
             (Some((key, content)), _, _) => self.take_state(of, key, content),
-            (None, Change::Patch(fields), Some(version)) => self.take_patch(of, version, fields),
+            (None, Change::Patch(fields), Some(version)) if self.epoch() == epoch => {
+                self.take_patch(of, version, fields)
+            }
             _ => false,
         }
     }
@@ -148,7 +164,8 @@ impl Revision {
             return false;
         }
         let held = std::mem::take(&mut self.fields);
-        self.patched.retain(|_, version| *version > key.version);
+        let same = self.epoch() == key.epoch;
+        self.patched.retain(|_, version| same && *version > key.version);
         match content {
             Content::Live(fields) => {
                 self.state = State::Live;

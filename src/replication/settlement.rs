@@ -37,6 +37,8 @@ pub enum Expected {
     },
     /// Each of these fields is held at this version, or a newer one.
     Patch {
+        /// The owner's epoch that the patch belongs to.
+        epoch: i64,
         /// The version of the patch.
         version: Version,
         /// The fields it carries.
@@ -46,8 +48,8 @@ pub enum Expected {
         /// Whether it was written, as far as it carries anything new.
         winner: bool,
     },
-    /// At least this version is needed, or held.
-    Need(Option<Version>),
+    /// At least this much is needed, or held.
+    Need(Option<Key>),
 }
 
 /// A judgement on one event.
@@ -82,14 +84,16 @@ pub fn judge(expected: &Expected, record: Option<&Record>, keep: &Keep, batch: i
     };
     match expected {
         Expected::State { key, guard, winner } => judge_state(key, guard, *winner, record, batch),
-        Expected::Patch { version, fields, by_hash, winner } => {
+        Expected::Patch { epoch, .. } if record.epoch() > *epoch => Judgement::Covered(Outcome::Stale),
+        Expected::Patch { epoch, .. } if record.epoch() < *epoch => Judgement::Open,
+        Expected::Patch { version, fields, by_hash, winner, .. } => {
             let applied = *winner && record.batch == Some(batch);
             judge_patch(*version, fields, *by_hash, applied, record)
         }
         Expected::Need(None) => Judgement::Covered(Outcome::Deferred),
-        Expected::Need(Some(version)) => {
-            let held = record.key.as_ref().is_some_and(|key| key.version >= *version);
-            match (record.need >= Some(*version), held) {
+        Expected::Need(Some(floor)) => {
+            let held = record.key.as_ref() >= Some(floor);
+            match (record.need >= Some(floor.version), held) {
                 (true, _) => Judgement::Covered(Outcome::Deferred),
                 (false, true) => Judgement::Covered(Outcome::Stale),
                 (false, false) => Judgement::Open,

@@ -7,6 +7,7 @@
 //! * A read `after` a [`Moment`] sees everything that was durable at that moment, on whatever member.
 //! * Times are the database's: what is due, claimed or leased is compared there, never with a pod's clock.
 
+mod epoch;
 pub mod mongo;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use bson::{Bson, Document};
 
 use crate::event::{EntityId, EntityType};
 use crate::replication::{Class, Embed, EmbedWrite, Record, RecordWrite, Subscription};
+
+pub use epoch::{EpochStore, Epochs, Presence, Timelines};
 
 /// A point in the database's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -359,6 +362,6 @@ pub trait ChangeStore: Send + Sync {
 }
 
 /// Everything that a store does.
-pub trait Store: RecordStore + RetireStore + EmbedStore + ParkedStore + ChangeStore {}
+pub trait Store: RecordStore + RetireStore + EmbedStore + ParkedStore + ChangeStore + EpochStore {}
 
-impl<T: RecordStore + RetireStore + EmbedStore + ParkedStore + ChangeStore> Store for T {}
+impl<T: RecordStore + RetireStore + EmbedStore + ParkedStore + ChangeStore + EpochStore> Store for T {}

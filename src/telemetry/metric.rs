@@ -128,6 +128,12 @@ static CONFLICTS: Family<1> = Family::counter(
     ["replica"],
     "Events of an equal version and other content than what is held.",
 );
+static REGRESSIONS: Family<1> = Family::counter(
+    "nearcopy_regressions_total",
+    Count,
+    ["replica"],
+    "Settled answers of the owner with a version below the one held.",
+);
 static RETIRED: Family<1> = Family::counter(
     "nearcopy_retired_records_total",
     Count,
@@ -178,6 +184,7 @@ pub fn entries() -> Vec<Entry> {
         PARKED_NOW.entry(),
         PENDING.entry(),
         CONFLICTS.entry(),
+        REGRESSIONS.entry(),
         RETIRED.entry(),
         BROKER_CONNECTED.entry(),
         RECONNECTS.entry(),
@@ -283,6 +290,11 @@ pub fn pending(replica: &str, records: u64) {
 /// An event contradicted what is held at the same version.
 pub fn conflicts(replica: &str, n: usize) {
     CONFLICTS.add([replica], n as u64);
+}
+
+/// The owner, asked again, gave versions below those that are held.
+pub fn regressions(replica: &str, n: usize) {
+    REGRESSIONS.add([replica], n as u64);
 }
 
 /// Records were removed because nobody refers to them.

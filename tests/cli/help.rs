@@ -3,7 +3,7 @@
 use crate::agreed;
 use crate::program::{CANARY, folder, nearcopy};
 
-const COMMANDS: [&str; 6] = ["run", "check", "schema", "parked", "settings", "completions"];
+const COMMANDS: [&str; 7] = ["run", "check", "schema", "parked", "rebase", "settings", "completions"];
 
 #[test]
 fn every_command_explains_itself() {
@@ -36,6 +36,9 @@ fn arguments_that_are_not_understood_end_it_with_2_and_say_what_may_be_meant() {
     }
     agreed("usage_no_id", &nearcopy(&["parked", "show", "first"]).end());
     agreed("usage_unknown_output", &nearcopy(&["parked", "list", "--output", "yaml"]).end());
+    agreed("usage_rebase_without_time", &nearcopy(&["rebase", "users"]).end());
+    agreed("usage_rebase_at_no_time", &nearcopy(&["rebase", "users", "--at", "yesterday"]).end());
+    agreed("usage_rebase_no_duration", &nearcopy(&["rebase", "users", "--wait", "soon"]).end());
     agreed("usage_nothing_to_drop", &nearcopy(&["parked", "drop"]).end());
 }
 

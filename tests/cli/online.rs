@@ -25,6 +25,15 @@ fn parked_events_need_the_database() {
     }
 }
 
+#[test]
+fn a_rebase_needs_the_manifest_and_the_database() {
+    let of = |replica, manifest| ["rebase", replica, "--at", "2026-03-01T12:00:00Z", "--manifest", manifest];
+    agreed("parked_without_address", &nearcopy(&of("users", "good.yaml")).end());
+    agreed("check_missing", &nearcopy(&of("users", "nowhere.yaml")).with_addresses().end());
+    agreed("rebase_unknown_replica", &nearcopy(&of("teams", "good.yaml")).with_addresses().end());
+    agreed("parked_unreachable", &nearcopy(&of("users", "good.yaml")).with_addresses().end());
+}
+
 /// A driver names the part of a URL that it does not understand. That no output shows the canary is looked at
 /// wherever the program is run.
 #[test]

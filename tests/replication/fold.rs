@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bson::{Document, doc};
 use nearcopy::event::{Change, ChangeEvent, Stamp, Version};
 use nearcopy::replication::{
-    Content, Declaration, Expected, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, Why, fold,
-    judge,
+    Content, Declaration, Expected, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, Timeline, Why,
+    fold, judge,
 };
 use proptest::prelude::*;
 
@@ -47,7 +47,7 @@ struct Held {
 
 impl Held {
     fn take(&mut self, of: &Declaration, events: &[ChangeEvent], batch: i64) {
-        let folded = fold(users(of), events);
+        let folded = fold(users(of), events, &Timeline::default());
         for write in &folded.writes {
             self.write(write, batch);
         }
@@ -71,9 +71,9 @@ impl Held {
                 let need = self.record.as_ref().and_then(|record| record.need);
                 self.record = Some(Record { key: Some(key.clone()), need, ..record(state, fields, batch) });
             }
-            RecordWrite::Need { version, .. } => {
+            RecordWrite::Need { floor, .. } => {
                 if let Some(record) = &mut self.record {
-                    record.need = record.need.max(*version);
+                    record.need = record.need.max(floor.as_ref().map(|floor| floor.version));
                 }
             }
             _ => {}
@@ -188,9 +188,9 @@ proptest! {
     #[test]
     fn the_highest_need_of_a_batch_is_written(versions in prop::collection::vec(prop::option::of(1_i64..9), 1..6)) {
         let events: Vec<ChangeEvent> = versions.iter().map(|version| refresh(*version)).collect();
-        let folded = fold(users(&asked()), &events);
+        let folded = fold(users(&asked()), &events, &Timeline::default());
         let highest = versions.iter().max().copied().flatten().map(Version::new);
-        prop_assert_eq!(folded.writes, vec![RecordWrite::Need { id: id("42"), version: highest }]);
+        prop_assert_eq!(folded.writes, vec![RecordWrite::Need { id: id("42"), floor: highest.map(|version| Key::floor(0, version)) }]);
     }
 }
 
@@ -200,7 +200,7 @@ fn a_deletion_beats_any_other_state_of_the_same_version_whichever_comes_first() 
     for of in [alone(), asked()] {
         for other in [saved(5, "ann"), event(5, Change::Leave)] {
             for events in [[other.clone(), deleted(5)], [deleted(5), other]] {
-                let folded = fold(users(&of), &events);
+                let folded = fold(users(&of), &events, &Timeline::default());
                 let [RecordWrite::State { content, .. }] = folded.writes.as_slice() else { panic!() };
                 assert_eq!(*content, Content::Gone(Why::Deleted));
             }
@@ -212,7 +212,7 @@ fn a_deletion_beats_any_other_state_of_the_same_version_whichever_comes_first() 
 fn every_entity_of_a_batch_has_its_own_write() {
     let mut other = saved(9, "bob");
     other.entity = id("43");
-    let folded = fold(users(&alone()), &[saved(1, "ann"), other, saved(2, "cat")]);
+    let folded = fold(users(&alone()), &[saved(1, "ann"), other, saved(2, "cat")], &Timeline::default());
     let written: Vec<_> =
         folded.writes.iter().map(|write| (write.id().clone(), key_of(write).version.get())).collect();
     assert_eq!(written, [(id("42"), 2), (id("43"), 9)]);
@@ -227,7 +227,10 @@ fn key_of(write: &RecordWrite) -> &Key {
 #[test]
 fn an_event_makes_a_record_only_where_every_entity_is_kept() {
     let creates = |of: &Declaration, event: ChangeEvent| {
-        let [RecordWrite::State { create, .. }] = fold(users(of), &[event]).writes[..] else { panic!() };
+        let [RecordWrite::State { create, .. }] = fold(users(of), &[event], &Timeline::default()).writes[..]
+        else {
+            panic!()
+        };
         create
     };
     let subset = shop("{ where: \"data.username != ''\" }", "", &[]);
@@ -242,10 +245,10 @@ fn an_event_makes_a_record_only_where_every_entity_is_kept() {
 fn a_notice_of_the_unknown_makes_a_placeholder_where_every_entity_is_kept() {
     let of = shop("all", ASKED, &[]);
     assert_eq!(
-        fold(users(&of), &[refresh(Some(3))]).writes,
+        fold(users(&of), &[refresh(Some(3))], &Timeline::default()).writes,
         [
             RecordWrite::Placeholder { id: id("42"), ask: true },
-            RecordWrite::Need { id: id("42"), version: Some(Version::new(3)) },
+            RecordWrite::Need { id: id("42"), floor: Some(Key::floor(0, Version::new(3))) },
         ]
     );
 }
@@ -253,7 +256,7 @@ fn a_notice_of_the_unknown_makes_a_placeholder_where_every_entity_is_kept() {
 /// A2, A6: what nobody wants is ignored, and what everybody is kept of is never taken for that.
 #[test]
 fn an_absent_record_means_ignored_or_once_more() {
-    let expected = fold(users(&alone()), &[saved(1, "ann")]).expected.remove(0).1;
+    let expected = fold(users(&alone()), &[saved(1, "ann")], &Timeline::default()).expected.remove(0).1;
     let judged = |of: &Declaration| judge(&expected, None, &users(of).keep, 1);
     assert_eq!(judged(&asked()), Judgement::Covered(Outcome::Ignored));
     assert_eq!(judged(&alone()), Judgement::Open);
@@ -272,7 +275,9 @@ fn an_event_is_judged_by_what_the_database_holds() {
         record
     };
     let without_key = Record { key: None, ..at(5, "ann") };
-    let claim = |of: &Declaration, event: ChangeEvent| fold(users(of), &[event]).expected.remove(0).1;
+    let claim = |of: &Declaration, event: ChangeEvent| {
+        fold(users(of), &[event], &Timeline::default()).expected.remove(0).1
+    };
     let cases = [
         (saved(5, "ann"), at(5, "ann"), 7, Judgement::Covered(Outcome::Applied)),
         (saved(5, "ann"), at(5, "ann"), 8, Judgement::Covered(Outcome::Duplicate)),
@@ -305,8 +310,8 @@ fn an_event_is_judged_by_what_the_database_holds() {
 /// A deferred event that was folded behind a state is still judged for itself.
 #[test]
 fn a_state_and_a_notice_of_one_batch_are_judged_apart() {
-    let folded = fold(users(&asked()), &[saved(5, "ann"), refresh(Some(7))]);
+    let folded = fold(users(&asked()), &[saved(5, "ann"), refresh(Some(7))], &Timeline::default());
     assert!(matches!(folded.expected[0].1, Expected::State { winner: true, .. }));
-    assert_eq!(folded.expected[1].1, Expected::Need(Some(Version::new(7))));
+    assert_eq!(folded.expected[1].1, Expected::Need(Some(Key::floor(0, Version::new(7)))));
     assert_eq!(folded.writes.len(), 2);
 }

@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the tests on real servers use the rest")]
 mod declared;
 mod embed;
+mod epoch;
 mod fold;
 mod interpret;
 #[path = "../support/meaning.rs"]

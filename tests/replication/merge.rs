@@ -16,7 +16,7 @@ const RECONCILE: Duration = Duration::from_secs(3600);
 const REV: i64 = 1_000_000_000;
 const CLAIM: i64 = 77;
 
-fn spec() -> FetchSpec {
+pub(crate) fn spec() -> FetchSpec {
     let path = |text: &str| FieldPath::parse(text).unwrap();
     let answers =
         AnswerPaths::new(&path("id"), IdKind::String, VersionRule::None, path(""), path(""), Vec::new());
@@ -32,11 +32,11 @@ fn spec() -> FetchSpec {
     }
 }
 
-fn fields(name: &str) -> Document {
+pub(crate) fn fields(name: &str) -> Document {
     doc! { "username": name }
 }
 
-fn live(version: i64) -> Key {
+pub(crate) fn live(version: i64) -> Key {
     Key::live(Version::new(version), 1, &fields("ann"))
 }
 
@@ -45,7 +45,7 @@ fn gone(version: i64, why: Why) -> Key {
 }
 
 /// Every kind of record: what is held, and at version 5 where there is a version.
-fn states() -> Vec<(&'static str, State, Option<Key>)> {
+pub(crate) fn states() -> Vec<(&'static str, State, Option<Key>)> {
     vec![
         ("pending", State::Pending, None),
         ("live, no version", State::Live, None),
@@ -57,7 +57,7 @@ fn states() -> Vec<(&'static str, State, Option<Key>)> {
     ]
 }
 
-fn answers() -> Vec<(&'static str, Answer)> {
+pub(crate) fn answers() -> Vec<(&'static str, Answer)> {
     let found = |version: Option<i64>, content: Content| Answer::Found {
         version: version.map(Version::new),
         content,
@@ -75,7 +75,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
     ]
 }
 
-fn record(state: State, key: Option<Key>, need: Option<i64>, settled: bool) -> Record {
+pub(crate) fn record(state: State, key: Option<Key>, need: Option<i64>, settled: bool) -> Record {
     let lag = i64::try_from(SETTLE.as_micros()).unwrap();
     Record {
         id: id("42"),
@@ -128,7 +128,7 @@ fn every_answer_does_to_every_record_what_the_table_says() {
             for need in [None, Some(5), Some(6)] {
                 let outcome = |settled: bool| {
                     let record = record(state, key.clone(), need, settled);
-                    in_words(&merge(&record, &answer, 1, &spec(), true))
+                    in_words(&merge(&record, &answer, 0, 1, &spec(), true))
                 };
                 let need = need.map_or(String::new(), |need| format!(" (need {need})"));
                 table += &format!(
@@ -150,7 +150,7 @@ fn for_all(mut check: impl FnMut(&Record, &Answer, bool, &RecordWrite)) {
             for need in [None, Some(4), Some(5), Some(6), Some(7)] {
                 for settled in [false, true] {
                     let record = record(state, key.clone(), need, settled);
-                    check(&record, &answer, settled, &merge(&record, &answer, 1, &spec(), true));
+                    check(&record, &answer, settled, &merge(&record, &answer, 0, 1, &spec(), true));
                 }
             }
         }
@@ -253,7 +253,7 @@ fn what_rests_on_weak_knowledge_always_has_a_next_question() {
 fn a_first_answer_is_confirmed_after_the_owners_read_lag() {
     let first = record(State::Pending, None, None, true);
     for (said, answer) in answers() {
-        let RecordWrite::Answer { due, .. } = merge(&first, &answer, 1, &spec(), true) else { panic!() };
+        let RecordWrite::Answer { due, .. } = merge(&first, &answer, 0, 1, &spec(), true) else { panic!() };
         assert_eq!(due, Due::After(SETTLE), "{said}");
     }
 }
@@ -264,10 +264,10 @@ fn an_answer_is_not_settled_before_the_owners_read_lag_after_it_was_called_for()
     let mut called = record(State::Live, Some(live(5)), None, true);
     called.since = Some(REV + 1_000);
     let answer = Answer::Found { version: Some(Version::new(5)), content: Content::Live(fields("ann")) };
-    let RecordWrite::Answer { due, .. } = merge(&called, &answer, 1, &spec(), true) else { panic!() };
+    let RecordWrite::Answer { due, .. } = merge(&called, &answer, 0, 1, &spec(), true) else { panic!() };
     assert_eq!(due, Due::After(SETTLE));
     called.asked = Some(REV + 1_000 + i64::try_from(SETTLE.as_micros()).unwrap());
-    let RecordWrite::Answer { due, .. } = merge(&called, &answer, 1, &spec(), true) else { panic!() };
+    let RecordWrite::Answer { due, .. } = merge(&called, &answer, 0, 1, &spec(), true) else { panic!() };
     assert_eq!(due, Due::After(RECONCILE));
 }
 
@@ -276,7 +276,8 @@ fn an_answer_is_not_settled_before_the_owners_read_lag_after_it_was_called_for()
 fn a_newer_shape_wins_at_an_equal_version() {
     let held = record(State::Live, Some(live(5)), None, false);
     let answer = Answer::Found { version: Some(Version::new(5)), content: Content::Live(fields("ann")) };
-    let RecordWrite::Answer { content: Some((_, Some(key))), .. } = merge(&held, &answer, 2, &spec(), true)
+    let RecordWrite::Answer { content: Some((_, Some(key))), .. } =
+        merge(&held, &answer, 0, 2, &spec(), true)
     else {
         panic!("the answer is not written")
     };
@@ -286,7 +287,7 @@ fn a_newer_shape_wins_at_an_equal_version() {
 #[test]
 fn nothing_is_owed_where_nothing_is_embedded() {
     let RecordWrite::Answer { owes, content, .. } =
-        merge(&record(State::Pending, None, None, false), &answers()[0].1, 1, &spec(), false)
+        merge(&record(State::Pending, None, None, false), &answers()[0].1, 0, 1, &spec(), false)
     else {
         panic!()
     };
@@ -301,7 +302,8 @@ fn questions_in_vain_are_asked_ever_more_rarely_and_never_given_up() {
     assert_eq!(back_off(SETTLE, u32::MAX), Duration::from_secs(86_400));
     let mut missing = record(State::Gone(Why::NotFound), None, None, true);
     missing.tries = 3;
-    let RecordWrite::Answer { due, tries, .. } = merge(&missing, &Answer::NotFound, 1, &spec(), true) else {
+    let RecordWrite::Answer { due, tries, .. } = merge(&missing, &Answer::NotFound, 0, 1, &spec(), true)
+    else {
         panic!()
     };
     assert_eq!((due, tries), (Due::After(Duration::from_secs(240)), 4));

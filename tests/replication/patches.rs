@@ -143,7 +143,7 @@ fn a_batch_of_patches_is_one_write() {
     let patches: Vec<ChangeEvent> =
         (2..50).chain([49]).map(|version| patch(version, doc! { "extra": version })).collect();
     let read = [(id("42"), held.record().clone())].into();
-    let revised = revise(users(&of), &patches, &read);
+    let revised = revise(users(&of), &patches, &Timeline::default(), &read);
     let [RecordWrite::Revise { revision, .. }] = revised.folded.writes.as_slice() else {
         panic!("{revised:?}")
     };

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 use nearcopy::event::{Change, ChangeEvent, EntityId, Stamp, Version};
 use nearcopy::replication::{
-    Answer, Content, Declaration, Due, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, judge,
-    merge, revise,
+    Answer, Content, Declaration, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, judge, merge,
+    revise,
 };
 use proptest::prelude::*;
 
@@ -74,7 +74,7 @@ impl Held {
         self.now += 1;
         let read: BTreeMap<EntityId, Record> =
             underway.read.into_iter().map(|record| (record.id.clone(), record)).collect();
-        let revised = revise(users(of), &underway.open, &read);
+        let revised = revise(users(of), &underway.open, &Timeline::default(), &read);
         assert!(revised.folded.writes.len() <= 3, "one write a record: {revised:?}");
         for write in &revised.folded.writes {
             self.write(of, write, underway.batch);
@@ -133,7 +133,7 @@ impl Held {
                 break;
             };
             self.record = Some(claimed.clone());
-            let write = merge(&claimed, answer, of_users.shape, spec, true);
+            let write = merge(&claimed, answer, 0, of_users.shape, spec, true);
             self.write(of, &write, 0);
         }
         self
@@ -223,7 +223,7 @@ proptest! {
         let newest = one.iter().filter_map(|event| event.version).max();
         let truth = doc! { "username": "true", "email": "true" };
         let answer = Answer::Found { version: newest, content: Content::Live(truth.clone()) };
-        let ask = RecordWrite::Ask { id: id("42"), due: Due::Now };
+        let ask = RecordWrite::Ask { id: id("42"), wait: Duration::ZERO };
         let ends = [first, second].map(|mut held| {
             held.write(&of, &ask, 0);
             held.settle(&of, &answer)

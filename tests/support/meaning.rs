@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bson::Document;
 use nearcopy::event::Version;
-use nearcopy::replication::{Content, Due, Key, Rank, Record, RecordWrite, State, Subscription};
+use nearcopy::replication::{Content, Due, Record, RecordWrite, State, Subscription};
 
 /// What is there after a write, at this time of the database in milliseconds; `None` where its guard held it off.
 pub(crate) fn apply(
@@ -39,13 +39,12 @@ pub(crate) fn apply(
             let newer = held.key.as_ref().is_none_or(|key| key < guard);
             newer.then(|| entered(of, held, write, rev, now, batch))
         }
-        (RecordWrite::Need { version: Some(version), .. }, Some(held)) => {
-            let floor = Key { epoch: 0, version: *version, rank: Rank::Live, shape: 0, hash: String::new() };
-            let met = held.key.as_ref() >= Some(&floor) || held.need >= Some(*version);
-            let need = Some(*version);
+        (RecordWrite::Need { floor: Some(floor), .. }, Some(held)) => {
+            let need = Some(floor.version);
+            let met = held.key.as_ref() >= Some(floor) || held.need >= need;
             (!met).then(|| Record { need, due: Some(now), since: micros(now), claim: None, ..held.clone() })
         }
-        (RecordWrite::Need { version: None, .. }, Some(held)) => Some(called(held, now, now)),
+        (RecordWrite::Need { floor: None, .. }, Some(held)) => Some(called(held, now, now)),
         (RecordWrite::Ask { wait, .. }, Some(held)) => Some(called(held, now + millis(*wait), now)),
         (RecordWrite::Unmark { .. }, Some(held)) => {
             held.marked.then(|| Record { marked: false, ..held.clone() })
@@ -96,7 +95,7 @@ fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
         state,
         key: Some(key.clone()),
         rev,
-        need: held.need.filter(|need| *need > key.version),
+        need: held.need.filter(|need| *need > key.version && held.epoch() >= key.epoch),
         due: held.due.or_else(|| reconcile.map(|wait| now + millis(wait))),
         claim: None,
         owes: *owes,

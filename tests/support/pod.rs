@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nearcopy::event::Headers;
-use nearcopy::pipeline::{Halted, Pipeline, Retry, Rhythm};
+use nearcopy::pipeline::{Halted, Pace, Pipeline, RebaseError, Rebased, Retry, Rhythm};
+use nearcopy::replication::Subscription;
 use nearcopy::source::{Delivery, Inbox, Ledger};
 use nearcopy::store::Parked;
 use serde_json::Value;
@@ -133,6 +134,18 @@ impl Pod {
         let (pipeline, parked) = (self.pipeline.clone(), parked.clone());
         let runtime = self.runtime.as_ref().unwrap();
         runtime.spawn(async move { pipeline.retry(&parked).await }).await.unwrap()
+    }
+
+    /// Declares that the owner was restored at a time, in microseconds since 1970.
+    pub(crate) async fn rebase(
+        &self,
+        of: &Subscription,
+        at: i64,
+        pace: Pace,
+    ) -> Result<Rebased, RebaseError> {
+        let (pipeline, of) = (self.pipeline.clone(), of.clone());
+        let runtime = self.runtime.as_ref().unwrap();
+        runtime.spawn(async move { pipeline.rebase(&of, at, pace).await }).await.unwrap()
     }
 
     /// Ends the pod as SIGTERM does: leases are given back.

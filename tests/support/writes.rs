@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nearcopy::event::Version;
-use nearcopy::replication::{Answer, Content, Declaration, Record, RecordWrite, fold, merge};
+use nearcopy::replication::{Answer, Content, Declaration, Key, Record, RecordWrite, Timeline, fold, merge};
 use serde_json::Value;
 
 use crate::declared::{id, interpret, users};
@@ -11,13 +11,13 @@ use crate::declared::{id, interpret, users};
 /// The writes that events make, taken as one batch.
 pub(crate) fn of_events(declaration: &Declaration, events: &[Value]) -> Vec<RecordWrite> {
     let read = events.iter().map(|event| interpret(declaration, event).unwrap().unwrap());
-    fold(users(declaration), &read.collect::<Vec<_>>()).writes
+    fold(users(declaration), &read.collect::<Vec<_>>(), &Timeline::default()).writes
 }
 
 /// The write that an owner's answer makes of a record as it was claimed.
 pub(crate) fn of_answer(declaration: &Declaration, claimed: &Record, answer: &Answer) -> RecordWrite {
     let of = users(declaration);
-    merge(claimed, answer, of.shape, of.fetch.as_ref().unwrap(), of.embedded)
+    merge(claimed, answer, 0, of.shape, of.fetch.as_ref().unwrap(), of.embedded)
 }
 
 /// The owner has a user of that name.
@@ -35,7 +35,8 @@ pub(crate) fn unmark(user: &str) -> RecordWrite {
 }
 
 pub(crate) fn need(user: &str, version: impl Into<Option<i64>>) -> RecordWrite {
-    RecordWrite::Need { id: id(user), version: version.into().map(Version::new) }
+    let floor = version.into().map(|version| Key::floor(0, Version::new(version)));
+    RecordWrite::Need { id: id(user), floor }
 }
 
 pub(crate) fn ask(user: &str, wait: Duration) -> RecordWrite {

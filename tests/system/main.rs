@@ -45,6 +45,7 @@ mod bad_owner;
 mod bad_surroundings;
 mod conformance;
 mod embeds;
+mod epochs;
 mod hydration;
 mod parked;
 mod patches;

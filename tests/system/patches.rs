@@ -32,7 +32,7 @@ impl Database {
         let read: Vec<_> =
             events.iter().map(|event| interpret(&self.declaration, event).unwrap().unwrap()).collect();
         let held = self.held(user).await.map(|record| (record.id.clone(), record));
-        revise(self.of(), &read, &held.into_iter().collect()).folded.writes
+        revise(self.of(), &read, &Timeline::default(), &held.into_iter().collect()).folded.writes
     }
 }
 

@@ -3,8 +3,8 @@
 use bson::{Document, doc};
 
 use super::{Mongo, Topology};
-use crate::replication::{Declaration, Embed, Finding, WhenDeleted};
-use crate::store::StoreError;
+use crate::replication::{Declaration, Embed, Finding, Subscription, Timeline, WhenDeleted};
+use crate::store::{EpochStore, Presence, StoreError};
 
 impl Mongo {
     /// Looks at the server, its concerns, the fence, and the indexes that fan-out needs.
@@ -14,7 +14,10 @@ impl Mongo {
         let mut findings = vec![self.topology_finding(version, declaration)];
         findings.push(self.concern_finding().await);
         findings.extend(self.fence_finding(&declaration.service).await?);
+        findings.push(pods_finding(&self.present().await?));
+        let timelines = self.timelines(None).await?;
         for replica in &declaration.replicas {
+            findings.extend(timelines.get(&replica.name).map(|timeline| epoch_finding(replica, timeline)));
             findings.extend(self.unique_findings(replica.name.as_str()).await?);
         }
         for embed in &declaration.embeds {
@@ -113,4 +116,22 @@ impl Mongo {
             other => other,
         }
     }
+}
+
+/// Who is at work now, and with which version.
+fn pods_finding(pods: &[Presence]) -> Finding {
+    let pod = |pod: &Presence| format!("{} ({})", pod.host, pod.version);
+    match pods {
+        [] => Finding::fine("no pod is at work"),
+        pods => {
+            let named = pods.iter().map(pod).collect::<Vec<_>>().join(", ");
+            Finding::fine(format!("pods at work: {}: {named}", pods.len()))
+        }
+    }
+}
+
+fn epoch_finding(replica: &Subscription, timeline: &Timeline) -> Finding {
+    let since = timeline.restored().last().map(|micros| bson::DateTime::from_millis(micros / 1000));
+    let since = since.and_then(|time| time.try_to_rfc3339_string().ok()).unwrap_or_default();
+    Finding::fine(format!("replica `{}` is in epoch {}, since {since}", replica.name, timeline.current()))
 }

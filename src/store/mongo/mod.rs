@@ -8,6 +8,7 @@ mod change;
 mod command;
 mod cursor;
 mod embed;
+mod epoch;
 mod inspect;
 mod lease;
 mod parked;

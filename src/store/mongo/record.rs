@@ -24,12 +24,7 @@ impl RecordStore for Mongo {
     }
 
     async fn heartbeat(&self) -> Result<Option<Moment>, StoreError> {
-        let statement = doc! {
-            "q": { "_id": format!("heartbeat:{}", self.pod) },
-            "u": { "$inc": { "beats": 1_i64 }, "$currentDate": { "at": true } },
-            "upsert": true,
-        };
-        Ok(self.update("nearcopy.leases", vec![statement], true).await?.moment)
+        self.beat().await
     }
 
     async fn read(
@@ -143,6 +138,16 @@ impl RecordStore for Mongo {
 }
 
 impl Mongo {
+    /// A majority write that changes nothing anybody reads.
+    pub(super) async fn beat(&self) -> Result<Option<Moment>, StoreError> {
+        let statement = doc! {
+            "q": { "_id": format!("heartbeat:{}", self.pod) },
+            "u": { "$inc": { "beats": 1_i64 }, "$currentDate": { "at": true } },
+            "upsert": true,
+        };
+        Ok(self.update("nearcopy.leases", vec![statement], true).await?.moment)
+    }
+
     fn find(&self, of: &Subscription, filter: Document, after: Option<Moment>) -> Document {
         doc! { "find": of.name.as_str(), "filter": filter, "readConcern": self.read_concern(after) }
     }

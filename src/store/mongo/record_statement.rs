@@ -8,7 +8,7 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 
 use super::revise_statement;
-use crate::event::{Stamp, Version};
+use crate::event::Stamp;
 use crate::replication::{Content, Due, Key, RecordWrite, Subscription};
 
 /// The statement for a write, as it stands in an `update` command.
@@ -23,8 +23,8 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             doc! { "q": { "_id": id }, "u": pipeline, "upsert": create }
         }
         RecordWrite::Revise { .. } => revise_statement::statement(of, write, batch),
-        RecordWrite::Need { version: Some(version), .. } => doc! { "q": known, "u": need(*version) },
-        RecordWrite::Need { version: None, .. } => doc! { "q": known, "u": call_for("$$NOW") },
+        RecordWrite::Need { floor: Some(floor), .. } => doc! { "q": known, "u": need(floor) },
+        RecordWrite::Need { floor: None, .. } => doc! { "q": known, "u": call_for("$$NOW") },
         RecordWrite::Placeholder { ask, .. } => {
             let mut meta = doc! { "state": "pending", "rev": next_rev() };
             if *ask {
@@ -62,7 +62,11 @@ fn state(
     owes: bool,
     batch: i64,
 ) -> Document {
-    let unmet = doc! { "$gt": ["$_nearcopy.need", key.version.get()] };
+    let mut unmet = doc! { "$gt": ["$_nearcopy.need", key.version.get()] };
+    if key.epoch > 0 {
+        // A need of an epoch that is over can no longer be met.
+        unmet = doc! { "$and": [unmet, { "$gte": ["$_nearcopy.key.e", key.epoch] }] };
+    }
     let mut meta = described(content, Some(key));
     meta.extend(doc! {
         "rev": next_rev(),
@@ -156,16 +160,16 @@ fn whole(id: &Bson, content: &Content, meta: Document) -> Document {
     doc! { "$mergeObjects": [literal(shown), { "_nearcopy": meta }] }
 }
 
-/// A need, unless that version is held or needed already.
-fn need(version: Version) -> Vec<Document> {
-    let floor = doc! { "e": 0_i64, "v": version.get(), "g": 0, "s": 0, "h": "" };
+/// A need, unless that much is held or needed already.
+fn need(floor: &Key) -> Vec<Document> {
+    let version = floor.version.get();
     let met = doc! { "$or": [
-        { "$gte": ["$_nearcopy.key", literal(floor)] },
-        { "$gte": ["$_nearcopy.need", version.get()] },
+        { "$gte": ["$_nearcopy.key", literal(floor.to_document())] },
+        { "$gte": ["$_nearcopy.need", version] },
     ] };
     let otherwise = |kept: &str, value: Bson| choose(met.clone(), kept, value);
     vec![doc! { "$set": {
-        "_nearcopy.need": otherwise("$_nearcopy.need", version.get().into()),
+        "_nearcopy.need": otherwise("$_nearcopy.need", version.into()),
         "_nearcopy.due": otherwise("$_nearcopy.due", "$$NOW".into()),
         "_nearcopy.since": otherwise("$_nearcopy.since", "$$NOW".into()),
         "_nearcopy.claim": otherwise("$_nearcopy.claim", "$$REMOVE".into()),

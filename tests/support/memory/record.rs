@@ -56,7 +56,8 @@ impl RecordStore for Pod {
         let database = self.lock();
         let contents = database.seen(&self.name, after);
         let found = ids.iter().filter_map(|id| known(contents, of, id));
-        let shown = found.map(|held| if of.embedded { held.record.clone() } else { bare(held) });
+        let shown =
+            found.map(|held| if of.embedded || of.compares() { held.record.clone() } else { bare(held) });
         Ok(by_id(shown))
     }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 use fastrand::Rng;
 use nearcopy::event::{EntityId, EventId, Stamp, Version};
-use nearcopy::replication::{Content, Due, Key, Rank, Record, RecordWrite, Subscription, Why};
+use nearcopy::replication::{
+    Content, Due, Key, Rank, Record, RecordWrite, Revision, State, Subscription, Why,
+};
 use nearcopy::store::{Backlog, Records, Store};
 
 use super::{Both, USERS, aligned, choose, everybody, seeds};
-use crate::declared::{ASKED, PRODUCTS, id, shop};
+use crate::declared::{ASKED, PRODUCTS, id, patched_shop, shop};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DUE: [Due; 3] = [Due::Now, Due::After(HOUR), Due::Never];
@@ -61,8 +63,12 @@ struct Side {
 #[tokio::test]
 async fn every_write_of_a_record_does_in_memory_what_it_does_in_mongodb() {
     let reconciled = format!("{ASKED}\n      reconcile: 2h");
-    let declarations =
-        [shop("referenced", ASKED, &[PRODUCTS]), shop("all", &reconciled, &[PRODUCTS]), shop("all", "", &[])];
+    let declarations = [
+        shop("referenced", ASKED, &[PRODUCTS]),
+        shop("all", &reconciled, &[PRODUCTS]),
+        shop("all", "", &[]),
+        patched_shop("all", ASKED, &[]),
+    ];
     for seed in seeds() {
         for (number, declaration) in declarations.iter().enumerate() {
             let both = Both::new(declaration).await;
@@ -175,12 +181,16 @@ impl Side {
         let (held_rev, held_claim) =
             (read.map_or(0, |read| read.rev), read.and_then(|read| read.claim.clone()));
         match write {
-            RecordWrite::Answer { id, content, satisfied, due, tries, owes, .. } => {
+            RecordWrite::Answer { id, content, patched, satisfied, due, tries, owes, .. } => {
                 let (rev, claim) = (held_rev, held_claim);
-                RecordWrite::Answer { id, rev, claim, content, satisfied, due, tries, owes }
+                RecordWrite::Answer { id, rev, claim, content, patched, satisfied, due, tries, owes }
             }
             RecordWrite::Unanswered { id, due, tries, .. } => {
                 RecordWrite::Unanswered { id, claim: held_claim, due, tries }
+            }
+            RecordWrite::Revise { id, revision, stamp, ask, owes, .. } => {
+                let rev = read.map(|read| read.rev);
+                RecordWrite::Revise { id, rev, revision, stamp, ask, owes }
             }
             RecordWrite::Paid { id, .. } => RecordWrite::Paid { id, rev: held_rev },
             other => other,
@@ -212,7 +222,7 @@ fn from(dice: &mut Rng) -> Option<EntityId> {
 fn intents(dice: &mut Rng) -> Vec<Intent> {
     let mut intents = BTreeMap::new();
     for _ in 0..dice.usize(0..6) {
-        let (kind, id) = (dice.u8(0..8), who(dice));
+        let (kind, id) = (dice.u8(0..10), who(dice));
         intents.insert((id.clone(), kind), intent(dice, kind, id));
     }
     let mut intents: Vec<Intent> = intents.into_values().collect();
@@ -230,6 +240,7 @@ fn intent(dice: &mut Rng, kind: u8, id: EntityId) -> Intent {
         3 => RecordWrite::Placeholder { id, ask: dice.bool() },
         4 => RecordWrite::Unmark { id },
         5 => return Intent::AsRead(answer(dice, id)),
+        8 | 9 => return Intent::AsRead(revise(dice, id)),
         6 => return Intent::AsRead(RecordWrite::Paid { id, rev: 0 }),
         _ => match dice.bool() {
             true => RecordWrite::Ask { id, wait: choose(dice, &[Duration::ZERO, HOUR]) },
@@ -264,11 +275,36 @@ fn answer(dice: &mut Rng, id: EntityId) -> RecordWrite {
         rev: 0,
         claim: None,
         content,
+        patched: patched(dice),
         satisfied: dice.bool(),
         due: choose(dice, &DUE),
         tries: dice.u32(0..3),
         owes: dice.bool(),
     }
+}
+
+fn revise(dice: &mut Rng, id: EntityId) -> RecordWrite {
+    let (content, key) = content(dice);
+    let (state, mut fields) = match content {
+        Content::Gone(why) => (State::Gone(why), Document::new()),
+        Content::Live(fields) => (choose(dice, &[State::Live, State::Pending]), fields),
+    };
+    let patched = patched(dice);
+    fields.extend(patched.keys().map(|name| (name.clone(), "$patched".into())));
+    let need = dice.bool().then(|| Version::new(dice.i64(0..6)));
+    let revision = Revision { state, key: dice.bool().then_some(key), patched, fields, need };
+    let stamp = Stamp { event: dice.bool().then(|| EventId::new("$e")), at: dice.bool().then_some(-1) };
+    RecordWrite::Revise { id, rev: None, revision, stamp, ask: dice.bool(), owes: dice.bool() }
+}
+
+/// Some fields under versions of their own.
+fn patched(dice: &mut Rng) -> BTreeMap<String, Version> {
+    let names = ["username", "email"].into_iter().filter(|_| dice.u8(0..4) == 0);
+    names
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|name| (name.to_owned(), Version::new(dice.i64(0..9))))
+        .collect()
 }
 
 /// What a record is to hold, under keys that often agree in their first fields.

@@ -1,5 +1,7 @@
 //! Documents of every shape that a consumer may leave where an embed reads or writes.
 
+use std::collections::BTreeMap;
+
 use bson::{Bson, Document, doc};
 use fastrand::Rng;
 use nearcopy::event::{EntityId, EntityType, Version};
@@ -75,6 +77,7 @@ pub(super) fn record(dice: &mut Rng) -> Record {
         since: None,
         batch: None,
         marked: false,
+        patched: BTreeMap::new(),
         fields,
     }
 }
