@@ -193,6 +193,9 @@ mod tests {
             since: None,
             batch: None,
             marked: false,
+            shape: 1,
+            lacks: false,
+            patched: BTreeMap::new(),
             fields: bson::Document::new(),
         };
         let documents = |count: u64| BTreeMap::from([("order-user".to_owned(), count)]);

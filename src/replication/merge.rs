@@ -75,6 +75,7 @@ pub fn merge(
 pub fn merge_overtaken(
     record: &Record,
     answer: &Answer,
+    epoch: i64,
     shape: i32,
     spec: &FetchSpec,
     embedded: bool,
@@ -84,7 +85,7 @@ pub fn merge_overtaken(
         return None;
     }
     let unsettled = Record { asked: None, ..record.clone() };
-    let write = merge(&unsettled, answer, shape, spec, embedded);
+    let write = merge(&unsettled, answer, epoch, shape, spec, embedded);
     matches!(write, RecordWrite::Answer { content: Some(_), .. }).then_some(write)
 }
 
