@@ -6,6 +6,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::failure::report;
+use super::promise::promises;
 use super::{Exit, Failure, Outcome, Output, print, wiring};
 use crate::event::{EntityId, IdKind};
 use crate::fetch::{Fetch, HttpFetch};
@@ -24,6 +25,7 @@ pub(super) fn check(settings: &Settings, paths: &[PathBuf], online: bool, output
         Err(diagnostics) => return reject(diagnostics, output),
     };
     let mut found = vec![("manifest", Finding::fine(summary(&declaration)))];
+    found.extend(promises(&declaration).into_iter().map(|finding| ("manifest", finding)));
     if online {
         settings.check_addresses()?;
         found.extend(wiring::block_on(surroundings(settings, &declaration))?);

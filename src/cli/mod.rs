@@ -6,6 +6,7 @@ mod check;
 mod failure;
 mod help;
 mod parked;
+mod promise;
 mod rebase;
 mod run;
 mod wiring;

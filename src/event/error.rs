@@ -23,6 +23,8 @@ pub enum Reason {
     NoVersion,
     /// The version is not a whole number in range, or not a time.
     BadVersion,
+    /// The version is a time that has not come yet, by more than may be between two clocks.
+    FutureVersion,
     /// A declared field is not of its declared type, or cannot be stored without loss.
     BadField,
     /// The expression that says what is kept could not be answered for this event.
@@ -46,6 +48,7 @@ impl Reason {
             Self::BadId => "bad_id",
             Self::NoVersion => "no_version",
             Self::BadVersion => "bad_version",
+            Self::FutureVersion => "future_version",
             Self::BadField => "bad_field",
             Self::BadCondition => "bad_condition",
             Self::OtherEntity => "other_entity",

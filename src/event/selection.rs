@@ -1,5 +1,7 @@
 //! What is taken out of an event or an owner's answer: the id, the version, and the declared fields.
 
+use std::time::Duration;
+
 use bson::{Bson, Document};
 use serde_json::value::RawValue;
 
@@ -24,8 +26,14 @@ pub struct Field {
 pub enum VersionRule {
     /// A sequence number at this path.
     Sequence(FieldPath),
-    /// A time at this path.
-    Time(FieldPath),
+    /// A time.
+    Time {
+        /// Its path.
+        path: FieldPath,
+        /// How far beyond our own time it may be. What is further is believed of nobody: it would keep every
+        /// later state away.
+        skew: Duration,
+    },
     /// The owner gives none: its events only say that it must be asked.
     None,
 }
@@ -72,7 +80,7 @@ impl Selection {
         };
         let id = place(id);
         let version = match &version {
-            VersionRule::Sequence(path) | VersionRule::Time(path) => Some((place(path), version)),
+            VersionRule::Sequence(path) | VersionRule::Time { path, .. } => Some((place(path), version)),
             VersionRule::None => None,
         };
         let fields = fields.into_iter().map(|field| (place(&field.from), field)).collect();
@@ -111,12 +119,13 @@ impl Selection {
         EntityId::from_json(raw, self.id_kind)
     }
 
-    /// Reads its version; `None` where the declaration has no rule or the notice no value.
-    pub fn version(&self, values: &Values<'_, '_>) -> Result<Option<Version>, DecodeError> {
+    /// Reads its version; `None` where the declaration has no rule or the notice no value. The time of day is
+    /// microseconds since 1970.
+    pub fn version(&self, values: &Values<'_, '_>, time_of_day: i64) -> Result<Option<Version>, DecodeError> {
         let Some((place, rule)) = &self.version else { return Ok(None) };
         let Some(raw) = values.at(place).filter(|raw| raw.get() != "null") else { return Ok(None) };
         match rule {
-            VersionRule::Time(_) => Version::time(raw).map(Some),
+            VersionRule::Time { skew, .. } => Version::time(raw, time_of_day, *skew).map(Some),
             VersionRule::Sequence(_) | VersionRule::None => Version::sequence(raw).map(Some),
         }
     }

@@ -1,6 +1,7 @@
 //! The owner's version of an entity: the one order that decides what may enter a record.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -38,11 +39,17 @@ impl Version {
         }
     }
 
-    /// Reads a time version: RFC 3339 text, kept to the microsecond.
-    pub fn time(raw: &RawValue) -> Result<Self, DecodeError> {
-        parse_time(raw)
-            .map(Self)
-            .ok_or_else(|| DecodeError::new(Reason::BadVersion, "the version is no RFC 3339 time"))
+    /// Reads a time version: RFC 3339 text, kept to the microsecond, and no further than `skew` beyond the time of day,
+    /// which is microseconds since 1970.
+    pub fn time(raw: &RawValue, time_of_day: i64, skew: Duration) -> Result<Self, DecodeError> {
+        let time = parse_time(raw)
+            .ok_or_else(|| DecodeError::new(Reason::BadVersion, "the version is no RFC 3339 time"))?;
+        let latest = time_of_day.saturating_add(i64::try_from(skew.as_micros()).unwrap_or(i64::MAX));
+        if time > latest {
+            let detail = format!("the version is a time more than {} s ahead of ours", skew.as_secs_f64());
+            return Err(DecodeError::new(Reason::FutureVersion, detail));
+        }
+        Ok(Self(time))
     }
 }
 

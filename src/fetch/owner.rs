@@ -75,7 +75,9 @@ impl Owner {
         let ids: Vec<EntityId> = seats.iter().map(|seat| seat.id().clone()).collect();
         let read = |reply: Reply| match reply {
             Reply::NotFound(status) => Err(FetchError::Failed(status)),
-            Reply::Body(body) => Ok(self.spec.answers.read_batch(&body, &ids, &self.replica)?),
+            Reply::Body(body) => {
+                Ok(self.spec.answers.read_batch(&body, &ids, &self.replica, clock::wall_micros())?)
+            }
         };
         let mut left = Vec::new();
         match self.exchange(&batch.expand(&ids), deadline, read).await {
@@ -108,7 +110,9 @@ impl Owner {
     async fn ask_one(&self, id: &EntityId, deadline: Instant) -> Outcome {
         let read = |reply: Reply| match reply {
             Reply::NotFound(_) => Ok(Answer::NotFound),
-            Reply::Body(body) => Ok(self.spec.answers.read_one(&body, id, &self.replica)?),
+            Reply::Body(body) => {
+                Ok(self.spec.answers.read_one(&body, id, &self.replica, clock::wall_micros())?)
+            }
         };
         self.exchange(&self.spec.url.expand([id]), deadline, read).await
     }

@@ -59,18 +59,19 @@ pub struct Unreadable<'b> {
     pub outcome: &'b mut Option<Outcome>,
 }
 
-/// Reads what each delivery means to the replicas that a source feeds. Pure, but for the deliveries it holds.
+/// Reads what each delivery means to the replicas that a source feeds.
 pub fn decode(declaration: &Declaration, source: &SourceSpec, deliveries: Vec<Delivery>) -> Batch {
     metric::source_received(&source.name, deliveries.len());
     metric::redelivered(&source.name, deliveries.iter().filter(|delivery| delivery.redelivered).count());
+    let now = clock::wall_micros();
     let read = |delivery: Delivery| {
-        let parts = parts(declaration, source, &delivery);
+        let parts = parts(declaration, source, &delivery, now);
         Item { delivery, parts }
     };
     Batch { items: deliveries.into_iter().map(read).collect() }
 }
 
-fn parts(declaration: &Declaration, source: &SourceSpec, delivery: &Delivery) -> Vec<Part> {
+fn parts(declaration: &Declaration, source: &SourceSpec, delivery: &Delivery, now: i64) -> Vec<Part> {
     let notice = match source.envelope.open(&delivery.message()) {
         Ok(notice) => notice,
         Err(error) => {
@@ -80,7 +81,7 @@ fn parts(declaration: &Declaration, source: &SourceSpec, delivery: &Delivery) ->
         }
     };
     let part = |of: &Arc<Subscription>| {
-        let meaning = match of.interpret(&notice) {
+        let meaning = match of.interpret(&notice, now) {
             Ok(event) => Meaning::Change(event?),
             Err(misread) => {
                 let parked = Box::new(parked(source, Some(of), delivery, Some(&notice), &misread));

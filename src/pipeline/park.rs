@@ -8,6 +8,7 @@ use bson::{Bson, Document};
 
 use super::batch::{Batch, Verdict};
 use super::{Halted, Pipeline};
+use crate::clock;
 use crate::event::{
     ChangeEvent, DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason,
 };
@@ -141,7 +142,7 @@ impl Pipeline {
         let message = Message { body: excerpt.as_bytes(), content_type: None, headers: &Headers::new() };
         let event = match Envelope::excerpt(Limits::default()).open(&message) {
             Err(error) => return Ok(Retry::Still(error)),
-            Ok(notice) => match of.interpret(&notice) {
+            Ok(notice) => match of.interpret(&notice, clock::wall_micros()) {
                 Err(misread) => return Ok(Retry::Still(misread.error)),
                 Ok(None) => return still(Reason::NoType, "its type means nothing to the replica any more"),
                 Ok(Some(event)) => event,

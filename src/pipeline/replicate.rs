@@ -6,8 +6,8 @@ use super::batch::Verdict;
 use super::{Halted, Pipeline};
 use crate::event::{ChangeEvent, DecodeError, EntityId, Reason};
 use crate::replication::{
-    Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, Timeline, fold, judge,
-    revise,
+    Due, Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, Timeline, fold,
+    judge, revise,
 };
 use crate::store::{Records, Refusal};
 use crate::telemetry::metric;
@@ -63,7 +63,8 @@ impl Pipeline {
         let ids: Vec<EntityId> =
             still.iter().map(|event| event.entity.clone()).collect::<BTreeSet<_>>().into_iter().collect();
         let timeline = self.timeline(of).await?;
-        let Folded { writes, expected } = self.fold(of, &still, &ids, &timeline, known).await?;
+        let Revised { folded: Folded { writes, expected }, gaps } =
+            self.fold(of, &still, &ids, &timeline, known).await?;
         let batch = tag();
         let written = self.persist(|| self.store.write(of, &writes, batch)).await?;
         metric::records_written(of.name.as_str(), usize::try_from(written.changed).unwrap_or(usize::MAX));
@@ -93,6 +94,11 @@ impl Pipeline {
                 }
             };
         }
+        let brought = |at: &&usize| {
+            let done = |outcome| matches!(outcome, Outcome::Applied | Outcome::Deferred);
+            matches!(events[open[**at]].verdict, Some(Verdict::Done(outcome)) if done(outcome))
+        };
+        metric::version_gaps(of.name.as_str(), gaps.iter().filter(brought).count());
         known.read(of, records);
         self.resolve(of, conflicts).await
     }
@@ -106,16 +112,15 @@ impl Pipeline {
         ids: &[EntityId],
         timeline: &Timeline,
         known: &mut Known,
-    ) -> Result<Folded, Halted> {
+    ) -> Result<Revised, Halted> {
         if !of.compares() {
-            return Ok(fold(of, events, timeline));
+            return Ok(Revised { folded: fold(of, events, timeline), gaps: Vec::new() });
         }
         let held = match known.held.take() {
             Some(held) => held,
             None => self.persist(|| self.store.read(of, ids, None)).await?,
         };
-        let Revised { folded, .. } = revise(of, events, timeline, &held);
-        Ok(folded)
+        Ok(revise(of, events, timeline, &held))
     }
 
     /// Two contents under one version: where the owner can be asked, it decides.
@@ -159,7 +164,7 @@ impl Known {
 
 /// Whether a write plans a look at the owner at once.
 fn asks(write: &RecordWrite) -> bool {
-    matches!(write, RecordWrite::Need { .. } | RecordWrite::Revise { ask: true, .. })
+    matches!(write, RecordWrite::Need { .. } | RecordWrite::Revise { ask: Due::Now, .. })
 }
 
 /// Takes the events out whose statement the database refused. Those that were folded behind them stay open, and

@@ -117,11 +117,18 @@ impl AnswerPaths {
         Self { items, data, selection: Selection::new(id, id_kind, version, fields) }
     }
 
-    /// Reads the answer to a question for one entity; an answer about another one is refused.
-    pub fn read_one(&self, body: &[u8], asked: &EntityId, of: &Subscription) -> Result<Answer, DecodeError> {
+    /// Reads the answer to a question for one entity; an answer about another one is refused. The time of day is
+    /// microseconds since 1970.
+    pub fn read_one(
+        &self,
+        body: &[u8],
+        asked: &EntityId,
+        of: &Subscription,
+        time_of_day: i64,
+    ) -> Result<Answer, DecodeError> {
         let text = utf8(body)?;
         let raw = parse(text)?;
-        let (entity, answer) = self.read(raw, of)?;
+        let (entity, answer) = self.read(raw, of, time_of_day)?;
         if entity == *asked {
             Ok(answer)
         } else {
@@ -139,22 +146,28 @@ impl AnswerPaths {
         body: &[u8],
         asked: &[EntityId],
         of: &Subscription,
+        time_of_day: i64,
     ) -> Result<Vec<(EntityId, Answer)>, DecodeError> {
         let text = utf8(body)?;
         let list = at(parse(text)?, &self.items)?
             .ok_or_else(|| DecodeError::new(Reason::NotJson, "there is no list at the declared path"))?;
         let items: Vec<&RawValue> = serde_json::from_str(list.get())
             .map_err(|_| DecodeError::new(Reason::NotJson, "the answer to a batch is no JSON array"))?;
-        let read = items.into_iter().filter_map(|item| self.read(item, of).ok());
+        let read = items.into_iter().filter_map(|item| self.read(item, of, time_of_day).ok());
         Ok(read.filter(|(entity, _)| asked.contains(entity)).collect())
     }
 
-    fn read(&self, raw: &RawValue, of: &Subscription) -> Result<(EntityId, Answer), DecodeError> {
+    fn read(
+        &self,
+        raw: &RawValue,
+        of: &Subscription,
+        time_of_day: i64,
+    ) -> Result<(EntityId, Answer), DecodeError> {
         let data = at(raw, &self.data)?;
         let notice = Notice::of_answer(raw, data, Limits::default());
         let values = self.selection.find(&notice)?;
         let entity = self.selection.entity(&values)?;
-        let version = self.selection.version(&values)?;
+        let version = self.selection.version(&values, time_of_day)?;
         let content = match &of.keep {
             Keep::Where(condition) if !condition.holds(data)? => Content::Gone(Why::Out),
             _ => Content::Live(self.selection.document(&values)?),

@@ -49,4 +49,4 @@ pub use record_write::{Content, Due, RecordWrite};
 pub use revise::{Revised, Revision, revise};
 pub use settlement::{Expected, Judgement, Outcome, judge};
 pub use shape::{History, Shape, Standing};
-pub use subscription::{Misread, Reaction, Subscription};
+pub use subscription::{Gaps, Misread, Reaction, Subscription};

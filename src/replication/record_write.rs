@@ -58,8 +58,9 @@ pub enum RecordWrite {
         revision: Revision,
         /// The event that brought the newest of it.
         stamp: Stamp,
-        /// Whether the owner must be asked at once for what is missing.
-        ask: bool,
+        /// When the owner is to be asked for what is missing, unless that is planned sooner; [`Due::Never`] where
+        /// nothing is.
+        ask: Due,
         /// Whether the change must be fanned out.
         owes: bool,
     },

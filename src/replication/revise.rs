@@ -15,7 +15,7 @@ use bson::{Bson, Document, doc};
 use super::fold::{Folded, asks, state};
 use super::key::content_hash;
 use super::settlement::Expected;
-use super::{Content, Key, Record, RecordWrite, State, Subscription, Timeline};
+use super::{Content, Due, Gaps, Key, Record, RecordWrite, State, Subscription, Timeline};
 use crate::event::{Change, ChangeEvent, EntityId, Stamp, Version};
 
 /// What a record is to hold after full states and patches.
@@ -101,7 +101,7 @@ fn revise_one(
     revised: &mut Revised,
 ) {
     let mut revision = Revision::of(of, record);
-    let mut stamp: Option<&Stamp> = None;
+    let (mut stamp, mut hole): (Option<&Stamp>, bool) = (None, false);
     for at in numbers {
         let event = &events[*at];
         let before = revision.version();
@@ -110,8 +110,11 @@ fn revise_one(
             continue;
         }
         stamp = Some(&event.stamp);
-        if before.is_some_and(|before| version.get() > before.get().saturating_add(1)) {
+        if of.gaps == Gaps::Ask && before.is_some_and(|before| version.get() > before.get().saturating_add(1))
+        {
             revised.gaps.push(*at);
+            // What a lost patch said, only the owner can say. It may also come yet, so there is no hurry.
+            hole |= matches!(event.change, Change::Patch(_));
         }
         if let Expected::State { winner, .. } | Expected::Patch { winner, .. } =
             &mut revised.folded.expected[*at].1
@@ -121,11 +124,16 @@ fn revise_one(
     }
     let Some(stamp) = stamp else { return };
     revision.arrange(of, record.is_some_and(|record| of.leaves_alone(record)));
+    let ask = match &of.fetch {
+        Some(_) if revision.state == State::Pending => Due::Now,
+        Some(fetch) if hole => Due::After(fetch.settle),
+        _ => Due::Never,
+    };
     revised.folded.writes.push(RecordWrite::Revise {
         id: id.clone(),
         rev: record.map(|record| record.rev),
-        ask: revision.state == State::Pending && of.fetch.is_some(),
         revision,
+        ask,
         stamp: stamp.clone(),
         owes: of.embedded,
     });

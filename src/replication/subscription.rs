@@ -43,6 +43,18 @@ pub struct Subscription {
     pub shape: i32,
     /// Its fields in the generations before.
     pub lineage: Lineage,
+    /// What is made of versions that are left out.
+    pub gaps: Gaps,
+}
+
+/// What is made of a version that follows upon one that is not the next lower.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gaps {
+    /// Nothing: a full state needs none before it.
+    #[default]
+    Ignore,
+    /// It is counted; and where it is a patch, whose forerunner may be lost, the owner is asked.
+    Ask,
 }
 
 /// An event that a replica reacts to and cannot read, with what could be read of it.
@@ -64,14 +76,17 @@ impl Subscription {
     }
 
     /// Reads what a notice means for this replica; `None` if its type means nothing here, or if it is a patch of
-    /// nothing that is kept.
-    pub fn interpret(&self, notice: &Notice<'_>) -> Result<Option<ChangeEvent>, Misread> {
+    /// nothing that is kept. The time of day is microseconds since 1970.
+    pub fn interpret(&self, notice: &Notice<'_>, time_of_day: i64) -> Result<Option<ChangeEvent>, Misread> {
         let Some(reaction) = self.reactions.get(notice.kind.as_ref()) else { return Ok(None) };
         let misread =
             |entity: Option<&EntityId>, version, error| Misread { entity: entity.cloned(), version, error };
         let values = self.selection.find(notice).map_err(|error| misread(None, None, error))?;
         let entity = self.selection.entity(&values).map_err(|error| misread(None, None, error))?;
-        let version = self.selection.version(&values).map_err(|error| misread(Some(&entity), None, error))?;
+        let version = self
+            .selection
+            .version(&values, time_of_day)
+            .map_err(|error| misread(Some(&entity), None, error))?;
         let change = self
             .change(*reaction, notice, version, &values)
             .map_err(|error| misread(Some(&entity), version, error))?;
@@ -110,11 +125,11 @@ impl Subscription {
         }
     }
 
-    /// Whether events must be compared with the record as it is, field by field, instead of by one key: where
-    /// some of them carry only a part.
+    /// Whether events must be compared with the record as it is, instead of each write having its own guard: where
+    /// some of them carry only a part, or the version before matters.
     pub fn compares(&self) -> bool {
         let patched = self.reactions.values().any(|reaction| *reaction == Reaction::Patch);
-        patched && !matches!(self.keep, Keep::Where(_))
+        self.gaps == Gaps::Ask || (patched && !matches!(self.keep, Keep::Where(_)))
     }
 
     /// The key that must be above the one held for a state to enter. Where the owner can be asked, it decides

@@ -140,6 +140,12 @@ static REGRESSIONS: Family<1> = Family::counter(
     ["replica"],
     "Settled answers of the owner with a version below the one held.",
 );
+static VERSION_GAPS: Family<1> = Family::counter(
+    "nearcopy_version_gaps_total",
+    Count,
+    ["replica"],
+    "Events more than one version above what was held before; counted where `gaps: ask` is declared.",
+);
 static RETIRED: Family<1> = Family::counter(
     "nearcopy_retired_records_total",
     Count,
@@ -192,6 +198,7 @@ pub fn entries() -> Vec<Entry> {
         UPGRADE_REMAINING.entry(),
         CONFLICTS.entry(),
         REGRESSIONS.entry(),
+        VERSION_GAPS.entry(),
         RETIRED.entry(),
         BROKER_CONNECTED.entry(),
         RECONNECTS.entry(),
@@ -307,6 +314,13 @@ pub fn conflicts(replica: &str, n: usize) {
 /// The owner, asked again, gave versions below those that are held.
 pub fn regressions(replica: &str, n: usize) {
     REGRESSIONS.add([replica], n as u64);
+}
+
+/// So many events came with a version before them missing.
+pub fn version_gaps(replica: &str, n: usize) {
+    if n > 0 {
+        VERSION_GAPS.add([replica], n as u64);
+    }
 }
 
 /// Records were removed because nobody refers to them.

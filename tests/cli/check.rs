@@ -52,3 +52,19 @@ fn a_program_gets_json() {
     agreed("check_bad_json", &check(&["bad.yaml", "--output", "json"]));
     agreed("check_missing_json", &check(&["nowhere.yaml", "--output", "json"]));
 }
+
+/// V3: what an owner without versions can promise is said, and not taken for granted.
+#[test]
+fn what_is_promised_without_versions_is_said() {
+    let text = include_str!("good.yaml");
+    let unversioned = text.replace("    version: data.version\n", "");
+    let unversioned = scratch("unversioned.yaml", unversioned.as_bytes());
+    agreed("check_unversioned", &check(&[unversioned.to_str().unwrap()]));
+    let patched = text.replace("upsert", "patch").replace("referenced", "{ where: \"data.name != ''\" }");
+    let patched = patched.replace("/users/{id}\"", "/users/{id}\"\n      from: { version: version }");
+    let patched = scratch("patched.yaml", patched.split("embeds:").next().unwrap().as_bytes());
+    agreed("check_patched_subset", &check(&[patched.to_str().unwrap()]));
+    let by_arrival =
+        scratch("arrival.yaml", text.replace("version: data.version", "version: arrival").as_bytes());
+    agreed("check_arrival", &check(&[by_arrival.to_str().unwrap()]));
+}

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use nearcopy::event::IdKind;
 use nearcopy::manifest;
-use nearcopy::replication::{Declaration, Keep, Reaction, Shows, WhenDeleted};
+use nearcopy::replication::{Declaration, Gaps, Keep, Reaction, Shows, WhenDeleted};
 
 use super::{manifests, name_of, root};
+
+/// The beginning of 2026, in microseconds since 1970.
+const NOW: i64 = 1_767_225_600_000_000;
 
 fn lookup(name: &str) -> Option<String> {
     (name == "SERVICE").then(|| "shop".to_owned())
@@ -94,7 +97,7 @@ fn an_answer_is_read_by_its_own_paths_and_the_replicas_fields() {
     let id = nearcopy::event::EntityId::parse("65f0aa00aa00aa00aa00aa00", IdKind::ObjectId).unwrap();
     let body = br#"{ "person": { "id": "65f0aa00aa00aa00aa00aa00", "changed": "2026-01-01T00:00:00Z",
                       "active": true, "roles": ["x"], "string": "ada" } }"#;
-    let answer = people.fetch.as_ref().unwrap().answers.read_one(body, &id, people).unwrap();
+    let answer = people.fetch.as_ref().unwrap().answers.read_one(body, &id, people, NOW).unwrap();
     let text = format!("{answer:?}");
     assert!(text.contains("Version(1767225600000000)"), "the plain path is a time, as in events: {text}");
     assert!(text.contains(r#""string": String("ada")"#), "{text}");
@@ -110,9 +113,29 @@ fn what_is_left_out_has_its_default() {
     let headers = nearcopy::event::Headers::new();
     let message = nearcopy::event::Message { body, content_type: None, headers: &headers };
     let notice = declared.sources[0].envelope.open(&message).unwrap();
-    let event = users.interpret(&notice).unwrap().unwrap();
+    let event = users.interpret(&notice, NOW).unwrap().unwrap();
     assert_eq!(event.version.map(nearcopy::event::Version::get), Some(7));
     assert_eq!(event.change, nearcopy::event::Change::Upsert(bson::doc! { "name": "Ada" }));
+}
+
+#[test]
+fn what_a_replica_makes_of_patches_gaps_and_clocks_is_said() {
+    let declared = good("patches.yaml");
+    let [teams, towns, users] = ["teams", "towns", "users"].map(|name| declared.replica(name).unwrap());
+    assert_eq!(users.reactions["user.changed"], Reaction::Patch);
+    assert_eq!((users.gaps, towns.gaps), (Gaps::Ask, Gaps::Ignore));
+    assert!(users.compares() && towns.compares());
+    assert!(!teams.compares(), "a condition cannot be asked of a part: the owner is asked");
+    let read = |at: &str| {
+        let body = format!(r#"{{ "type": "town.created", "data": {{ "id": "1", "at": "{at}" }} }}"#);
+        let headers = nearcopy::event::Headers::new();
+        let message =
+            nearcopy::event::Message { body: body.as_bytes(), content_type: None, headers: &headers };
+        let notice = declared.sources[0].envelope.open(&message).unwrap();
+        towns.interpret(&notice, NOW).map(Option::unwrap).map_err(|misread| misread.error.reason)
+    };
+    assert!(read("2026-01-01T00:01:30Z").is_ok());
+    assert_eq!(read("2026-01-01T00:01:31Z"), Err(nearcopy::event::Reason::FutureVersion));
 }
 
 #[test]

@@ -17,3 +17,4 @@ mod patches;
 mod reference;
 mod revise;
 mod shape;
+mod time;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bson::{Bson, doc};
 use nearcopy::event::{Change, ChangeEvent, Version};
-use nearcopy::replication::{Answer, Content, Key, Outcome, RecordWrite, State, Why, revise};
+use nearcopy::replication::{Answer, Content, Key, Outcome, RecordWrite, State, Timeline, Why, revise};
 
-use crate::declared::{ASKED, id, patched, patched_shop, users};
+use crate::declared::{ASKED, PRODUCTS, gapless_shop, id, patched, patched_shop, users};
 use crate::revise::{Held, Underway, alone, asked, deleted, patch, saved};
 
 /// A13: what each version says of a field stays, also where a full state between two patches comes last.
@@ -222,4 +222,48 @@ fn only_patches_make_a_replica_compare() {
     let kinds: BTreeSet<bool> =
         [crate::declared::shop("all", "", &[]), alone()].iter().map(|of| users(of).compares()).collect();
     assert_eq!(kinds.len(), 2);
+}
+
+/// V2: a version that is left out is noticed once, whatever the order in a batch; of a patch, the owner is asked after its
+/// read lag, and its answer closes the hole.
+#[test]
+fn what_is_missing_before_a_patch_is_asked_for() {
+    let of = gapless_shop("referenced", ASKED, &[PRODUCTS]);
+    let settle = i64::try_from(users(&of).fetch.as_ref().unwrap().settle.as_millis()).unwrap();
+    let start = || {
+        let truth = Content::Live(doc! { "username": "ann", "email": "1@x" });
+        let known = Answer::Found { version: Some(Version::new(1)), content: truth };
+        Held::wanted(&of).settle(&of, &known)
+    };
+    let gaps = |held: &Held, events: &[ChangeEvent]| {
+        revise(users(&of), events, &Timeline::default(), &[(id("42"), held.record().clone())].into()).gaps
+    };
+    let email = |version: i64| patch(version, doc! { "email": version });
+    let held = start();
+    assert_eq!(gaps(&held, &[email(2), email(3)]), Vec::<usize>::new());
+    assert_eq!(gaps(&held, &[email(4), email(2), email(3)]), Vec::<usize>::new(), "they come as they come");
+    assert_eq!(gaps(&held, &[email(5), email(2), email(3), email(5)]), [0]);
+    assert_eq!(gaps(&held, &[email(1)]), Vec::<usize>::new());
+    assert_eq!(
+        gaps(&held, &[saved(9, "ann", "9@x"), deleted(11)]),
+        [0, 1],
+        "of full states it is only counted"
+    );
+
+    let full = start().run(&of, &[saved(9, "ann", "9@x")], 1);
+    assert_eq!(full.record().due, None);
+    let held = held.run(&of, &[email(3)], 1);
+    let due = held.record().due.unwrap();
+    assert!(due > held.now && due <= held.now + settle, "it may come yet: {due}");
+    let truth = Content::Live(doc! { "username": "anna", "email": 3_i64 });
+    let closed = held.settle(&of, &Answer::Found { version: Some(Version::new(3)), content: truth });
+    assert_eq!(closed.record().fields, doc! { "username": "anna", "email": 3_i64 });
+    assert_eq!(gaps(&closed, &[email(4)]), Vec::<usize>::new());
+    let ignored = revise(
+        users(&asked()),
+        &[email(9)],
+        &Timeline::default(),
+        &[(id("42"), closed.record().clone())].into(),
+    );
+    assert!(ignored.gaps.is_empty());
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 use nearcopy::event::{Change, ChangeEvent, EntityId, Stamp, Version};
 use nearcopy::replication::{
-    Answer, Content, Declaration, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, judge, merge,
-    revise,
+    Answer, Content, Declaration, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, Timeline, judge,
+    merge, revise,
 };
 use proptest::prelude::*;
 

@@ -27,17 +27,25 @@ pub(crate) const PRODUCTS: &str = "product-user:
     into: user
     fields: [username, email]";
 
+/// When events are read, in microseconds since 1970: at the beginning of 2026.
+pub(crate) const NOW: i64 = 1_767_225_600_000_000;
+
 /// What a shop keeps of users: `keep`, what stands beside it in the replica, and the embeds.
 pub(crate) fn shop(keep: &str, fetch: &str, embeds: &[&str]) -> Arc<Declaration> {
-    shop_with("", keep, fetch, embeds)
+    shop_with("", "", keep, fetch, embeds)
 }
 
 /// As [`shop`], of an owner who publishes partial events, too.
 pub(crate) fn patched_shop(keep: &str, fetch: &str, embeds: &[&str]) -> Arc<Declaration> {
-    shop_with("user.patched: patch", keep, fetch, embeds)
+    shop_with("user.patched: patch", "", keep, fetch, embeds)
 }
 
-fn shop_with(patch: &str, keep: &str, fetch: &str, embeds: &[&str]) -> Arc<Declaration> {
+/// As [`patched_shop`], where nothing may be missing between two versions.
+pub(crate) fn gapless_shop(keep: &str, fetch: &str, embeds: &[&str]) -> Arc<Declaration> {
+    shop_with("user.patched: patch", "gaps: ask", keep, fetch, embeds)
+}
+
+fn shop_with(patch: &str, gaps: &str, keep: &str, fetch: &str, embeds: &[&str]) -> Arc<Declaration> {
     let refresh = if fetch.is_empty() { "" } else { "user.changed: refresh" };
     let embeds: String = embeds.iter().map(|embed| format!("\n  {}", embed.trim())).collect();
     let embeds = if embeds.is_empty() { String::new() } else { format!("embeds:{embeds}") };
@@ -54,6 +62,7 @@ replicas:
     keep: {keep}
     id: data.id
     version: data.version
+    {gaps}
     fields: {{ username: data.username, email: data.email, extra: data.extra }}
     on:
       user.saved: upsert
@@ -127,5 +136,5 @@ pub(crate) fn interpret(
     let body = event.to_string();
     let message = Message { body: body.as_bytes(), content_type: None, headers: &Headers::new() };
     let notice = declaration.sources[0].envelope.open(&message).unwrap();
-    users(declaration).interpret(&notice)
+    users(declaration).interpret(&notice, NOW)
 }

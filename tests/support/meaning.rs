@@ -123,13 +123,13 @@ fn revised(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
     let met = |need: &Version| revision.key.as_ref().is_some_and(|key| key.version >= *need);
     let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
     let planned = held.due.or_else(|| reconcile.map(|wait| now + millis(wait)));
-    let at_once = || Some(held.due.map_or(now, |due| due.min(now)));
+    let asked = time(*ask, now).map(|ask| held.due.map_or(ask, |due| due.min(ask)));
     Record {
         state: revision.state,
         key: revision.key.clone(),
         rev,
         need: held.need.max(revision.need).filter(|need| !met(need)),
-        due: if *ask { at_once() } else { planned },
+        due: asked.or(planned),
         claim: None,
         owes: *owes,
         since: None,

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use nearcopy::event::Version;
-use nearcopy::replication::{RecordWrite, State, Why, revise};
+use nearcopy::replication::{Key, RecordWrite, State, Timeline, Why, revise};
 use nearcopy::store::RecordStore;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::declared::{ASKED, PRODUCTS, deleted, event, id, interpret, patched, patched_shop, saved};
+use crate::declared::{
+    ASKED, PRODUCTS, deleted, event, gapless_shop, id, interpret, patched, patched_shop, saved,
+};
 use crate::mongodb::Database;
 use crate::owner::Owner;
 use crate::pod::{Pod, QUICK};
@@ -155,7 +157,7 @@ async fn a_revision_enters_only_where_nothing_has_changed_since() {
         database.revision("42", &[patched("42", 2, json!({ "email": "2@x" }))]).await,
         database.revision("42", &[patched("42", 3, json!({ "username": "anna" }))]).await,
     );
-    let need = RecordWrite::Need { id: id("42"), version: Some(Version::new(9)) };
+    let need = RecordWrite::Need { id: id("42"), floor: Some(Key::floor(0, Version::new(9))) };
     database.write(&[need]).await;
     assert_eq!(database.write(&one).await.changed, 1, "a need moves no revision");
     assert_eq!(database.write(&other).await.changed, 0);
@@ -244,5 +246,65 @@ async fn fields_are_read_back_where_patches_are_compared() {
     let moment = database.write(&writes).await.moment;
     let read = database.store.read(database.of(), &[id("42")], moment).await.unwrap();
     assert_eq!(read[&id("42")].fields, doc! { "username": "ann", "email": "1@x" });
+    database.drop().await;
+}
+
+/// V2: what a patch that never came would have said is asked for, without waiting for anything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_patch_is_made_good_by_the_owner() {
+    let database = Database::new(&gapless_shop("referenced", ASKED, &[PRODUCTS])).await;
+    let owner = Owner::new();
+    owner.shows("ann", 1, doc! { "username": "Ann", "email": "1@x" });
+    database.products([doc! { "_id": "p1", "userId": "ann" }]).await;
+    let pod = Pod::start(&database, &owner).await;
+    database.shows("p1", "Ann").await;
+    eventually("nothing more is to be asked", async || database.record("ann").await.due.is_none()).await;
+    // Version 2 changed the name, and is lost.
+    owner.shows("ann", 3, doc! { "username": "Anna", "email": "3@x" });
+    pod.deliver([patched("ann", 3, json!({ "email": "3@x" }))]).await;
+    assert_eq!(database.fields("ann").await, doc! { "username": "Ann", "email": "3@x" });
+    database.shows("p1", "Anna").await;
+    assert_eq!(database.fields("ann").await, doc! { "username": "Anna", "email": "3@x" });
+    database.drop().await;
+}
+
+/// V4, A18: an event from the future is put aside and its entity asked about, and no answer from there is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_from_the_future_freezes_nothing() {
+    let manifest = "service: shop
+sources:
+  users: { rabbitmq: { exchange: users, queue: shop.users, bindings: [\"user.#\"] } }
+replicas:
+  users:
+    owner: user-service
+    source: users
+    keep: all
+    id: data.id
+    version: { time: data.at }
+    fields: { username: data.username, email: data.email }
+    on: { user.saved: upsert }
+    fetch: { url: \"http://owner/users/{id}\", settle: 200ms, from: { version: at } }
+";
+    let database = Database::new(&crate::declared::declared(manifest)).await;
+    let owner = Owner::new();
+    let pod = Pod::start(&database, &owner).await;
+    let saved = |at: &str, name: &str| {
+        event("user.saved", json!({ "id": "ann", "at": at, "username": name, "email": null }))
+    };
+    let second = |number: i64| 1_700_000_000_000_000 + number * 1_000_000;
+    pod.deliver([saved("2023-11-14T22:13:21Z", "Ann")]).await;
+    assert_eq!(database.record("ann").await.version(), Some(Version::new(second(1))));
+    owner.has("ann", second(2), "Anna");
+    pod.deliver([saved("2999-01-01T00:00:00Z", "Zoe")]).await;
+    eventually("the owner has said how it is", async || {
+        database.record("ann").await.version() == Some(Version::new(second(2)))
+    })
+    .await;
+    eventually("the event is made good", async || {
+        nearcopy::store::ParkedStore::parked(&*database.store, None, 10).await.unwrap().is_empty()
+    })
+    .await;
+    pod.deliver([saved("2023-11-14T22:13:23Z", "Anne")]).await;
+    assert_eq!(database.fields("ann").await.get_str("username").unwrap(), "Anne", "later states still enter");
     database.drop().await;
 }

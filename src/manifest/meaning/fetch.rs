@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::place::Place;
-use super::super::raw::{self, Short, Version};
+use super::super::raw::{self, Short};
 use super::super::{Code, Diagnostic};
 use super::duration::{self, Range};
 use super::{Noted, path, url, version};
@@ -86,30 +86,42 @@ fn answers(
     let told_rule = told.as_ref().map(|told| &told.version);
     let rule = match &raw.version {
         None => Some(VersionRule::None),
-        Some(raw) => answer_version(raw, at.at("version"), told_rule).noted(findings),
+        Some(raw) => answer_version(raw, at.at("version"), told_rule, findings),
     };
     let (id, data, items, rule, told) = (id?, data?, items?, rule?, told?);
     Some(AnswerPaths::new(&id, told.id_kind, rule, data, items, told.fields))
 }
 
-/// A plain path is of the kind that events have; the two could not be compared otherwise.
+/// A plain path is of the kind that events have; the two could not be compared otherwise. How far a time may be
+/// ahead is said once, for both.
 fn answer_version(
     raw: &raw::VersionPath,
     at: Place<'_>,
     told: Option<&VersionRule>,
-) -> Result<VersionRule, Diagnostic> {
-    let rule = version::read(raw, at, path::in_answer)?;
+    findings: &mut Vec<Diagnostic>,
+) -> Option<VersionRule> {
+    if let Short::Full(raw::Version { skew: Some(_), .. }) = raw {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, at.at("skew").key, "`skew` has no effect here")
+                .why("that of the replica's `version` holds for answers, too")
+                .help("declare it there, and remove it here"),
+        );
+    }
+    let rule = version::read(raw, at, path::in_answer, findings)?;
     match (raw, told, rule) {
-        (Short::Path(_), Some(VersionRule::Time(_)), VersionRule::Sequence(path)) => {
-            Ok(VersionRule::Time(path))
+        (Short::Path(_), Some(VersionRule::Time { skew, .. }), VersionRule::Sequence(path))
+        | (Short::Full(_), Some(VersionRule::Time { skew, .. }), VersionRule::Time { path, .. }) => {
+            Some(VersionRule::Time { path, skew: *skew })
         }
-        (Short::Full(Version::Sequence(_)), Some(VersionRule::Time(_)), _) => {
-            Err(mixed(at, "a sequence", "times"))
+        (Short::Full(_), Some(VersionRule::Time { .. }), VersionRule::Sequence(_)) => {
+            findings.push(mixed(at, "a sequence", "times"));
+            None
         }
-        (Short::Full(Version::Time(_)), Some(VersionRule::Sequence(_)), _) => {
-            Err(mixed(at, "a time", "sequence numbers"))
+        (Short::Full(_), Some(VersionRule::Sequence(_)), VersionRule::Time { .. }) => {
+            findings.push(mixed(at, "a time", "sequence numbers"));
+            None
         }
-        (_, _, rule) => Ok(rule),
+        (_, _, rule) => Some(rule),
     }
 }
 

@@ -9,7 +9,7 @@ use super::super::{Code, Diagnostic, suggest};
 use super::source::Known;
 use super::{Noted, empty, entry, fetch, field, keep, name, path, reaction, version};
 use crate::event::{EntityType, FieldPath, IdKind, Selection, VersionRule};
-use crate::replication::{Lineage, Subscription};
+use crate::replication::{Gaps, Lineage, Subscription};
 
 /// The generation of a declaration that has never changed.
 const FIRST_SHAPE: i32 = 1;
@@ -79,6 +79,7 @@ impl Reading<'_, '_> {
         let version = self.version(raw, format);
         let fields = field::read_all(raw, at, format, self.findings);
         let reactions = reaction::read_all(raw, at, self.findings);
+        let gaps = self.gaps(raw, version.as_ref());
         let told = || {
             let (_, id_kind) = id.as_ref()?;
             Some(fetch::Told { id_kind: *id_kind, version: version.clone()?, fields: fields.clone()? })
@@ -99,6 +100,7 @@ impl Reading<'_, '_> {
             embedded,
             shape: FIRST_SHAPE,
             lineage: Lineage::default(),
+            gaps,
         })
     }
 
@@ -118,10 +120,37 @@ impl Reading<'_, '_> {
         None
     }
 
+    fn gaps(&mut self, raw: &raw::Replica, version: Option<&VersionRule>) -> Gaps {
+        if raw.gaps == raw::Gaps::Ignore {
+            return Gaps::Ignore;
+        }
+        let at = self.at.at("gaps").mark();
+        if !self.at.has("fetch") {
+            self.findings.push(
+                Diagnostic::new(Code::NeedsFetch, at, "`gaps: ask` needs `fetch`")
+                    .why("the owner cannot be asked for what is missing")
+                    .help("add `fetch` to this replica, or leave `gaps` out"),
+            );
+        }
+        if matches!(version, Some(VersionRule::Time { .. } | VersionRule::None)) {
+            self.findings.push(
+                Diagnostic::new(Code::NoEffect, at, "`gaps: ask` has no effect here")
+                    .why("only in a sequence can a version be missing")
+                    .help("say where the sequence is: `version: data.version`, or leave `gaps` out"),
+            );
+        }
+        Gaps::Ask
+    }
+
     fn version(&mut self, raw: &raw::Replica, format: Option<Format>) -> Option<VersionRule> {
         if let Some(raw) = &raw.version {
+            let at = self.at.at("version");
+            if at.text() == Some("arrival") {
+                self.findings.push(arrival(at));
+                return None;
+            }
             let read = |text: &str, at: Place<'_>| path::in_event(text, at, format);
-            return version::read(raw, self.at.at("version"), read).noted(self.findings);
+            return version::read(raw, at, read, self.findings);
         }
         if !self.at.has("version") && !self.at.has("fetch") {
             let found = Diagnostic::new(
@@ -136,6 +165,14 @@ impl Reading<'_, '_> {
         }
         Some(VersionRule::None)
     }
+}
+
+/// Why the order of arrival is no version.
+fn arrival(at: Place<'_>) -> Diagnostic {
+    Diagnostic::new(Code::Reserved, at.mark(), "`version: arrival` is reserved")
+        .why("events are delivered again, and by several pods: what arrives last need not be the newest")
+        .help("leave `version` out and declare `fetch`: every event is then taken as a refresh")
+        .help("or let the owner publish a sequence, or the time of its change: `version: { time: data.updatedAt }`")
 }
 
 fn id(

@@ -22,6 +22,9 @@ pub(in crate::manifest) struct Replica {
     /// Where an event says which version of the entity it describes. Without it, events only say that
     /// something changed, and the owner is asked each time: `fetch` is then needed.
     pub version: Option<Short<Version>>,
+    /// What is made of versions that are left out.
+    #[serde(default)]
+    pub gaps: Gaps,
     /// The fields that are kept, by the name they have here. Nothing else is stored, logged or parked in clear.
     pub fields: BTreeMap<String, Short<Field>>,
     /// What each type of event means; events of other types are passed by.
@@ -69,15 +72,18 @@ pub(in crate::manifest) enum IdType {
     Uuid,
 }
 
-/// What orders the states of an entity.
+/// What orders the states of an entity: `sequence` or `time`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
 #[schemars(title = "a version", deny_unknown_fields)]
-pub(in crate::manifest) enum Version {
+pub(in crate::manifest) struct Version {
     /// The path of a number that grows with every change; a plain path means the same.
-    Sequence(String),
+    pub sequence: Option<String>,
     /// The path of an RFC 3339 time, where the owner has no number. Changes within one microsecond are one.
-    Time(String),
+    pub time: Option<String>,
+    /// How far a time may be ahead of ours, from 0s to 24h; left out: `5m`. An event or an answer that is further
+    /// ahead is not taken, since it would keep all later ones away.
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
+    pub skew: Option<String>,
 }
 
 /// Where a version is found.
@@ -143,6 +149,17 @@ pub(in crate::manifest) enum Reaction {
     Delete,
     /// It only says that something changed; the owner is asked. Needs `fetch`.
     Refresh,
+}
+
+/// What is made of a version that follows upon one that is not the next lower.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::manifest) enum Gaps {
+    /// Nothing: a full state needs none before it.
+    #[default]
+    Ignore,
+    /// They are counted, and where a patch follows upon one, the owner is asked. Needs `fetch` and a sequence.
+    Ask,
 }
 
 /// How the owner's API is asked.

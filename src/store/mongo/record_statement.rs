@@ -241,7 +241,7 @@ fn push_stage(statement: &mut Document, stage: Document) {
     }
 }
 
-fn due_value(due: Due) -> Option<Bson> {
+pub(super) fn due_value(due: Due) -> Option<Bson> {
     match due {
         Due::Now => Some("$$NOW".into()),
         Due::After(wait) => Some(from_now(wait).into()),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use bson::{Bson, Document, doc};
 
-use super::record_statement::{choose, from_now, literal, next_rev, replace, stamped};
+use super::record_statement::{choose, due_value, from_now, literal, next_rev, replace, stamped};
 use crate::event::Version;
-use crate::replication::{RecordWrite, Revision, State, Subscription};
+use crate::replication::{Due, RecordWrite, Revision, State, Subscription};
 
 /// The statement for a [`RecordWrite::Revise`], as it stands in an `update` command.
 pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document {
@@ -72,11 +72,11 @@ fn need(revision: &Revision) -> Document {
     choose(doc! { "$gt": [&highest, met] }, highest, "$$REMOVE")
 }
 
-/// When the owner is to be asked: at once for what is missing, else as planned before.
-fn due(of: &Subscription, ask: bool) -> Bson {
-    match of.fetch.as_ref().and_then(|fetch| fetch.reconcile) {
-        _ if ask => doc! { "$min": ["$_nearcopy.due", "$$NOW"] }.into(),
-        Some(reconcile) => doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] }.into(),
-        None => "$_nearcopy.due".into(),
+/// When the owner is to be asked: as planned before, or sooner for what is missing.
+fn due(of: &Subscription, ask: Due) -> Bson {
+    match (due_value(ask), of.fetch.as_ref().and_then(|fetch| fetch.reconcile)) {
+        (Some(due), _) => doc! { "$min": ["$_nearcopy.due", due] }.into(),
+        (None, Some(reconcile)) => doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] }.into(),
+        (None, None) => "$_nearcopy.due".into(),
     }
 }

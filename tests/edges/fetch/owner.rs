@@ -191,6 +191,7 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
         embedded: false,
         shape: 1,
         lineage: Lineage::default(),
+        gaps: nearcopy::replication::Gaps::Ignore,
     })
 }
 

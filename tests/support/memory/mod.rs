@@ -8,6 +8,7 @@
 mod change;
 mod consumer;
 mod embed;
+mod epoch;
 mod filter;
 mod order;
 mod parked;
@@ -22,7 +23,7 @@ use bson::{Bson, Document, Timestamp};
 use nearcopy::clock::Stopwatch;
 use nearcopy::event::{EntityId, EntityType};
 use nearcopy::replication::Record;
-use nearcopy::store::{Moment, Parked, Refusal, Written};
+use nearcopy::store::{Moment, Parked, Presence, Refusal, Timelines, Written};
 use tokio::sync::Notify;
 
 use change::{Entry, What};
@@ -55,6 +56,7 @@ struct Contents {
     collections: BTreeMap<String, Collection>,
     positions: BTreeMap<String, Document>,
     parked: BTreeMap<uuid::Uuid, Parked>,
+    timelines: Timelines,
 }
 
 /// A record, with what the store knows of it beside.
@@ -95,6 +97,8 @@ struct Database {
     /// What happened up to this moment is no longer in the log.
     forgotten: u32,
     leases: BTreeMap<String, Lease>,
+    /// Who is at work, and until when that holds.
+    present: BTreeMap<Arc<str>, (Presence, i64)>,
     dice: fastrand::Rng,
     tokens: u32,
 }
@@ -111,6 +115,7 @@ impl Memory {
             log: Vec::new(),
             forgotten: 0,
             leases: BTreeMap::new(),
+            present: BTreeMap::new(),
             dice: fastrand::Rng::with_seed(seed),
             tokens: 0,
         };

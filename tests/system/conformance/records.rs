@@ -234,8 +234,8 @@ fn intent(dice: &mut Rng, kind: u8, id: EntityId) -> Intent {
     let write = match kind {
         0 | 1 => state(dice, id),
         2 => {
-            let version = dice.bool().then(|| Version::new(dice.i64(0..6)));
-            RecordWrite::Need { id, version }
+            let floor = dice.bool().then(|| Key::floor(dice.i64(0..2), Version::new(dice.i64(0..6))));
+            RecordWrite::Need { id, floor }
         }
         3 => RecordWrite::Placeholder { id, ask: dice.bool() },
         4 => RecordWrite::Unmark { id },
@@ -292,9 +292,10 @@ fn revise(dice: &mut Rng, id: EntityId) -> RecordWrite {
     let patched = patched(dice);
     fields.extend(patched.keys().map(|name| (name.clone(), "$patched".into())));
     let need = dice.bool().then(|| Version::new(dice.i64(0..6)));
-    let revision = Revision { state, key: dice.bool().then_some(key), patched, fields, need };
+    let revision =
+        Revision { state, key: dice.bool().then_some(key), patched, fields, need, shape: 1, lacks: false };
     let stamp = Stamp { event: dice.bool().then(|| EventId::new("$e")), at: dice.bool().then_some(-1) };
-    RecordWrite::Revise { id, rev: None, revision, stamp, ask: dice.bool(), owes: dice.bool() }
+    RecordWrite::Revise { id, rev: None, revision, stamp, ask: choose(dice, &DUE), owes: dice.bool() }
 }
 
 /// Some fields under versions of their own.
