@@ -24,6 +24,10 @@ chaos: .toolchain ## real processes, killed, paused and cut off, judged by an or
 	@cargo build --quiet --release --bin nearcopy --example chaos
 	@target/release/examples/chaos --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),10)
 
+fuzz: .toolchain ## what must hold of any bytes, sought by coverage in every reader (FUZZ_SECONDS=60, FUZZ="event url")
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+	@tests/fuzz/run $(FUZZ)
+
 check: .toolchain deny ## formatting, lints, licences and sources of the dependencies
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings

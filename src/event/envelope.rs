@@ -64,6 +64,11 @@ impl Envelope {
         Self::new(WireFormat::Excerpt, limits)
     }
 
+    /// The bounds on what is accepted.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Opens a message, or says why it is no event. Size is checked before anything is read.
     pub fn open<'a>(&self, message: &Message<'a>) -> Result<Notice<'a>, DecodeError> {
         if message.body.len() > self.limits.body {
@@ -140,9 +145,11 @@ impl<'a> Notice<'a> {
 
     /// The publisher's id of the event, if it is text or a number.
     pub fn event_id(&self) -> Option<EventId> {
-        let raw = self.attribute("id")?;
-        let text = serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
-        Some(EventId::new(&text))
+        let raw = self.attribute("id")?.get();
+        if raw.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
+            return Some(EventId::new(raw));
+        }
+        serde_json::from_str::<String>(raw).ok().map(|text| EventId::new(&text))
     }
 
     /// The owner's time of the change in microseconds since 1970; an unreadable one is no time.

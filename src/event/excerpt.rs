@@ -1,43 +1,43 @@
 //! What is kept of an event that is put aside: its declared parts, and nothing else of it.
 
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
+
+use super::extract::Wanted;
 use super::{FieldPath, Notice};
 
-/// Builds the excerpt of a notice: the attributes that identify it, and under `data` and `body` the values at
-/// the declared paths. It is itself an event that [`super::Envelope::excerpt`] opens.
-pub fn excerpt<'p>(notice: &Notice<'_>, paths: impl Iterator<Item = &'p FieldPath>) -> String {
-    let mut kept = Map::new();
+/// Builds the excerpt of a notice: the attributes that identify it, and of `data` and `body` the declared paths.
+///
+/// It is itself an event that [`super::Envelope::excerpt`] opens, and is read as the whole one was, to the letter:
+/// what was refused for a key that stands twice, or a number that no double holds, is not accepted later for having
+/// lost it. What cannot be taken apart leaves no excerpt.
+pub fn excerpt(notice: &Notice<'_>, paths: &[FieldPath]) -> Option<String> {
+    let (mut data, mut body) = (None::<Wanted>, None::<Wanted>);
+    let mut kept = BTreeMap::new();
     for name in ["id", "type", "time"] {
-        insert(&mut kept, &[name.to_owned()], notice.attribute(name));
+        // Only as names and times: whoever puts an object there has not declared what is in it.
+        let raw = notice.attribute(name).filter(|raw| !raw.get().starts_with(['{', '[']));
+        kept.extend(raw.map(|raw| (name, raw.get().to_owned())));
     }
     for path in paths {
-        let Some((head, tail)) = path.split_first() else { continue };
-        let part = match head {
-            "data" => notice.data(),
-            "body" => notice.body(),
-            attribute => {
-                insert(&mut kept, &[attribute.to_owned()], notice.attribute(attribute));
-                continue;
+        match path.split_first() {
+            Some(("data", tail)) => drop(data.get_or_insert_default().add(&tail)),
+            Some(("body", tail)) => drop(body.get_or_insert_default().add(&tail)),
+            Some((_, _)) | None => {
+                let name = path.names().first().map_or("", String::as_str);
+                kept.extend(notice.attribute(name).map(|raw| (name, raw.get().to_owned())));
             }
-        };
-        let value = part.and_then(|part| super::find_at(part, &tail).ok().flatten());
-        insert(&mut kept, path.names(), value);
+        }
     }
-    Value::Object(kept).to_string()
-}
-
-/// Puts a value at a path, making the objects on the way. A number that JSON cannot carry exactly stays as text.
-fn insert(into: &mut Map<String, Value>, path: &[String], value: Option<&RawValue>) {
-    let (Some((name, rest)), Some(value)) = (path.split_first(), value) else { return };
-    if rest.is_empty() {
-        let kept =
-            serde_json::from_str(value.get()).unwrap_or_else(|_| Value::String(value.get().to_owned()));
-        into.insert(name.clone(), kept);
-        return;
+    for (name, wanted, part) in [("data", data, notice.data()), ("body", body, notice.body())] {
+        if let (Some(wanted), Some(part)) = (wanted, part) {
+            kept.insert(name, wanted.only(part.get()).ok()?);
+        }
     }
-    if let Value::Object(inner) = into.entry(name.clone()).or_insert_with(|| Value::Object(Map::new())) {
-        insert(inner, rest, Some(value));
-    }
+    let kept: BTreeMap<&str, Box<RawValue>> = kept
+        .into_iter()
+        .map(|(name, json)| Some((name, RawValue::from_string(json).ok()?)))
+        .collect::<Option<_>>()?;
+    serde_json::to_string(&kept).ok()
 }

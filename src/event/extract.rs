@@ -60,6 +60,39 @@ impl Wanted {
             .map_err(|error| broken(&error))?;
         Ok(slots)
     }
+
+    /// The same JSON without what is not wanted. Whoever reads it finds at the wanted paths what he would have
+    /// found before, to the letter, keys that stand twice included.
+    pub fn only(&self, json: &str) -> Result<String, DecodeError> {
+        let mut kept = String::new();
+        self.root.keep(json, &mut kept)?;
+        Ok(kept)
+    }
+}
+
+impl Node {
+    fn keep(&self, json: &str, kept: &mut String) -> Result<(), DecodeError> {
+        if self.slot.is_some() {
+            kept.push_str(json);
+            return Ok(());
+        }
+        if !json.starts_with('{') {
+            kept.push_str("null");
+            return Ok(());
+        }
+        let Members(members) = serde_json::from_str(json).map_err(|error| broken(&error))?;
+        let mut before = '{';
+        for (name, value) in members {
+            let Some((_, child)) = self.children.iter().find(|(known, _)| *known == name) else { continue };
+            kept.push(before);
+            kept.push_str(&serde_json::Value::from(name).to_string());
+            kept.push(':');
+            child.keep(value.get(), kept)?;
+            before = ',';
+        }
+        kept.push_str(if before == '{' { "{}" } else { "}" });
+        Ok(())
+    }
 }
 
 /// The part of a JSON value at a path, if the path leads somewhere.
@@ -212,6 +245,23 @@ mod tests {
     fn a_value_and_a_part_of_it_are_both_found() {
         let found = extract(&["a", "a.b", ""], r#"{"a": {"b": 1}}"#).unwrap();
         assert_eq!(found, [Some(r#"{"b": 1}"#), Some("1"), Some(r#"{"a": {"b": 1}}"#)]);
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_left_and_reads_as_before() {
+        let only = |paths: &[&str], json: &str| {
+            let mut wanted = Wanted::default();
+            for path in paths {
+                wanted.add(&FieldPath::parse(path).unwrap());
+            }
+            wanted.only(json).map_err(|error| error.reason)
+        };
+        let json = r#"{"a": {"b": 1.50, "x": 2}, "d": {"e": [1,  2]}, "a": 3, "y": 4}"#;
+        assert_eq!(only(&["a.b", "d"], json).unwrap(), r#"{"a":{"b":1.50},"d":{"e": [1,  2]},"a":null}"#);
+        assert_eq!(only(&["a.b", "a"], r#"{"a": {"x": 1}}"#).unwrap(), r#"{"a":{"x": 1}}"#);
+        assert_eq!(only(&["a"], "\"secret\"").unwrap(), "null");
+        assert_eq!(only(&["a"], r#"{"b": 1}"#).unwrap(), "{}");
+        assert_eq!(only(&["a"], r#"{"\ud800": 1, "a": 2}"#), Err(Reason::NotJson));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use entity::{EntityId, EntityType, IdKind};
 pub use envelope::{Envelope, Notice, WireFormat};
 pub use error::{DecodeError, Reason};
 pub use excerpt::excerpt;
-pub use extract::find_at;
+pub use extract::{Wanted, find_at};
 pub use limit::Limits;
 pub use message::{Headers, Message};
 pub use path::{FieldPath, PathError};

@@ -156,20 +156,25 @@ fn number(text: &str) -> Result<Bson, DecodeError> {
     })
 }
 
+/// The nearest double, as every reader of JSON takes a fraction for; but a whole number just as it is, and nothing
+/// becomes zero that is not.
 fn double(text: &str) -> Option<f64> {
     let number: f64 = number_text(text)?.parse().ok()?;
-    let exact = match text.parse::<i128>() {
-        #[expect(clippy::cast_possible_truncation, reason = "compared with what it came from")]
-        Ok(whole) => number as i128 == whole,
-        Err(_) => true,
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let same = if text.contains(['.', 'e', 'E']) {
+        number != 0.0 || !mantissa.contains(|digit| matches!(digit, '1'..='9'))
+    } else {
+        number.is_finite() && format!("{:.0}", number.abs()) == text.trim_start_matches('-')
     };
-    (number.is_finite() && exact).then_some(number)
+    (number.is_finite() && same).then_some(number)
 }
 
 /// A decimal128 knows infinities and "not a number", too; owners who write one of them do not mean an amount.
 fn decimal(text: &str) -> Option<bson::Decimal128> {
     let is_finite = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    if is_finite { text.parse().ok() } else { None }
+    // What has no digit is taken for zero otherwise.
+    let has_digits = text.split(['e', 'E']).next()?.contains(|letter: char| letter.is_ascii_digit());
+    if is_finite && has_digits { text.parse().ok() } else { None }
 }
 
 fn number_text(text: &str) -> Option<&str> {
@@ -219,9 +224,14 @@ mod tests {
             (Double, "9007199254740993", bad.clone()),
             (Double, "9007199254740992", Ok(Bson::Double(9_007_199_254_740_992.0))),
             (Double, "1e400", bad.clone()),
+            (Double, "1e-400", bad.clone()),
+            (Double, "-0e9", Ok(Bson::Double(-0.0))),
+            (Double, "100000000000000000000000000000000000000001", bad.clone()),
             (Decimal, "12345678901234567890.5", decimal("12345678901234567890.5")),
             (Decimal, "\"0.10\"", decimal("0.10")),
             (Decimal, "true", bad.clone()),
+            (Decimal, "\"\"", bad.clone()),
+            (Decimal, "\"e5\"", bad.clone()),
             (Decimal, "\"NaN\"", bad.clone()),
             (Decimal, "\"-Infinity\"", bad.clone()),
             (String, "1", bad.clone()),

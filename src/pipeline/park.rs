@@ -140,7 +140,9 @@ impl Pipeline {
             );
         };
         let message = Message { body: excerpt.as_bytes(), content_type: None, headers: &Headers::new() };
-        let event = match Envelope::excerpt(Limits::default()).open(&message) {
+        let source = self.declaration.sources.iter().find(|source| source.name == of.source);
+        let depth = source.map_or(Limits::default().depth, |source| source.envelope.limits().depth);
+        let event = match Envelope::excerpt(Limits { depth, ..Limits::default() }).open(&message) {
             Err(error) => return Ok(Retry::Still(error)),
             Ok(notice) => match of.interpret(&notice, clock::wall_micros()) {
                 Err(misread) => return Ok(Retry::Still(misread.error)),

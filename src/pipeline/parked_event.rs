@@ -22,7 +22,7 @@ pub fn parked(
     let seed = format!("{}/{}/{hash:032x}", source.name, of.map_or("", |of| of.name.as_str()));
     // Where only wanted entities are kept, nothing is kept of an event that does not say whose it is.
     let known = of.filter(|of| misread.entity.is_some() || of.keep.creates());
-    let kept = known.zip(notice).map(|(of, notice)| excerpt(notice, of.selection.paths()));
+    let kept = known.zip(notice).and_then(|(of, notice)| excerpt(notice, &of.paths()));
     Parked {
         id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, seed.as_bytes()),
         source: source.name.clone(),

@@ -192,12 +192,14 @@ impl Subject<'_> {
         self.write(&condition, update)
     }
 
-    /// Moves the stamp and leaves what is shown.
+    /// Moves the stamp and leaves what is shown; never what is another entity's, for the document may have come to
+    /// refer to this one since that was taken away.
     fn restamp(&self, mark: Option<&str>) -> EmbedWrite {
         let condition = |prefix: &str| {
             let mut condition = self.refers(prefix);
-            let older = doc! { "$not": { "$gte": self.record.rev } };
-            condition.insert(format!("{prefix}{}.rev", self.embed.stamp_path()), older);
+            let stamp = format!("{prefix}{}", self.embed.stamp_path());
+            condition.insert(format!("{stamp}.ref"), doc! { "$in": [&self.reference, Bson::Null] });
+            condition.insert(format!("{stamp}.rev"), doc! { "$not": { "$gte": self.record.rev } });
             condition
         };
         let flat = matches!(self.embed.shows, Shows::Set(_));

@@ -74,6 +74,9 @@ impl UrlTemplate {
         if [before, after].iter().any(|part| part.contains(['{', '}', ' '])) {
             return Err(format!("besides `{mark}` the URL may contain no braces and no blanks"));
         }
+        if text.contains('#') {
+            return Err("a `#…` is never sent to the owner".into());
+        }
         Ok(Self { before: before.into(), after: after.into() })
     }
 
@@ -214,6 +217,7 @@ mod tests {
             "http:///{id}",
             "http://users/{id}/{id}",
             "http://us ers/{id}",
+            "http://users/#{id}",
         ] {
             assert!(UrlTemplate::parse(text, "id").is_err(), "{text}");
         }

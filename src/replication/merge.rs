@@ -174,7 +174,11 @@ fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict 
     let patched = BTreeMap::new();
     match record.state {
         State::Gone(Why::Deleted | Why::Out) if !outlived => {
-            let next = if satisfied { Next::Never } else { Next::BackOff };
+            let next = match (satisfied, settled) {
+                (false, _) => Next::BackOff,
+                (true, false) => Next::Settle,
+                (true, true) => Next::Never,
+            };
             Verdict { content: None, patched, satisfied, next }
         }
         State::Gone(Why::NotFound) if !outlived => {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{FetchSpec, Keep, Key, Lineage, Record};
 use crate::event::{
-    Change, ChangeEvent, DecodeError, EntityId, EntityType, Notice, Reason, Selection, Stamp, Values, Version,
+    Change, ChangeEvent, DecodeError, EntityId, EntityType, FieldPath, Notice, Reason, Selection, Stamp,
+    Values, Version,
 };
 
 /// What an event type means for a replica.
@@ -41,10 +42,10 @@ pub struct Subscription {
     pub embedded: bool,
     /// The generation in which its fields, or what is shown of them, came to be as they are.
     pub shape: i32,
-    /// Its fields in the generations before.
-    pub lineage: Lineage,
     /// What is made of versions that are left out.
     pub gaps: Gaps,
+    /// Its fields in the generations before.
+    pub lineage: Lineage,
 }
 
 /// What is made of a version that follows upon one that is not the next lower.
@@ -73,6 +74,11 @@ impl Subscription {
     /// retired by a pod that does not know all that belongs to it, and stays for one that does.
     pub fn leaves_alone(&self, record: &Record) -> bool {
         record.shape > self.shape
+    }
+
+    /// Every path of an event that is read.
+    pub fn paths(&self) -> Vec<FieldPath> {
+        self.selection.paths().chain(self.keep.paths()).cloned().collect()
     }
 
     /// Reads what a notice means for this replica; `None` if its type means nothing here, or if it is a patch of

@@ -103,6 +103,22 @@ fn each_form_has_statements_to_clear_to_leave_to_mark_and_to_wait() {
     }
 }
 
+/// B4, B8: a document may come to refer to a record between two statements, so each must spare what is another's.
+#[test]
+fn what_is_left_or_marked_is_never_stamped_over_what_shows_another_entity() {
+    for (form, reference, shows) in forms() {
+        for policy in [WhenDeleted::Keep, WhenDeleted::Mark] {
+            let embed = embed(reference, shows.clone(), policy);
+            let writes = embed.writes(&record(State::Gone(Why::Deleted)), Scope::Everywhere);
+            let [_, restamp] = writes.as_slice() else { panic!("{form}: {writes:?}") };
+            let ours = doc! { "$in": ["u1", null] }.to_string();
+            assert!(restamp.filter.to_string().contains(&ours), "{form}: {}", restamp.filter);
+            let filtered = restamp.array_filters.iter().any(|filter| filter.to_string().contains(&ours));
+            assert!(filtered || restamp.array_filters.is_empty(), "{form}: {restamp:?}");
+        }
+    }
+}
+
 /// B5: under the stamp of this very revision, what differs is written again; only for documents named by `_id`.
 #[test]
 fn named_documents_are_compared_by_content_too() {

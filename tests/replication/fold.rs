@@ -178,7 +178,7 @@ proptest! {
         prop_assert!(contents.len() < 2 || (first.conflicts > 0 && second.conflicts > 0));
     }
 
-    /// D6: each event of a batch has its own line in the books, and at most one of a record's is applied.
+    /// Each event of a batch has its own line in the books, and at most one of a record's is applied.
     #[test]
     fn every_event_of_a_batch_is_judged_and_at_most_one_is_applied([events, _] in two_histories()) {
         let held = run(&alone(), &events, events.len());

@@ -9,6 +9,7 @@ mod embed;
 mod epoch;
 mod fold;
 mod interpret;
+mod laws;
 #[path = "../support/meaning.rs"]
 #[expect(dead_code, reason = "the model and the simulation use the rest")]
 mod meaning;

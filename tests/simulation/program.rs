@@ -12,7 +12,6 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 mod declared;
 #[path = "../support/meaning.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
 mod meaning;
 #[path = "../support/memory/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -33,6 +32,7 @@ mod plan;
 mod run;
 mod stage;
 mod store;
+mod store_epoch;
 mod watch;
 
 use plan::Plan;

@@ -29,7 +29,7 @@ pub(crate) struct Troubled {
     pub(crate) peace: Peace,
 }
 
-type Done<T> = Result<T, StoreError>;
+pub(crate) type Done<T> = Result<T, StoreError>;
 
 fn unavailable(what: &str) -> StoreError {
     StoreError::Unavailable { action: what.into(), detail: "nobody answered".into() }
@@ -37,7 +37,7 @@ fn unavailable(what: &str) -> StoreError {
 
 impl Troubled {
     /// One effect, wherever its fate lets it come to.
-    async fn effect<T>(
+    pub(crate) async fn effect<T>(
         &self,
         what: &'static str,
         on: impl FnOnce() -> String + Send,
@@ -333,7 +333,7 @@ fn list(ids: &[EntityId]) -> String {
 fn told(write: &RecordWrite) -> String {
     match write {
         RecordWrite::State { id, content, key, .. } => format!("state {id} {key} {content:?}"),
-        RecordWrite::Need { id, version } => format!("need {id} {version:?}"),
+        RecordWrite::Need { id, floor } => format!("need {id} {floor:?}"),
         RecordWrite::Placeholder { id, .. } => format!("placeholder {id}"),
         RecordWrite::Unmark { id } => format!("unmark {id}"),
         RecordWrite::Answer { id, rev, content, due, satisfied, .. } => {

@@ -78,7 +78,7 @@ async fn only_declared_parts_of_wanted_entities_are_put_aside() {
     let excerpt = parked.excerpt.as_ref().unwrap();
     assert!(excerpt.contains("x@y") && !excerpt.contains("secret"), "{excerpt}");
 
-    // D4: the owner can say what the event could not.
+    // D5: the owner can say what the event could not.
     owner.has("ann", 7, "Anna");
     owner.is_down(false);
     database.shows("p1", "Anna").await;
@@ -86,7 +86,7 @@ async fn only_declared_parts_of_wanted_entities_are_put_aside() {
     database.drop().await;
 }
 
-/// D3, D6: a state that the database refuses is put aside alone; what was folded behind it, and what stood beside it,
+/// D5: a state that the database refuses is put aside alone; what was folded behind it, and what stood beside it,
 /// is judged for itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_batch_only_what_the_database_refuses_is_put_aside() {
@@ -112,7 +112,7 @@ async fn of_a_batch_only_what_the_database_refuses_is_put_aside() {
     database.drop().await;
 }
 
-/// D4: a newer state makes a parked one good.
+/// D5: a newer state makes a parked one good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_state_closes_what_is_parked_and_an_older_one_does_not() {
     let (database, owner) = (kept().await, Owner::new());

@@ -39,7 +39,7 @@ impl Database {
     }
 }
 
-/// C1: a mark that was taken away does not come back with the next one.
+/// G4: a mark that was taken away does not come back with the next one.
 #[tokio::test]
 async fn a_record_goes_only_under_the_very_mark_it_was_looked_at_with() {
     let database = database().await;
@@ -56,7 +56,7 @@ async fn a_record_goes_only_under_the_very_mark_it_was_looked_at_with() {
     database.drop().await;
 }
 
-/// C3, C6: events leave the mark, grace is grace, and who is held is not retired.
+/// G3: events leave the mark, grace is grace, and who is held is not retired.
 #[tokio::test]
 async fn a_mark_stands_beside_the_state_and_respects_grace_and_holds() {
     let database = database().await;
@@ -96,7 +96,7 @@ async fn a_record_goes_with_its_last_reference_and_comes_back_with_the_next() {
     database.drop().await;
 }
 
-/// C1, C2, I6: references come and go around the very moment of retirement, under two pods; whoever is referred to in
+/// G4: references come and go around the very moment of retirement, under two pods; whoever is referred to in
 /// the end is held, shown, and kept up to date.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reference_that_comes_in_the_instant_of_retirement_is_served() {
@@ -137,7 +137,7 @@ async fn a_reference_that_comes_in_the_instant_of_retirement_is_served() {
     database.drop().await;
 }
 
-/// C2: who relies on a marked record frees it first, so the pod that looked before, and was paused, deletes nothing.
+/// G4: who relies on a marked record frees it first, so the pod that looked before, and was paused, deletes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_marked_record_is_freed_by_whoever_comes_to_rely_on_it() {
     let (database, owner) = (database().await, Owner::new());
@@ -156,7 +156,7 @@ async fn a_marked_record_is_freed_by_whoever_comes_to_rely_on_it() {
     database.drop().await;
 }
 
-/// C2: nor does anybody rely on a record that was retired between the look at it and its being freed.
+/// G4: nor does anybody rely on a record that was retired between the look at it and its being freed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_is_retired_while_it_is_being_freed_is_made_anew() {
     let (database, owner) = (database().await, Owner::new());

@@ -85,7 +85,7 @@ async fn a_batch_larger_than_a_command_is_written_whole() {
     database.drop().await;
 }
 
-/// N7, D3: a record that no database will take is refused by its number, and the others of the batch are written.
+/// N7, D5: a record that no database will take is refused by its number, and the others of the batch are written.
 #[tokio::test]
 async fn a_record_that_is_too_large_is_refused_and_named() {
     for bytes in [16_777_200, 17_000_000] {

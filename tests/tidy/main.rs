@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a law that cannot be checked is broken")]
 
 mod docs;
+mod failure_modes;
 mod scan;
 
 use scan::{File, all, files, functions, imports, leads, module, none, place_of, sources, words};

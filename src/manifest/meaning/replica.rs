@@ -99,8 +99,8 @@ impl Reading<'_, '_> {
             fetch,
             embedded,
             shape: FIRST_SHAPE,
-            lineage: Lineage::default(),
             gaps,
+            lineage: Lineage::default(),
         })
     }
 

@@ -190,8 +190,8 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
         fetch: Some(spec),
         embedded: false,
         shape: 1,
-        lineage: Lineage::default(),
         gaps: nearcopy::replication::Gaps::Ignore,
+        lineage: Lineage::default(),
     })
 }
 

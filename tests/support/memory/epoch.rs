@@ -3,31 +3,30 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use nearcopy::replication::{Subscription, Timeline};
+use nearcopy::replication::{RecordWrite, Subscription, Timeline};
 use nearcopy::store::{EpochStore, Epochs, Moment, Presence, StoreError, Timelines};
 
-use super::{Pod, moment};
+use super::{Held, Pod};
 
 #[async_trait]
 impl EpochStore for Pod {
     async fn announce(&self, epochs: &Epochs, hold: Duration) -> Result<Option<Moment>, StoreError> {
         let mut database = self.lock();
         let until = database.now() + i64::try_from(hold.as_millis()).unwrap();
-        let version = env!("CARGO_PKG_VERSION").to_owned();
         let presence = Presence {
             id: self.name.to_string(),
-            host: self.name.to_string(),
-            version,
+            host: "memory".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
             epochs: epochs.clone(),
         };
-        database.present.insert(self.name.clone(), (presence, until));
-        let at = database.next();
-        Ok(Some(moment(at)))
+        database.contents.present.insert(self.name.clone(), (until, presence));
+        database.next();
+        Ok(Some(database.last()))
     }
 
     async fn depart(&self) -> Result<(), StoreError> {
         let mut database = self.lock();
-        database.present.remove(&self.name);
+        database.contents.present.remove(&self.name);
         database.next();
         Ok(())
     }
@@ -35,29 +34,40 @@ impl EpochStore for Pod {
     async fn present(&self) -> Result<Vec<Presence>, StoreError> {
         let database = self.lock();
         let now = database.now();
-        let present = database.present.values().filter(|(_, until)| *until > now);
-        Ok(present.map(|(presence, _)| presence.clone()).collect())
+        let present = database.seen(&self.name, None).present.values();
+        Ok(present.filter(|(until, _)| *until > now).map(|(_, presence)| presence.clone()).collect())
     }
 
     async fn timelines(&self, after: Option<Moment>) -> Result<Timelines, StoreError> {
-        Ok(self.lock().seen(&self.name, after).timelines.clone())
+        let database = self.lock();
+        let restored = database.seen(&self.name, after).restored.iter();
+        Ok(restored.map(|(replica, times)| (replica.clone(), Timeline::new(times.clone()))).collect())
     }
 
     async fn restored(&self, of: &Subscription, at: i64) -> Result<Option<Moment>, StoreError> {
         let mut database = self.lock();
         let (at, now) = (at.div_euclid(1000) * 1000, database.now() * 1000);
-        let timeline = database.contents.timelines.entry(of.name.clone()).or_default();
-        let mut known = timeline.restored().to_vec();
-        if at <= now && known.last().is_none_or(|last| at > *last) {
-            known.push(at);
-            *timeline = Timeline::new(known);
+        let times = database.contents.restored.entry(of.name.clone()).or_default();
+        if at <= now && times.iter().all(|known| *known < at) {
+            times.push(at);
         }
-        let at = database.next();
-        Ok(Some(moment(at)))
+        database.next();
+        Ok(Some(database.last()))
     }
 
-    async fn is_undated(&self, _: &Subscription) -> Result<bool, StoreError> {
-        // Where an event is from is not kept here, and the rebase that asks for this is tried on MongoDB.
-        unimplemented!("is_undated")
+    async fn is_undated(&self, of: &Subscription) -> Result<bool, StoreError> {
+        let database = self.lock();
+        let records = database.seen(&self.name, None).records.get(&of.name).into_iter().flatten();
+        let dated: Vec<bool> = records.filter_map(|(_, held)| held.dated).collect();
+        Ok(dated.contains(&false) || !dated.contains(&true))
+    }
+}
+
+/// Whether what is held comes from an event that had a time; `None` where it comes from no event.
+pub(super) fn dated(held: Option<&Held>, write: &RecordWrite) -> Option<bool> {
+    match write {
+        RecordWrite::State { stamp, .. } | RecordWrite::Revise { stamp, .. } => Some(stamp.at.is_some()),
+        RecordWrite::Answer { content: Some(_), .. } => None,
+        _ => held.and_then(|held| held.dated),
     }
 }

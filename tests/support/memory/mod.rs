@@ -23,7 +23,7 @@ use bson::{Bson, Document, Timestamp};
 use nearcopy::clock::Stopwatch;
 use nearcopy::event::{EntityId, EntityType};
 use nearcopy::replication::Record;
-use nearcopy::store::{Moment, Parked, Presence, Refusal, Timelines, Written};
+use nearcopy::store::{Moment, Parked, Presence, Refusal, Written};
 use tokio::sync::Notify;
 
 use change::{Entry, What};
@@ -56,7 +56,10 @@ struct Contents {
     collections: BTreeMap<String, Collection>,
     positions: BTreeMap<String, Document>,
     parked: BTreeMap<uuid::Uuid, Parked>,
-    timelines: Timelines,
+    /// Who is at work, and until when.
+    present: BTreeMap<Arc<str>, (i64, Presence)>,
+    /// When owners were restored, in microseconds.
+    restored: BTreeMap<EntityType, Vec<i64>>,
 }
 
 /// A record, with what the store knows of it beside.
@@ -66,6 +69,8 @@ struct Held {
     mark: Option<Mark>,
     /// Until when it is not retired, in milliseconds.
     hold: Option<i64>,
+    /// Whether it comes from an event that had a time; `None` where it comes from no event.
+    dated: Option<bool>,
 }
 
 /// A mark for retirement.
@@ -97,8 +102,6 @@ struct Database {
     /// What happened up to this moment is no longer in the log.
     forgotten: u32,
     leases: BTreeMap<String, Lease>,
-    /// Who is at work, and until when that holds.
-    present: BTreeMap<Arc<str>, (Presence, i64)>,
     dice: fastrand::Rng,
     tokens: u32,
 }
@@ -115,7 +118,6 @@ impl Memory {
             log: Vec::new(),
             forgotten: 0,
             leases: BTreeMap::new(),
-            present: BTreeMap::new(),
             dice: fastrand::Rng::with_seed(seed),
             tokens: 0,
         };

@@ -8,7 +8,7 @@ use nearcopy::event::EntityId;
 use nearcopy::replication::{Record, RecordWrite, State, Subscription};
 use nearcopy::store::{Backlog, Moment, RecordStore, Records, StoreError, Written};
 
-use super::{Contents, Database, Held, Pod, first};
+use super::{Contents, Database, Held, Pod, epoch, first};
 use crate::meaning;
 
 #[async_trait]
@@ -181,7 +181,8 @@ fn after(of: &Subscription, held: Option<&Held>, write: &RecordWrite, now: i64, 
         return None;
     }
     let mark = held.and_then(|held| held.mark.clone()).filter(|_| record.marked);
-    Some(Held { record, mark, hold: held.and_then(|held| held.hold) })
+    let (hold, dated) = (held.and_then(|held| held.hold), epoch::dated(held, write));
+    Some(Held { record, mark, hold, dated })
 }
 
 /// The record without its fields, which not everybody needs.

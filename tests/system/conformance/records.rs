@@ -234,8 +234,8 @@ fn intent(dice: &mut Rng, kind: u8, id: EntityId) -> Intent {
     let write = match kind {
         0 | 1 => state(dice, id),
         2 => {
-            let floor = dice.bool().then(|| Key::floor(dice.i64(0..2), Version::new(dice.i64(0..6))));
-            RecordWrite::Need { id, floor }
+            let floor = Key::floor(choose(dice, &[0, 0, 1]), Version::new(dice.i64(0..6)));
+            RecordWrite::Need { id, floor: dice.bool().then_some(floor) }
         }
         3 => RecordWrite::Placeholder { id, ask: dice.bool() },
         4 => RecordWrite::Unmark { id },
