@@ -57,6 +57,18 @@ Examples:
   nearcopy rebase users --at 2026-03-01T12:00:00Z
   rabbitmqctl purge_queue shop.users && nearcopy rebase users --at 2026-03-01T12:00:00Z --purged";
 
+/// Of `erase`.
+pub(super) const ERASE: &str = "\
+Needs mongodb.url; the sidecars may run. Have the owner erase it first. The record becomes a
+tombstone at its version, documents that refer to it show nothing of it whatever when_deleted says,
+parked events of it are removed, and then it is looked whether anything is left. Where there is no
+record, a tombstone is left only for a --version, and not with keep: referenced.
+Ends with 1 where something is left, or the entity has come back meanwhile.
+
+Examples:
+  nearcopy erase users 42 --dry-run
+  nearcopy erase users 42 --yes --output json > receipt.json";
+
 /// Of `settings`.
 pub(super) const SETTINGS: &str = "\
 Example:

@@ -3,6 +3,7 @@
 //! Data goes to standard output, talk to standard error. Exit codes are part of the interface: see [`Exit`].
 
 mod check;
+mod erase;
 mod failure;
 mod help;
 mod parked;
@@ -66,6 +67,9 @@ enum Command {
     /// Follows an owner that was restored from a backup, though its versions have gone back.
     #[command(after_help = help::REBASE)]
     Rebase(rebase::Arguments),
+    /// Erases one entity from everything that nearcopy keeps, and writes a receipt.
+    #[command(after_help = help::ERASE)]
+    Erase(erase::Arguments),
     /// Shows the settings in force and where each was given; secrets are left out.
     #[command(after_help = help::SETTINGS)]
     Settings,
@@ -138,6 +142,7 @@ fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Schema => print(&format!("{:#}", manifest::schema())),
         Command::Parked { command } => parked::parked(&settings()?, command),
         Command::Rebase(arguments) => rebase::rebase(&settings()?, arguments),
+        Command::Erase(arguments) => erase::erase(&settings()?, arguments),
         Command::Settings => print(&settings()?.to_string()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -12,7 +12,7 @@ use super::{Halted, Pipeline};
 use crate::event::EntityId;
 use crate::fetch::FetchError;
 use crate::replication::{
-    Answer, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, has_gone_back, merge,
+    Answer, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, has_gone_back, merge, merge_overtaken,
 };
 
 /// How long a claim lasts beyond the time that a question may take.
@@ -20,6 +20,8 @@ const SLACK: Duration = Duration::from_secs(5);
 /// How many rounds of questions may be under way at once, so that an entity at which the owner stumbles holds up
 /// no other. The requests of all of them together are bounded by the declared concurrency.
 const ROUNDS: usize = 4;
+/// How often an answer is brought in again whose record changes all the time.
+const TURNS: usize = 5;
 /// The first pause after an owner could not answer for one entity; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after an owner could not answer for one entity.
@@ -89,8 +91,9 @@ impl Pipeline {
             let id = id.map(tracing::field::display);
             tracing::error!(event = "answer.refused", entity.r#type = %of.name, entity.id = id, reason = refusal.reason, "the owner's answer cannot be stored");
         }
-        let changed: Vec<EntityId> =
+        let mut changed: Vec<EntityId> =
             writes.iter().filter(|write| brings_content(write)).map(|write| write.id().clone()).collect();
+        changed.extend(self.bring_overtaken(of, spec, &ids, &answers).await?);
         if of.embedded && !changed.is_empty() {
             let records = self.persist(|| self.store.read(of, &changed, written.moment)).await?;
             let owing: Vec<Record> = records.into_values().filter(|record| record.owes).collect();
@@ -98,6 +101,33 @@ impl Pipeline {
             self.pay(of, &paid).await?;
         }
         Ok(())
+    }
+
+    /// Brings in what is left of answers whose record patches have changed meanwhile; says whose.
+    async fn bring_overtaken(
+        &self,
+        of: &Subscription,
+        spec: &FetchSpec,
+        ids: &[EntityId],
+        answers: &[Result<Answer, FetchError>],
+    ) -> Result<Vec<EntityId>, Halted> {
+        if !of.compares() {
+            return Ok(Vec::new());
+        }
+        let (mut moment, mut brought) = (None, Vec::new());
+        for _ in 0..TURNS {
+            let records = self.persist(|| self.store.read(of, ids, moment)).await?;
+            let overtaken = ids.iter().zip(answers).filter_map(|(id, answer)| {
+                merge_overtaken(records.get(id)?, answer.as_ref().ok()?, of.shape, spec, of.embedded)
+            });
+            let writes: Vec<RecordWrite> = overtaken.collect();
+            if writes.is_empty() {
+                break;
+            }
+            moment = self.persist(|| self.store.write(of, &writes, 0)).await?.moment;
+            brought.extend(writes.iter().map(|write| write.id().clone()));
+        }
+        Ok(brought)
     }
 
     /// Asks, and goes on holding the claims for as long as that takes: an owner may be slow, and many be asked for.

@@ -6,6 +6,7 @@ mod ask;
 mod batch;
 mod clear;
 mod epoch;
+mod erase;
 mod fan_out;
 mod fan_out_large;
 mod hydrate;
@@ -33,6 +34,7 @@ use crate::telemetry::metric;
 use crate::telemetry::trace::{self, TraceContext};
 
 use epoch::{Heard, Regressions};
+pub use erase::{Erased, Holding};
 use fan_out_large::Backlog;
 pub use park::Retry;
 pub use patience::Halted;

@@ -163,7 +163,7 @@ impl Embed {
         match (record.state, self.when_deleted) {
             (State::Live, _) => Rendering::Show(self.values(&record.fields)),
             (State::Pending, _) => Rendering::Wait,
-            (State::Gone(_), WhenDeleted::Clear) => Rendering::Nothing,
+            (State::Gone(Why::Erased), _) | (State::Gone(_), WhenDeleted::Clear) => Rendering::Nothing,
             (State::Gone(_), WhenDeleted::Mark) => Rendering::Mark(self.mark_path()),
             (State::Gone(Why::Deleted), WhenDeleted::Delete) => Rendering::Remove,
             (State::Gone(_), WhenDeleted::Keep | WhenDeleted::Delete) => Rendering::Leave,

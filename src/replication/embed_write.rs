@@ -7,6 +7,7 @@
 use bson::{Bson, Document, doc};
 
 use super::{Embed, Record, Rendering, Shows};
+use crate::event::EntityId;
 
 /// One guarded update of all documents that match.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +111,19 @@ impl Embed {
             Some(_) => doc! { "$nor": [self.older_stamp(prefix)] },
             None => Document::new(),
         }
+    }
+
+    /// The documents that refer to this entity and show anything where an entity is shown.
+    pub fn shown(&self, entity: &EntityId) -> Document {
+        let reference = entity.to_bson();
+        let condition = |prefix: &str| {
+            let exactly = doc! { "$eq": &reference, "$not": { "$type": "array" } };
+            let paths = self.owned_paths().into_iter();
+            let shows: Vec<Document> =
+                paths.map(|path| doc! { format!("{prefix}{path}"): { "$exists": true } }).collect();
+            doc! { format!("{prefix}{}", self.reference.leaf()): exactly, "$or": shows }
+        };
+        self.write(Scope::Everywhere, &condition, Document::new()).filter
     }
 
     /// Puts a condition and an update where the reference stands: in the document, or in its arrays' elements.

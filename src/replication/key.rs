@@ -49,7 +49,7 @@ impl Key {
 
     /// The key of a deletion, or of an exit from the subset.
     pub fn gone(version: Version, why: Why, shape: i32) -> Self {
-        let rank = if why == Why::Deleted { Rank::Deleted } else { Rank::Out };
+        let rank = if matches!(why, Why::Deleted | Why::Erased) { Rank::Deleted } else { Rank::Out };
         Self { epoch: 0, version, rank, shape, hash: String::new() }
     }
 

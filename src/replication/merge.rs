@@ -69,6 +69,25 @@ pub fn merge(
     }
 }
 
+/// What an answer is still worth to a record that has changed since the owner was asked, and is not known in full yet:
+/// its version places it, so it may fill in what patches have left. It settles nothing. Where patches come faster than
+/// answers, none would ever enter otherwise.
+pub fn merge_overtaken(
+    record: &Record,
+    answer: &Answer,
+    shape: i32,
+    spec: &FetchSpec,
+    embedded: bool,
+) -> Option<RecordWrite> {
+    let placed = matches!(answer, Answer::Found { version: Some(_), .. });
+    if record.state != State::Pending || !placed {
+        return None;
+    }
+    let unsettled = Record { asked: None, ..record.clone() };
+    let write = merge(&unsettled, answer, shape, spec, embedded);
+    matches!(write, RecordWrite::Answer { content: Some(_), .. }).then_some(write)
+}
+
 /// The wait after so many questions in vain: the base, doubled each time, at most a day.
 pub fn back_off(base: Duration, tries: u32) -> Duration {
     let factor = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -126,8 +145,8 @@ fn versioned(
     let held = held.as_ref();
     let newer = held.is_none_or(|held| *held < key.without_hash());
     let tie = held.is_some_and(|held| held.version == version && held.epoch == epoch);
-    let deleted =
-        record.state == State::Gone(Why::Deleted) || held.is_some_and(|held| held.rank == Rank::Deleted);
+    let deleted = matches!(record.state, State::Gone(Why::Deleted | Why::Erased))
+        || held.is_some_and(|held| held.rank == Rank::Deleted);
     let overrides = settled && tie && !deleted && differs(record, &content);
     if overrides {
         Key::SETTLED.clone_into(&mut key.hash);
@@ -173,7 +192,7 @@ fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict 
     let satisfied = record.need.is_none_or(|need| outlived && settled || record.version() >= Some(need));
     let patched = BTreeMap::new();
     match record.state {
-        State::Gone(Why::Deleted | Why::Out) if !outlived => {
+        State::Gone(Why::Deleted | Why::Out | Why::Erased) if !outlived => {
             let next = match (satisfied, settled) {
                 (false, _) => Next::BackOff,
                 (true, false) => Next::Settle,

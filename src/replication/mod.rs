@@ -43,7 +43,7 @@ pub use keep::{Condition, Keep};
 pub use key::{Key, Rank};
 pub use leftover::Leftover;
 pub use lineage::{Lineage, Step, upgrade};
-pub use merge::{Answer, back_off, has_gone_back, merge};
+pub use merge::{Answer, back_off, has_gone_back, merge, merge_overtaken};
 pub use record::{Record, State, Why};
 pub use record_write::{Content, Due, RecordWrite};
 pub use revise::{Revised, Revision, revise};

@@ -27,6 +27,8 @@ pub enum Why {
     Out,
     /// The owner, asked, did not know it.
     NotFound,
+    /// A person had it erased here; what showed it shows nothing, whatever an embed keeps of the deleted.
+    Erased,
 }
 
 /// A record as read back from the store.
@@ -85,6 +87,7 @@ impl State {
             ("pending", _) => Some(Self::Pending),
             ("live", _) => Some(Self::Live),
             ("gone", Some("deleted")) => Some(Self::Gone(Why::Deleted)),
+            ("gone", Some("erased")) => Some(Self::Gone(Why::Erased)),
             ("gone", Some("out")) => Some(Self::Gone(Why::Out)),
             ("gone", _) => Some(Self::Gone(Why::NotFound)),
             _ => None,
@@ -99,6 +102,7 @@ impl Why {
             Self::Deleted => "deleted",
             Self::Out => "out",
             Self::NotFound => "404",
+            Self::Erased => "erased",
         }
     }
 }

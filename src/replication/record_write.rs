@@ -144,6 +144,17 @@ pub enum RecordWrite {
         /// Whether the change must be fanned out.
         owes: bool,
     },
+    /// A person had the entity erased: nothing of it is left but a deletion, and what was asked of the owner is void.
+    Erase {
+        /// The entity.
+        id: EntityId,
+        /// The lowest key that the deletion may have. It has that of what is held, where that is higher.
+        floor: Key,
+        /// Whether the deletion is written down where there is no record.
+        create: bool,
+        /// Whether the change must be fanned out.
+        owes: bool,
+    },
     /// The fan-out of this revision is done.
     Paid {
         /// The entity.
@@ -166,6 +177,7 @@ impl RecordWrite {
             | Self::Unanswered { id, .. }
             | Self::Ask { id, .. }
             | Self::Upgrade { id, .. }
+            | Self::Erase { id, .. }
             | Self::Paid { id, .. } => id,
         }
     }

@@ -310,6 +310,13 @@ pub trait ParkedStore: Send + Sync {
     /// Forgets parked events; says how many there were.
     async fn unpark(&self, ids: &[uuid::Uuid]) -> Result<u64, StoreError>;
 
+    /// The parked events that speak of an entity of this replica; without one, those that may, and do not say so.
+    async fn parked_about(
+        &self,
+        replica: &EntityType,
+        entity: Option<&EntityId>,
+    ) -> Result<Vec<uuid::Uuid>, StoreError>;
+
     /// Counts parked events by replica; those of no known replica under the empty text.
     async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError>;
 

@@ -1,3 +1,107 @@
-//! To be written.
+//! The promises under every fault: real processes that are killed, paused and cut off, judged by an oracle.
+//!
+//! Two or three sidecars, a replica set of three members and a broker run as processes of their own; proxies stand
+//! between them; the owner, the consumer's shop, a reader and the oracle are in this program. `make chaos` plays the
+//! main run; `--scenario` measures one figure.
 
-fn main() {}
+#![expect(clippy::disallowed_methods, reason = "chaos is timed by the real clock, not by nearcopy's")]
+
+mod act;
+mod faults;
+mod machine;
+mod manifest;
+mod oracle;
+mod proxy;
+mod report;
+mod run;
+mod scenarios;
+mod stage;
+mod tally;
+mod world;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
+
+use machine::process::Place;
+
+/// Kills, pauses and cuts off real processes, and proves that nothing is lost.
+#[derive(Clone, Parser)]
+struct Arguments {
+    /// How many processes are killed in the main run.
+    #[arg(long, default_value_t = 20)]
+    kills: u32,
+    /// How long the faults of the main run last.
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// What chance makes of it; a fresh one each time, unless it is given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many sidecars there are.
+    #[arg(long, default_value_t = 2)]
+    sidecars: usize,
+    /// Events in a second, in the main run.
+    #[arg(long, default_value_t = 300)]
+    rate: u32,
+    /// What to play.
+    #[arg(long, value_enum, default_value_t = Scenario::Main)]
+    scenario: Scenario,
+    /// How many products the hot entity has.
+    #[arg(long, default_value_t = 1_000_000)]
+    documents: u32,
+    /// How long each party is gone.
+    #[arg(long, default_value_t = 60)]
+    outage_seconds: u64,
+    /// Events in a second meanwhile.
+    #[arg(long, default_value_t = 2_000)]
+    outage_rate: u32,
+    /// Tells of each fault.
+    #[arg(long)]
+    verbose: bool,
+    /// Keeps the logs even if all is well.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// What can be played.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Scenario {
+    /// All faults, and the oracle.
+    Main,
+    /// How long it takes from the election of a primary until it is written to.
+    Failover,
+    /// How long it takes to make up for the loss of the owner, the broker, and the database.
+    Outage,
+    /// A user with very many products is renamed.
+    HotEntity,
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    report::begin(arguments.verbose);
+    match play(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::note(&format!("FAILED: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn play(arguments: &Arguments) -> Result<()> {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        bail!("another TLS provider is installed already");
+    }
+    let place = Place::new()?;
+    let played = tokio::select! {
+        played = run::scenario(arguments, &place) => played,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    if played.is_err() || arguments.keep {
+        report::note(&format!("the logs are kept in {}", place.folder.display()));
+    }
+    let closed = place.close(played.is_err() || arguments.keep);
+    played.and(closed)
+}

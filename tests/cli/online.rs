@@ -34,6 +34,16 @@ fn a_rebase_needs_the_manifest_and_the_database() {
     agreed("parked_unreachable", &nearcopy(&of("users", "good.yaml")).with_addresses().end());
 }
 
+#[test]
+fn what_is_erased_is_erased_on_purpose() {
+    let of = |replica, id, more| ["erase", replica, id, more, "--manifest", "good.yaml"];
+    agreed("erase_without_yes", &nearcopy(&["erase", "users", "42"]).with_addresses().end());
+    agreed("parked_without_address", &nearcopy(&of("users", "42", "--yes")).end());
+    agreed("rebase_unknown_replica", &nearcopy(&of("teams", "42", "--yes")).with_addresses().end());
+    agreed("erase_bad_id", &nearcopy(&of("users", "", "--yes")).with_addresses().end());
+    agreed("parked_unreachable", &nearcopy(&of("users", "42", "--dry-run")).with_addresses().end());
+}
+
 /// A driver names the part of a URL that it does not understand. That no output shows the canary is looked at
 /// wherever the program is run.
 #[test]

@@ -51,6 +51,7 @@ pub(crate) fn states() -> Vec<(&'static str, State, Option<Key>)> {
         ("live, no version", State::Live, None),
         ("live at 5", State::Live, Some(live(5))),
         ("deleted at 5", State::Gone(Why::Deleted), Some(gone(5, Why::Deleted))),
+        ("erased at 5", State::Gone(Why::Erased), Some(gone(5, Why::Erased))),
         ("out at 5", State::Gone(Why::Out), Some(gone(5, Why::Out))),
         ("404, no version", State::Gone(Why::NotFound), None),
         ("404 over 5", State::Gone(Why::NotFound), Some(live(5))),
@@ -189,12 +190,12 @@ fn only_a_settled_answer_wins_without_a_higher_version() {
     });
 }
 
-/// No resurrection: an equal version never brings back what the owner deleted, settled or not.
+/// G1, G6: no resurrection: an equal version never brings back what was deleted or erased, settled or not.
 #[test]
 fn a_deletion_yields_only_to_a_higher_version() {
     for_all(|record, answer, _, write| {
         let RecordWrite::Answer { content: Some((Content::Live(_), Some(key))), .. } = write else { return };
-        if record.state == State::Gone(Why::Deleted)
+        if matches!(record.state, State::Gone(Why::Deleted | Why::Erased))
             && matches!(answer, Answer::Found { version: Some(_), .. })
         {
             assert!(key.version > record.key.as_ref().unwrap().version);
@@ -372,4 +373,43 @@ fn questions_in_vain_are_asked_ever_more_rarely_and_never_given_up() {
         panic!()
     };
     assert_eq!((due, tries), (Due::After(Duration::from_secs(240)), 4));
+}
+
+fn next_of(record: &Record, answer: &Answer, spec: &FetchSpec) -> (Due, u32) {
+    let RecordWrite::Answer { due, tries, .. } = merge(record, answer, 1, spec, true) else { panic!() };
+    (due, tries)
+}
+
+/// A7, F2: somebody called for a look, and the owner's late replica still shows what was before.
+#[test]
+fn an_answer_that_may_be_old_ends_no_look_that_was_called_for() {
+    let old = Answer::Found { version: Some(Version::new(4)), content: Content::Live(fields("ann")) };
+    for (held, state, key) in states() {
+        for answer in [&Answer::NotFound, &old] {
+            let mut called = record(state, key.clone(), None, false);
+            (called.since, called.tries) = (called.asked, 20);
+            if state != State::Pending && (key.is_some() || *answer == Answer::NotFound) {
+                assert_eq!(next_of(&called, answer, &spec()), (Due::After(SETTLE), 0), "{held}: {answer:?}");
+            }
+        }
+    }
+}
+
+/// A5, A9: the owner was away for long, which says nothing of how often its answers will be in vain.
+#[test]
+fn pauses_begin_anew_when_the_record_changes() {
+    let mut waited = record(State::Pending, None, None, true);
+    waited.tries = 20;
+    assert_eq!(next_of(&waited, &Answer::NotFound, &spec()), (Due::After(SETTLE), 1));
+}
+
+/// A9: what is asked again ever more rarely is still compared as often as was declared.
+#[test]
+fn no_pause_is_longer_than_until_the_next_comparison() {
+    let mut held = record(State::Live, None, None, true);
+    held.tries = 20;
+    let same = Answer::Found { version: None, content: Content::Live(fields("ann")) };
+    assert_eq!(next_of(&held, &same, &spec()).0, Due::After(RECONCILE));
+    let forever = FetchSpec { reconcile: None, ..spec() };
+    assert_eq!(next_of(&held, &same, &forever).0, Due::After(Duration::from_secs(86_400)));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bson::Document;
 use nearcopy::event::Version;
-use nearcopy::replication::{Content, Due, Record, RecordWrite, State, Subscription};
+use nearcopy::replication::{Content, Due, Key, Record, RecordWrite, State, Subscription, Why};
 
 /// What is there after a write, at this time of the database in milliseconds; `None` where its guard held it off.
 pub(crate) fn apply(
@@ -35,6 +35,10 @@ pub(crate) fn apply(
         (RecordWrite::Revise { rev: Some(read), .. }, Some(held)) => {
             (held.rev == *read).then(|| revised(of, held, write, rev, now, batch))
         }
+        (RecordWrite::Erase { id, create: true, .. }, None) => {
+            Some(erased(of, &blank(id, State::Pending), write, rev))
+        }
+        (RecordWrite::Erase { .. }, Some(held)) => Some(erased(of, held, write, rev)),
         (_, None) | (RecordWrite::Placeholder { .. }, Some(_)) => None,
         (RecordWrite::State { guard, .. }, Some(held)) => {
             let newer = held.key.as_ref().is_none_or(|key| key < guard);
@@ -140,6 +144,16 @@ fn revised(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
         fields: revision.fields.clone(),
         ..held.clone()
     }
+}
+
+fn erased(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64) -> Record {
+    let RecordWrite::Erase { id, floor, owes, .. } = write else { return held.clone() };
+    let shape = held.key.as_ref().map_or(of.shape, |key| key.shape);
+    let deletion =
+        |version| Key { epoch: held.epoch(), version, rank: floor.rank, shape, hash: String::new() };
+    let key = held.version().map(deletion).max(Some(floor.clone()));
+    let marked = held.marked;
+    Record { key, rev, owes: *owes, marked, shape: of.shape, ..blank(id, State::Gone(Why::Erased)) }
 }
 
 fn answered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {

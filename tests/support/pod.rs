@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nearcopy::event::Headers;
-use nearcopy::pipeline::{Halted, Pace, Pipeline, RebaseError, Rebased, Retry, Rhythm};
+use nearcopy::event::{EntityId, Headers, Version};
+use nearcopy::pipeline::{Erased, Halted, Pace, Pipeline, RebaseError, Rebased, Retry, Rhythm};
 use nearcopy::replication::Subscription;
 use nearcopy::source::{Delivery, Inbox, Ledger};
 use nearcopy::store::Parked;
@@ -146,6 +146,14 @@ impl Pod {
         let (pipeline, of) = (self.pipeline.clone(), of.clone());
         let runtime = self.runtime.as_ref().unwrap();
         runtime.spawn(async move { pipeline.rebase(&of, at, pace).await }).await.unwrap()
+    }
+
+    /// Erases an entity, as the command beside running pods does.
+    pub(crate) async fn erase(&self, of: &Subscription, id: &EntityId, version: Option<i64>) -> Erased {
+        let (pipeline, of, id) = (self.pipeline.clone(), of.clone(), id.clone());
+        let runtime = self.runtime.as_ref().unwrap();
+        let erasing = async move { pipeline.erase(&of, &id, version.map(Version::new)).await };
+        runtime.spawn(erasing).await.unwrap().unwrap()
     }
 
     /// Ends the pod as SIGTERM does: leases are given back.

@@ -45,8 +45,8 @@ mod bad_owner;
 mod bad_surroundings;
 mod conformance;
 mod embeds;
-
 mod epochs;
+mod erase;
 mod generations;
 mod hydration;
 mod parked;

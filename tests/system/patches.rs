@@ -308,3 +308,24 @@ replicas:
     assert_eq!(database.fields("ann").await.get_str("username").unwrap(), "Anne", "later states still enter");
     database.drop().await;
 }
+
+/// F1, A13: an answer that a patch has overtaken still fills in the rest, so patches that come faster than answers keep
+/// no entity unknown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_patches_overtake_still_fills_in_the_rest() {
+    let (database, owner) = (referenced().await, Owner::new());
+    owner.shows("ann", 1, doc! { "username": "Ann", "email": "1@x" });
+    owner.hold();
+    let pod = Pod::start(&database, &owner).await;
+    database.products([doc! { "_id": "p1", "userId": "ann" }]).await;
+    eventually("the owner is asked", async || owner.asked("ann") > 0).await;
+    owner.is_down(true);
+    pod.deliver([patched("ann", 4, json!({ "email": "4@x" }))]).await;
+    assert_eq!(database.record("ann").await.state, State::Pending);
+    owner.let_go();
+    database.shows("p1", "Ann").await;
+    assert_eq!(database.fields("ann").await, doc! { "username": "Ann", "email": "4@x" });
+    let record = database.record("ann").await;
+    assert_eq!((record.state, record.need), (State::Live, Some(Version::new(4))), "it is asked for still");
+    database.drop().await;
+}

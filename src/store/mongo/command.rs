@@ -23,10 +23,11 @@ const MOST_STATEMENTS: usize = 1_000;
 const DUPLICATE_KEY: i32 = 11_000;
 /// Codes of requests that are not allowed to us, or not possible on this server.
 const UNSUITABLE: [i32; 6] = [13, 18, 20, 26, 263, 8000];
-/// Codes of trouble that passes: elections, shutdowns, conflicts, time limits.
-const PASSING: [i32; 21] = [
-    6, 7, 24, 50, 64, 89, 91, 112, 133, 134, 189, 202, 251, 262, 9001, 10_058, 10_107, 11_600, 11_602,
-    13_435, 13_436,
+/// Codes of trouble that passes: elections, shutdowns, conflicts, time limits, lost cursors, killed operations, a full
+/// disk.
+const PASSING: [i32; 26] = [
+    6, 7, 24, 43, 50, 64, 89, 91, 112, 133, 134, 175, 189, 202, 237, 251, 262, 9001, 10_058, 10_107, 11_600,
+    11_601, 11_602, 13_435, 13_436, 14_031,
 ];
 /// The change stream's position is no longer in the log, or never was.
 const HISTORY_LOST: [i32; 3] = [286, 280, 260];
@@ -281,5 +282,24 @@ pub(super) fn describe(error: &Error) -> String {
         ErrorKind::InvalidArgument { message, .. } => message.clone(),
         ErrorKind::DnsResolve { .. } => "a host name could not be resolved".into(),
         _ => "the connection failed".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// M4: what a full disk, a killed operation or a lost primary refuses is no fault of the document: nothing is
+    /// parked for it, and all of it is repeated.
+    #[test]
+    fn what_passes_is_not_held_against_a_document() {
+        let refused = |code: i32| {
+            let error = doc! { "index": 0, "code": code, "errmsg": "…" };
+            written("writing", &doc! { "n": 0, "nModified": 0, "writeErrors": [error] })
+        };
+        for code in [14_031, 11_601, 10_107, 91] {
+            assert!(matches!(refused(code), Err(StoreError::Unavailable { .. })), "{code}");
+        }
+        assert_eq!(refused(121).map(|written| written.refused.len()).ok(), Some(1));
     }
 }

@@ -58,6 +58,30 @@ impl ParkedStore for Mongo {
         Ok(command::count(&self.run("dropping parked events", command).await?, "n"))
     }
 
+    async fn parked_about(
+        &self,
+        replica: &EntityType,
+        entity: Option<&EntityId>,
+    ) -> Result<Vec<uuid::Uuid>, StoreError> {
+        let filter = match entity {
+            Some(entity) => doc! { "replica": replica.as_str(), "entity": { "$eq": entity.to_bson() } },
+            None => doc! {
+                "replica": { "$in": [replica.as_str(), Bson::Null] },
+                "entity": null,
+                "excerpt": { "$ne": null },
+            },
+        };
+        let command = doc! {
+            "find": PARKED,
+            "filter": filter,
+            "projection": { "_id": 1 },
+            "readConcern": self.read_concern(None),
+        };
+        let found = self.fetch_all("looking for parked events", command).await?;
+        let id = |parked: &Document| uuid::Uuid::parse_str(parked.get_str("_id").ok()?).ok();
+        Ok(found.iter().filter_map(id).collect())
+    }
+
     async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         let group = doc! { "$group": { "_id": { "$ifNull": ["$replica", ""] }, "n": { "$sum": 1_i64 } } };
         let command = doc! { "aggregate": PARKED, "pipeline": [group], "cursor": {} };

@@ -9,7 +9,7 @@ use bson::{Bson, Document, doc};
 
 use super::revise_statement;
 use crate::event::Stamp;
-use crate::replication::{Content, Due, Key, RecordWrite, Subscription};
+use crate::replication::{Content, Due, Key, RecordWrite, Subscription, Why};
 
 /// The statement for a write, as it stands in an `update` command.
 pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document {
@@ -46,6 +46,10 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
             statement
         }
         RecordWrite::Ask { wait, .. } => doc! { "q": known, "u": call_for(from_now(*wait)) },
+        RecordWrite::Erase { floor, create, owes, .. } => {
+            let which = if *create { doc! { "_id": &id } } else { known };
+            doc! { "q": which, "u": replace(erased(of, &id, floor, *owes)), "upsert": create }
+        }
         RecordWrite::Paid { rev, .. } => {
             let same = doc! { "_id": id, "_nearcopy.rev": rev, "_nearcopy.owes": true };
             doc! { "q": same, "u": { "$unset": { "_nearcopy.owes": "" } } }
@@ -178,6 +182,31 @@ fn answer(of: &Subscription, id: &Bson, write: &RecordWrite) -> Document {
     }
     let whole = doc! { "$mergeObjects": [literal(shown(id, content)), { "_nearcopy": meta }] };
     doc! { "q": guard, "u": replace(whole) }
+}
+
+/// A deletion at the newest version of which anything is held, or at another if that is higher.
+fn erased(of: &Subscription, id: &Bson, floor: &Key, owes: bool) -> Document {
+    let part = |name: &str| format!("$_nearcopy.key.{name}");
+    let versions = doc! { "$objectToArray": { "$ifNull": ["$_nearcopy.fv", {}] } };
+    let newest = doc! { "$max": [part("v"), { "$max": { "$map": { "input": versions, "in": "$$this.v" } } }] };
+    let deleted = doc! { "$literal": floor.rank as i32 };
+    let epoch = doc! { "$ifNull": [part("e"), 0_i64] };
+    let shape = doc! { "$ifNull": [part("s"), of.shape] };
+    let held = doc! { "e": epoch, "v": &newest, "g": deleted, "s": shape, "h": "" };
+    let none = doc! { "$eq": [{ "$ifNull": [newest, Bson::Null] }, Bson::Null] };
+    let gone = Content::Gone(Why::Erased);
+    let mut meta = described(of, &gone, None);
+    meta.extend(doc! {
+        "key": { "$max": [choose(none, Bson::Null, held), literal(floor.to_document())] },
+        "rev": next_rev(),
+        "mark": "$_nearcopy.mark",
+        "hold": "$_nearcopy.hold",
+        "origin": "erase",
+    });
+    if owes {
+        meta.insert("owes", true);
+    }
+    doc! { "$mergeObjects": [literal(shown(id, &gone)), { "_nearcopy": meta }] }
 }
 
 /// State, reason and key, and the generation that all of it is of.

@@ -1,0 +1,125 @@
+//! The main run: an act without anything to heal what is lost, then one in which the broker loses events.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::act::Act;
+use crate::faults::{Counts, HARMLESS, LOSSY};
+use crate::machine::process::Place;
+use crate::machine::sidecars::Sidecars;
+use crate::manifest::manifest;
+use crate::report::{note, row, title};
+use crate::scenarios::{failover, hot_entity, outage};
+use crate::stage::{Size, Stage};
+use crate::{Arguments, Scenario};
+
+/// How often the owner is asked again in the act in which the broker loses events.
+const RECONCILE: Duration = Duration::from_secs(20);
+/// A log so small that it can be made to roll over, in megabytes.
+const SMALL_LOG: u32 = 64;
+/// One that does not, in megabytes.
+const LARGE_LOG: u32 = 4_000;
+
+/// Plays what is asked for.
+pub(crate) async fn scenario(arguments: &Arguments, place: &Place) -> Result<()> {
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(1..1_000_000));
+    title(&format!("nearcopy under chaos, seed {seed}, commit {}", commit()));
+    match arguments.scenario {
+        Scenario::Main => main(arguments, place, seed).await,
+        Scenario::Failover => failover::play(place, &size(arguments, seed)).await,
+        Scenario::Outage => {
+            let (seconds, rate) = (arguments.outage_seconds, arguments.outage_rate);
+            outage::play(place, &size(arguments, seed), seconds, rate).await
+        }
+        Scenario::HotEntity => hot_entity::play(place, &size(arguments, seed), arguments.documents).await,
+    }
+}
+
+/// What a figure is measured with: nothing stands between, and the log is as large as it would be.
+fn size(arguments: &Arguments, seed: u64) -> Size {
+    Size { sidecars: arguments.sidecars, oplog: LARGE_LOG, reconcile: None, proxies: false, seed }
+}
+
+async fn main(arguments: &Arguments, place: &Place, seed: u64) -> Result<()> {
+    let size = Size { sidecars: arguments.sidecars, oplog: SMALL_LOG, reconcile: None, proxies: true, seed };
+    let stage = Stage::set_up(place, &size).await?;
+    note(&format!("all is up: {} sidecars, 3 members of the database, 1 broker", size.sidecars));
+    let long = Duration::from_secs_f64(arguments.minutes * 60.0);
+    let lossy = arguments.kills / 5;
+    let strict = Act {
+        name: "nothing may be lost",
+        faults: HARMLESS,
+        kills: arguments.kills - lossy,
+        long: long.mul_f64(0.75),
+        rate: arguments.rate,
+        seed,
+    };
+    let counts = Counts::default();
+    let verdict = strict.play(&stage, &counts).await?;
+    tally(&stage, &counts).await;
+    verdict.pronounce(strict.name)?;
+
+    stage.sidecars.stop().await?;
+    Sidecars::declare(place, &manifest(&stage.api.url(), Some(RECONCILE)), size.sidecars)?;
+    stage.sidecars.heal().await?;
+    stage.sidecars.all_well().await?;
+    let lossy = Act {
+        name: "what the broker loses is found again",
+        faults: LOSSY,
+        kills: lossy,
+        long: long.mul_f64(0.25),
+        rate: arguments.rate,
+        seed: seed + 1,
+    };
+    let verdict = lossy.play(&stage, &counts).await?;
+    tally(&stage, &counts).await;
+    verdict.pronounce(lossy.name)?;
+    stage.sidecars.stop().await?;
+    note("every promise held");
+    Ok(())
+}
+
+/// What was done and what came of it, from the beginning of the run.
+async fn tally(stage: &Arc<Stage>, counts: &Counts) {
+    title("Tally since the beginning");
+    for (fault, count) in counts.all() {
+        row(&fault, &count.to_string(), true);
+    }
+    let publisher = &stage.publisher;
+    for (name, count) in [
+        ("events attempted", &publisher.attempted),
+        ("events confirmed", &publisher.confirmed),
+        ("publications repeated", &publisher.repeated),
+    ] {
+        row(name, &count.load(Ordering::Relaxed).to_string(), true);
+    }
+    let (books, _) = stage.sidecars.books().await;
+    row("deliveries received, as last seen", &books.total("events_received").to_string(), true);
+    for outcome in ["applied", "stale", "duplicate", "ignored", "deferred", "parked", "abandoned"] {
+        row(outcome, &books.total(&format!("events {outcome}")).to_string(), true);
+    }
+    for (name, counter) in [
+        ("questions to the owner", "fetches "),
+        ("documents hydrated", "hydrated_documents "),
+        ("documents fanned out", "fan_out_documents "),
+        ("records retired", "retired_records"),
+        ("change streams opened again", "change_stream_restarts "),
+        ("conflicts", "conflicts"),
+    ] {
+        row(name, &books.total_of(counter).to_string(), true);
+    }
+    row("requests the owner has had", &stage.api.asked().to_string(), true);
+    let (known, doubtful) = stage.shop.lock().await.counts();
+    row("documents of the shop", &format!("{known}, {doubtful} of them in doubt"), true);
+}
+
+fn commit() -> String {
+    let asked =
+        Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "--short", "HEAD"]).output();
+    asked
+        .map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

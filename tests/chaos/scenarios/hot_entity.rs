@@ -1,0 +1,149 @@
+//! N4: a user whom very many products refer to is renamed. All must show it, even if sidecars are killed meanwhile,
+//! and others must hardly notice.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bson::{Document, doc};
+use mongodb::options::{InsertManyOptions, WriteConcern};
+use tokio::time::{Instant, sleep};
+
+use super::probe::{Probes, Times};
+use crate::machine::eventually;
+use crate::machine::process::Place;
+use crate::report::{note, row, shown, title};
+use crate::stage::{Size, Stage};
+use crate::world::shop::PRODUCTS;
+
+/// The user.
+const HOT: &str = "hot";
+/// Events of others in a second, and of these, those that are measured.
+const OTHERS: u32 = 300;
+const MEASURED: u32 = 50;
+/// How long others are measured without a rename, before and after.
+const QUIET: Duration = Duration::from_secs(20);
+/// By how much others' p99 may grow.
+const LIMIT: f64 = 2.0;
+/// How long a fan-out may take.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
+/// How often a sidecar is killed.
+const KILL_EVERY: Duration = Duration::from_secs(10);
+
+/// Measures it with so many products.
+pub(crate) async fn play(place: &Place, size: &Size, documents: u32) -> Result<()> {
+    title(&format!("A user with {documents} products is renamed"));
+    let stage = Stage::set_up(place, size).await?;
+    let hot = Hot { stage: stage.clone(), documents };
+    stage.rate.store(OTHERS - MEASURED, Ordering::Relaxed);
+    let owner = stage.clone();
+    let works = tokio::spawn(async move { owner.owner_works(1).await });
+    let measured = hot.measure().await;
+    works.abort();
+    measured
+}
+
+struct Hot {
+    stage: Arc<Stage>,
+    documents: u32,
+}
+
+impl Hot {
+    async fn measure(&self) -> Result<()> {
+        let mut probes = Probes::new(&self.stage).await?;
+        self.insert().await?;
+        let (_, before) = probes.until(MEASURED, quiet()).await?;
+        row("others, nothing else going on", &before.summary(), true);
+        let (took, during) = probes.until(MEASURED, self.rename(false)).await?;
+        row("others, during the rename", &during.summary(), true);
+        let (_, after) = probes.until(MEASURED, quiet()).await?;
+        row("others, after it", &after.summary(), true);
+        let quiet = before.and(&after);
+        let ratio = during.at(0.99).as_secs_f64() / quiet.at(0.99).as_secs_f64();
+        self.row_of_rename("the rename", took);
+        row("others' p99, against none (at most 2)", &format!("{ratio:.2}"), ratio <= LIMIT);
+        let (took, killed): (Duration, Times) = probes.until(MEASURED, self.rename(true)).await?;
+        self.row_of_rename("a rename with a kill every 10 s", took);
+        row("others meanwhile", &killed.summary(), true);
+        ensure!(ratio <= LIMIT, "others' p99 grew by {ratio:.2}, not {LIMIT} at most");
+        Ok(())
+    }
+
+    fn row_of_rename(&self, name: &str, took: Duration) {
+        let rate = f64::from(self.documents) / took.as_secs_f64();
+        row(name, &format!("{}, {rate:.0} documents/s, complete", shown(took)), true);
+    }
+
+    /// Puts the products in place, as they would be after a while: each shows the user already.
+    async fn insert(&self) -> Result<()> {
+        let database = &self.stage.database;
+        let products = database.collection::<Document>(PRODUCTS);
+        let (name, event) = self.stage.owner.rename(HOT, &mut fastrand::Rng::with_seed(1));
+        products.insert_one(doc! { "_id": "hot-first", "userId": HOT }).await?;
+        self.stage.publisher.send(vec![event]).await;
+        let first = eventually("the first product shows the user", Duration::from_secs(30), async || {
+            let first = products.find_one(doc! { "_id": "hot-first" }).await?.context("it is gone")?;
+            ensure!(first.get_document("user")?.get_str("username")? == name, "not yet");
+            Ok(first)
+        })
+        .await?;
+        let options =
+            InsertManyOptions::builder().ordered(false).write_concern(WriteConcern::nodes(1)).build();
+        for from in (1..self.documents).step_by(5_000) {
+            let page: Vec<Document> = (from..self.documents.min(from + 5_000))
+                .map(|number| {
+                    let mut product = first.clone();
+                    product.insert("_id", format!("hot-{number}"));
+                    product.insert("name", "a product of some size, as products are ".repeat(4));
+                    product
+                })
+                .collect();
+            products.insert_many(page).with_options(options.clone()).await?;
+        }
+        note("the products are there");
+        // What is inserted last is seen last.
+        products.insert_one(doc! { "_id": "hot-last", "userId": "probe-0" }).await?;
+        eventually("all products have been seen", PATIENCE, async || {
+            let last = products.find_one(doc! { "_id": "hot-last" }).await?.context("it is gone")?;
+            ensure!(last.contains_key("user"), "not yet");
+            Ok(())
+        })
+        .await?;
+        note("and have been seen by the sidecars");
+        Ok(())
+    }
+
+    /// Renames the user, and waits until every product shows it.
+    async fn rename(&self, kills: bool) -> Result<Duration> {
+        let (began, mut killed) = (Instant::now(), (0, Instant::now()));
+        let (name, event) = self.stage.owner.rename(HOT, &mut fastrand::Rng::with_seed(2));
+        self.stage.publisher.send(vec![event]).await;
+        let users = self.stage.database.collection::<Document>("users");
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            if kills && killed.1.elapsed() > KILL_EVERY {
+                let pod = killed.0 % self.stage.sidecars.count();
+                self.stage.sidecars.kill(pod).await?;
+                self.stage.sidecars.launch(pod).await?;
+                killed = (pod + 1, Instant::now());
+            }
+            let paid = doc! { "_id": HOT, "username": &name, "_nearcopy.owes": { "$exists": false } };
+            if users.find_one(paid).await?.is_some() {
+                break;
+            }
+            ensure!(began.elapsed() < PATIENCE, "the rename is not done within {PATIENCE:?}");
+        }
+        let took = began.elapsed();
+        let products = self.stage.database.collection::<Document>(PRODUCTS);
+        let left = doc! { "userId": HOT, "user.username": { "$ne": &name } };
+        let left = products.count_documents(left).await?;
+        ensure!(left == 0, "{left} products do not show the new name though nothing is owed");
+        Ok(took)
+    }
+}
+
+async fn quiet() -> Result<()> {
+    sleep(QUIET).await;
+    Ok(())
+}
