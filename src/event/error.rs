@@ -31,6 +31,8 @@ pub enum Reason {
     OtherEntity,
     /// The database refused the document.
     Refused,
+    /// The process has ended each time it was worked through.
+    CrashSuspect,
 }
 
 impl Reason {
@@ -50,6 +52,7 @@ impl Reason {
             Self::BadCondition => "bad_condition",
             Self::OtherEntity => "other_entity",
             Self::Refused => "refused",
+            Self::CrashSuspect => "crash_suspect",
         }
     }
 }

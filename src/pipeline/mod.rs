@@ -15,6 +15,7 @@ mod patience;
 mod rebase;
 mod replicate;
 mod retire;
+mod suspect;
 mod sweep;
 
 use std::sync::Arc;

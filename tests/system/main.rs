@@ -51,5 +51,6 @@ mod retire;
 mod source;
 mod story;
 mod stream;
+mod suspects;
 mod topology;
 mod values;
