@@ -219,7 +219,7 @@ pub(crate) fn meaning(replica: &str, message: &Message<'_>) -> String {
         Change::Upsert(fields) => shown(&fields.into()),
         Change::Leave => "out".to_owned(),
         Change::Delete => "deleted".to_owned(),
-        Change::Patch(fields) => format!("patch {}", shown(&fields)),
+        Change::Patch(fields) => format!("patch {}", shown(&fields.into())),
         Change::Refresh => "to be asked".to_owned(),
     };
     format!("{} at {version}: {change}", event.entity)

@@ -58,5 +58,6 @@ mod retire;
 mod source;
 mod story;
 mod stream;
+mod suspects;
 mod topology;
 mod values;
