@@ -23,10 +23,11 @@ const MOST_STATEMENTS: usize = 1_000;
 const DUPLICATE_KEY: i32 = 11_000;
 /// Codes of requests that are not allowed to us, or not possible on this server.
 const UNSUITABLE: [i32; 6] = [13, 18, 20, 26, 263, 8000];
-/// Codes of trouble that passes: elections, shutdowns, conflicts, time limits.
-const PASSING: [i32; 21] = [
-    6, 7, 24, 50, 64, 89, 91, 112, 133, 134, 189, 202, 251, 262, 9001, 10_058, 10_107, 11_600, 11_602,
-    13_435, 13_436,
+/// Codes of trouble that passes: elections, shutdowns, conflicts, time limits; no room on the disk or in the cache,
+/// and writes that somebody has blocked, which are no fault of what is to be written.
+const PASSING: [i32; 27] = [
+    6, 7, 24, 50, 64, 89, 91, 112, 133, 134, 189, 202, 251, 262, 365, 371, 388, 9001, 10_058, 10_107, 11_600,
+    11_601, 11_602, 13_388, 13_435, 13_436, 14_031,
 ];
 /// The change stream's position is no longer in the log, or never was.
 const HISTORY_LOST: [i32; 3] = [286, 280, 260];
@@ -281,5 +282,23 @@ pub(super) fn describe(error: &Error) -> String {
         ErrorKind::InvalidArgument { message, .. } => message.clone(),
         ErrorKind::DnsResolve { .. } => "a host name could not be resolved".into(),
         _ => "the connection failed".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// M4: a statement that finds no room is no bad statement, or every event would be put aside while a disk is full.
+    #[test]
+    fn no_room_is_no_fault_of_the_document() {
+        let reply = |code: i32| doc! { "ok": 1, "n": 0, "nModified": 0, "writeErrors": [{ "index": 0, "code": code }] };
+        for code in [14_031, 365, 371, 388, 112] {
+            let outcome = written("writing", &reply(code));
+            assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{code}: {outcome:?}");
+        }
+        for code in [121, 10_334, 28, 2] {
+            assert_eq!(written("writing", &reply(code)).unwrap().refused[0].code, code);
+        }
     }
 }
