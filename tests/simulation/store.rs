@@ -111,6 +111,10 @@ impl RecordStore for Troubled {
         self.effect("ask all", String::new, self.inner.ask_all(of, spread)).await
     }
 
+    async fn outdated(&self, of: &Subscription, most: usize) -> Done<Vec<Record>> {
+        self.effect("outdated", String::new, self.inner.outdated(of, most)).await
+    }
+
     async fn backlog(&self, of: &Subscription) -> Done<Backlog> {
         self.effect("backlog", String::new, self.inner.backlog(of)).await
     }
@@ -229,6 +233,18 @@ impl ParkedStore for Troubled {
 
     async fn unpark(&self, ids: &[uuid::Uuid]) -> Done<u64> {
         self.effect("unpark", || ids.len().to_string(), self.inner.unpark(ids)).await
+    }
+
+    async fn parked_about(&self, replica: &EntityType, entity: Option<&EntityId>) -> Done<Vec<uuid::Uuid>> {
+        self.effect("parked about", String::new, self.inner.parked_about(replica, entity)).await
+    }
+
+    async fn suspect(&self, id: uuid::Uuid) -> Done<u64> {
+        self.effect("suspect", || id.to_string(), self.inner.suspect(id)).await
+    }
+
+    async fn acquit(&self, id: uuid::Uuid) -> Done<()> {
+        self.effect("acquit", || id.to_string(), self.inner.acquit(id)).await
     }
 
     async fn count_parked(&self) -> Done<BTreeMap<String, u64>> {
