@@ -55,7 +55,7 @@ impl Pipeline {
             tasks.push((format!("drift of {collection}"), Box::pin(drift)));
         }
         for left in &self.declaration.leftovers {
-            tasks.push((left.name(), Box::pin(self.clone().clear(left.clone()))));
+            tasks.push((left.name(), Box::pin(self.clone().clear_leftover(left.clone()))));
         }
         tasks.push(("presence".into(), Box::pin(self.clone().be_present())));
         tasks.push(("large fan-outs".into(), Box::pin(self.clone().fan_out_large())));
