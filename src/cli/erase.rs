@@ -15,7 +15,7 @@ use crate::settings::Settings;
 
 /// Where nobody but the operator can look.
 const NOT_REACHED: [&str; 4] = [
-    "the owner: it must erase first, or a higher version brings the entity back",
+    "the owner: it must erase first; a higher version, or an answer without one, brings the entity back",
     "the broker: what waits in the queue and the dead-letter queue is not inspected; an event of a higher version \
      brings the entity back",
     "what your service copied into fields of its own",
@@ -195,6 +195,9 @@ mod tests {
             since: None,
             batch: None,
             marked: false,
+            shape: 1,
+            lacks: false,
+            patched: BTreeMap::new(),
             fields: bson::Document::new(),
         };
         let documents = |count: u64| BTreeMap::from([("order-user".to_owned(), count)]);
@@ -213,7 +216,7 @@ mod tests {
         parked events removed                1
         left                                 0 documents, 0 parked events
         parked events that do not say whose  2
-        not reached                          the owner: it must erase first, or a higher version brings the entity back
+        not reached                          the owner: it must erase first; a higher version, or an answer without one, brings the entity back
         not reached                          the broker: what waits in the queue and the dead-letter queue is not inspected; an event of a higher version brings the entity back
         not reached                          what your service copied into fields of its own
         not reached                          backups, oplogs and logs
@@ -243,7 +246,7 @@ mod tests {
             "unattributed": 0
           },
           "notReached": [
-            "the owner: it must erase first, or a higher version brings the entity back",
+            "the owner: it must erase first; a higher version, or an answer without one, brings the entity back",
             "the broker: what waits in the queue and the dead-letter queue is not inspected; an event of a higher version brings the entity back",
             "what your service copied into fields of its own",
             "backups, oplogs and logs"

@@ -69,7 +69,7 @@ async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
     let pipeline = wiring::pipeline(settings, declaration, store.into(), CancellationToken::new())?;
     let pace = Pace { patience: arguments.wait, spread: arguments.spread };
     let rebased = pipeline.rebase(&of, arguments.at.as_microsecond(), pace).await;
-    print(&receipt(&of, arguments, rebased.map_err(failure)?))
+    print(&receipt(&of, arguments, rebased.map_err(|error| failure(&error))?))
 }
 
 async fn plan(store: &Mongo, of: &Subscription, arguments: &Arguments) -> Outcome {
@@ -111,10 +111,10 @@ fn receipt(of: &Subscription, arguments: &Arguments, rebased: Rebased) -> String
     }
 }
 
-fn failure(error: RebaseError) -> Failure {
-    match &error {
-        RebaseError::Early | RebaseError::Superseded | RebaseError::Halted(_) => Failure::new(Exit::Failed, &error),
-        RebaseError::Unheard(_) => Failure::new(Exit::Unreachable, &error).hint(
+fn failure(error: &RebaseError) -> Failure {
+    match error {
+        RebaseError::Early | RebaseError::Superseded | RebaseError::Halted(_) => Failure::new(Exit::Failed, error),
+        RebaseError::Unheard(_) => Failure::new(Exit::Unreachable, error).hint(
             "the epoch has begun, but the owner is not asked yet; look at that pod, then run the same command again",
         ),
     }

@@ -43,7 +43,11 @@ mod bad_documents;
 mod bad_input;
 mod bad_owner;
 mod bad_surroundings;
+<<<<<<< HEAD
 mod conformance;
+=======
+mod canaries;
+>>>>>>> inputs
 mod embeds;
 mod epochs;
 mod erase;
@@ -54,9 +58,16 @@ mod patches;
 mod pipeline;
 mod protocol;
 mod records;
+mod rekeyed;
 mod retire;
+mod rollback;
 mod source;
 mod story;
 mod stream;
+<<<<<<< HEAD
+mod suspects;
+=======
+mod subset;
+>>>>>>> inputs
 mod topology;
 mod values;
