@@ -359,5 +359,6 @@ fn told(write: &RecordWrite) -> String {
         RecordWrite::Ask { id, wait } => format!("ask {id} {wait:?}"),
         RecordWrite::Revise { id, rev, revision, .. } => format!("revise {id} upon {rev:?} {revision:?}"),
         RecordWrite::Paid { id, rev } => format!("paid {id} {rev}"),
+        RecordWrite::Upgrade { .. } | RecordWrite::Erase { .. } => format!("{write:?}"),
     }
 }
