@@ -75,16 +75,17 @@ pub fn merge(
 pub fn merge_overtaken(
     record: &Record,
     answer: &Answer,
+    epoch: i64,
     shape: i32,
     spec: &FetchSpec,
     embedded: bool,
 ) -> Option<RecordWrite> {
     let placed = matches!(answer, Answer::Found { version: Some(_), .. });
-    if record.state != State::Pending || !placed {
+    if record.state != State::Pending || !placed || record.shape > shape {
         return None;
     }
     let unsettled = Record { asked: None, ..record.clone() };
-    let write = merge(&unsettled, answer, shape, spec, embedded);
+    let write = merge(&unsettled, answer, epoch, shape, spec, embedded);
     matches!(write, RecordWrite::Answer { content: Some(_), .. }).then_some(write)
 }
 

@@ -376,7 +376,7 @@ fn questions_in_vain_are_asked_ever_more_rarely_and_never_given_up() {
 }
 
 fn next_of(record: &Record, answer: &Answer, spec: &FetchSpec) -> (Due, u32) {
-    let RecordWrite::Answer { due, tries, .. } = merge(record, answer, 1, spec, true) else { panic!() };
+    let RecordWrite::Answer { due, tries, .. } = merge(record, answer, 0, 1, spec, true) else { panic!() };
     (due, tries)
 }
 
