@@ -231,6 +231,18 @@ impl ParkedStore for Troubled {
         self.effect("unpark", || ids.len().to_string(), self.inner.unpark(ids)).await
     }
 
+    async fn parked_about(&self, replica: &EntityType, entity: Option<&EntityId>) -> Done<Vec<uuid::Uuid>> {
+        self.effect("parked about", String::new, self.inner.parked_about(replica, entity)).await
+    }
+
+    async fn suspect(&self, id: uuid::Uuid) -> Done<u64> {
+        self.effect("suspect", String::new, self.inner.suspect(id)).await
+    }
+
+    async fn acquit(&self, id: uuid::Uuid) -> Done<()> {
+        self.effect("acquit", String::new, self.inner.acquit(id)).await
+    }
+
     async fn count_parked(&self) -> Done<BTreeMap<String, u64>> {
         self.effect("count parked", String::new, self.inner.count_parked()).await
     }

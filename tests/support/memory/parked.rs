@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use nearcopy::event::EntityType;
+use nearcopy::event::{EntityId, EntityType};
 use nearcopy::store::{Parked, ParkedStore, StoreError};
 
 use super::{Pod, first};
@@ -42,6 +42,39 @@ impl ParkedStore for Pod {
         let dropped = ids.iter().filter(|id| database.contents.parked.remove(id).is_some()).count();
         database.next();
         Ok(dropped as u64)
+    }
+
+    async fn parked_about(
+        &self,
+        replica: &EntityType,
+        entity: Option<&EntityId>,
+    ) -> Result<Vec<uuid::Uuid>, StoreError> {
+        let database = self.lock();
+        let speaks = |parked: &&Parked| match entity {
+            Some(_) => parked.replica.as_ref() == Some(replica) && parked.entity.as_ref() == entity,
+            None => {
+                let may_be = parked.replica.as_ref().is_none_or(|of| of == replica);
+                may_be && parked.entity.is_none() && parked.excerpt.is_some()
+            }
+        };
+        let all = database.seen(&self.name, None).parked.values().filter(speaks);
+        Ok(all.map(|parked| parked.id).collect())
+    }
+
+    async fn suspect(&self, id: uuid::Uuid) -> Result<u64, StoreError> {
+        let mut database = self.lock();
+        let times = database.contents.suspects.entry(id).or_default();
+        *times += 1;
+        let times = *times;
+        database.next();
+        Ok(times)
+    }
+
+    async fn acquit(&self, id: uuid::Uuid) -> Result<(), StoreError> {
+        let mut database = self.lock();
+        database.contents.suspects.remove(&id);
+        database.next();
+        Ok(())
     }
 
     async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError> {
