@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -57,10 +58,11 @@ pub(super) fn erase(settings: &Settings, arguments: &Arguments) -> Outcome {
 
 async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
     let declaration = wiring::manifest(settings, &arguments.manifest)?;
+    let store = wiring::mongodb(settings).await?;
+    let declaration = Arc::new(store.placed(&declaration).await?);
     let failed = |error: &dyn std::error::Error| Failure::new(Exit::Failed, error);
     let of = declaration.replica(&arguments.replica).map_err(|error| failed(&error))?.clone();
     let id = EntityId::parse(&arguments.id, of.selection.id_kind()).map_err(|error| failed(&error))?;
-    let store = wiring::mongodb(settings).await?;
     let pipeline = wiring::pipeline(settings, declaration, store.into(), CancellationToken::new())?;
     if arguments.dry_run {
         let held = pipeline.holding(&of, &id).await.map_err(|halted| failed(&halted))?;

@@ -1,6 +1,7 @@
 //! `nearcopy rebase`: an owner was restored from a backup, and its versions have gone back.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -51,9 +52,10 @@ pub(super) fn rebase(settings: &Settings, arguments: &Arguments) -> Outcome {
 
 async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
     let declaration = wiring::manifest(settings, &arguments.manifest)?;
+    let store = wiring::mongodb(settings).await?;
+    let declaration = Arc::new(store.placed(&declaration).await?);
     let of =
         declaration.replica(&arguments.replica).map_err(|error| Failure::new(Exit::Failed, &error))?.clone();
-    let store = wiring::mongodb(settings).await?;
     if !arguments.purged && store.is_undated(&of).await? {
         let text = format!("as far as records show, not every event of `{}` says when it happened", of.name);
         return Err(Failure::saying(Exit::Failed, text).hint(

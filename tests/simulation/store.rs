@@ -111,6 +111,10 @@ impl RecordStore for Troubled {
         self.effect("ask all", String::new, self.inner.ask_all(of, spread)).await
     }
 
+    async fn outdated(&self, of: &Subscription, most: usize) -> Done<Vec<Record>> {
+        self.effect("outdated", String::new, self.inner.outdated(of, most)).await
+    }
+
     async fn backlog(&self, of: &Subscription) -> Done<Backlog> {
         self.effect("backlog", String::new, self.inner.backlog(of)).await
     }
@@ -236,11 +240,11 @@ impl ParkedStore for Troubled {
     }
 
     async fn suspect(&self, id: uuid::Uuid) -> Done<u64> {
-        self.effect("suspect", String::new, self.inner.suspect(id)).await
+        self.effect("suspect", || id.to_string(), self.inner.suspect(id)).await
     }
 
     async fn acquit(&self, id: uuid::Uuid) -> Done<()> {
-        self.effect("acquit", String::new, self.inner.acquit(id)).await
+        self.effect("acquit", || id.to_string(), self.inner.acquit(id)).await
     }
 
     async fn count_parked(&self) -> Done<BTreeMap<String, u64>> {
@@ -293,6 +297,33 @@ impl ChangeStore for Troubled {
 
     async fn release(&self, name: &str) -> Done<()> {
         self.effect("release", || name.to_owned(), self.inner.release(name)).await
+    }
+}
+
+#[async_trait]
+impl EpochStore for Troubled {
+    async fn announce(&self, epochs: &Epochs, hold: Duration) -> Done<Option<Moment>> {
+        self.effect("announce", String::new, self.inner.announce(epochs, hold)).await
+    }
+
+    async fn depart(&self) -> Done<()> {
+        self.effect("depart", String::new, self.inner.depart()).await
+    }
+
+    async fn present(&self) -> Done<Vec<Presence>> {
+        self.effect("present", String::new, self.inner.present()).await
+    }
+
+    async fn timelines(&self, after: Option<Moment>) -> Done<Timelines> {
+        self.effect("timelines", String::new, self.inner.timelines(after)).await
+    }
+
+    async fn restored(&self, of: &Subscription, at: i64) -> Done<Option<Moment>> {
+        self.effect("restored", || at.to_string(), self.inner.restored(of, at)).await
+    }
+
+    async fn is_undated(&self, of: &Subscription) -> Done<bool> {
+        self.effect("undated", String::new, self.inner.is_undated(of)).await
     }
 }
 
@@ -355,5 +386,6 @@ fn told(write: &RecordWrite) -> String {
         RecordWrite::Ask { id, wait } => format!("ask {id} {wait:?}"),
         RecordWrite::Revise { id, rev, revision, .. } => format!("revise {id} upon {rev:?} {revision:?}"),
         RecordWrite::Paid { id, rev } => format!("paid {id} {rev}"),
+        RecordWrite::Upgrade { .. } | RecordWrite::Erase { .. } => format!("{write:?}"),
     }
 }

@@ -56,7 +56,7 @@ struct Contents {
     collections: BTreeMap<String, Collection>,
     positions: BTreeMap<String, Document>,
     parked: BTreeMap<uuid::Uuid, Parked>,
-    /// How often each suspect was begun with; kept for ever here, too.
+    /// What may end a process, and how often it was begun with.
     suspects: BTreeMap<uuid::Uuid, u64>,
     /// Who is at work, and until when.
     present: BTreeMap<Arc<str>, (i64, Presence)>,

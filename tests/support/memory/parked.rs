@@ -50,24 +50,25 @@ impl ParkedStore for Pod {
         entity: Option<&EntityId>,
     ) -> Result<Vec<uuid::Uuid>, StoreError> {
         let database = self.lock();
-        let speaks = |parked: &&Parked| match entity {
-            Some(_) => parked.replica.as_ref() == Some(replica) && parked.entity.as_ref() == entity,
+        let about = |parked: &&Parked| match entity {
+            Some(entity) => {
+                parked.replica.as_ref() == Some(replica) && parked.entity.as_ref() == Some(entity)
+            }
             None => {
-                let may_be = parked.replica.as_ref().is_none_or(|of| of == replica);
-                may_be && parked.entity.is_none() && parked.excerpt.is_some()
+                let theirs = parked.replica.as_ref().is_none_or(|known| known == replica);
+                theirs && parked.entity.is_none() && parked.excerpt.is_some()
             }
         };
-        let all = database.seen(&self.name, None).parked.values().filter(speaks);
-        Ok(all.map(|parked| parked.id).collect())
+        let found = database.seen(&self.name, None).parked.values().filter(about);
+        Ok(found.map(|parked| parked.id).collect())
     }
 
     async fn suspect(&self, id: uuid::Uuid) -> Result<u64, StoreError> {
         let mut database = self.lock();
+        database.next();
         let times = database.contents.suspects.entry(id).or_default();
         *times += 1;
-        let times = *times;
-        database.next();
-        Ok(times)
+        Ok(*times)
     }
 
     async fn acquit(&self, id: uuid::Uuid) -> Result<(), StoreError> {
