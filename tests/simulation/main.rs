@@ -27,6 +27,7 @@ mod plan;
 mod run;
 mod stage;
 mod store;
+mod store_epoch;
 mod watch;
 
 use crowd::Case;
