@@ -43,11 +43,8 @@ mod bad_documents;
 mod bad_input;
 mod bad_owner;
 mod bad_surroundings;
-<<<<<<< HEAD
-mod conformance;
-=======
 mod canaries;
->>>>>>> inputs
+mod conformance;
 mod embeds;
 mod epochs;
 mod erase;
@@ -64,10 +61,7 @@ mod rollback;
 mod source;
 mod story;
 mod stream;
-<<<<<<< HEAD
-mod suspects;
-=======
 mod subset;
->>>>>>> inputs
+mod suspects;
 mod topology;
 mod values;
