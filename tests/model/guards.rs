@@ -2,9 +2,8 @@
 
 use super::guard::Guard;
 use super::interleavings as small;
-use super::interleavings::{CRASH, LOST, NOTHING};
+use super::interleavings::CRASH;
 use super::setting::{Asked, Setting};
-use super::world::Left;
 
 /// A rule, and a world in which it is missed.
 pub(crate) struct Removal {
@@ -21,7 +20,7 @@ pub(crate) struct Removal {
 /// Every rule, taken out once.
 pub(crate) fn removals() -> Vec<Removal> {
     let missed = |guard, rule, setting| Removal { guard, rule, setting, stands_in: None };
-    let two = |setting: Setting| Setting { tasks: 2, ..setting };
+    let redundant = |guard, rule, setting, other| Removal { guard, rule, setting, stands_in: Some(other) };
     vec![
         missed(Guard::Key, "an event's state enters only above the key held", small::crash_after_an_event()),
         missed(
@@ -30,12 +29,12 @@ pub(crate) fn removals() -> Vec<Removal> {
             small::deleted_at_one_version(Asked::Never),
         ),
         missed(Guard::ReadBack, "what the database holds is read back", small::reply_is_lost()),
+        missed(Guard::CausalJudgement, "that read is causally after a real write", small::reply_is_lost()),
         missed(
-            Guard::CausalJudgement,
-            "that read is causally after a real write",
-            two(small::lost_on_a_deposed_primary()),
+            Guard::Memory,
+            "an absent record is looked for, not remembered",
+            small::passed_by_and_remembered(),
         ),
-        missed(Guard::Memory, "an absent record is looked for, not remembered", small::passed_by()),
         missed(Guard::Unfold, "each event of a batch is judged by itself", small::winner_is_refused()),
         missed(
             Guard::SettleLast,
@@ -47,11 +46,20 @@ pub(crate) fn removals() -> Vec<Removal> {
         missed(Guard::Confirm, "a first answer is confirmed", small::passed_by()),
         missed(Guard::Due404, "a 404 is asked about again", small::late_after_404()),
         missed(Guard::Settled404, "only a settled 404 takes something away", small::late_404()),
-        missed(Guard::SettledTie, "only a settled answer decides a tie", small::two_contents()),
+        missed(
+            Guard::SettledTie,
+            "only a settled answer decides a tie",
+            small::two_contents_of_a_placeholder(),
+        ),
         missed(Guard::Conflict, "two contents of one version call for the owner", small::two_contents()),
         missed(Guard::ClaimFirst, "the claim is durable before the request leaves", small::passed_by()),
         missed(Guard::AnswerClaim, "an answer enters only while its claim is held", small::told_vaguely()),
-        missed(Guard::AnswerRev, "an answer enters only at the revision claimed", small::late_after_404()),
+        redundant(
+            Guard::AnswerRev,
+            "an answer enters only at the revision claimed",
+            small::passed_by(),
+            "whatever moves the revision takes the claim away",
+        ),
         missed(Guard::Voids, "who calls for a look takes the claim away", small::told_vaguely()),
         missed(Guard::Since, "settled means a read lag after it was called for", small::told_vaguely()),
         missed(Guard::Need, "a need ends by a settled answer new enough", small::created_again()),
@@ -77,7 +85,7 @@ pub(crate) fn removals() -> Vec<Removal> {
         ),
         missed(Guard::Placeholder, "who is wanted has a record", small::created_after_404()),
         missed(Guard::PositionLast, "the position moves last", small::crash_after_an_answer()),
-        missed(Guard::UniqueMark, "a mark is unique", small::two_who_retire()),
+        missed(Guard::UniqueMark, "a mark is unique", small::two_who_retire_and_one_who_wants()),
         missed(Guard::Unmark, "who relies on a record clears its mark", small::wanted_while_retired()),
         missed(Guard::ReadUnmarked, "and reads it after that", small::wanted_while_retired()),
         missed(Guard::LookAgain, "references are looked for after the mark", small::wanted_while_retired()),

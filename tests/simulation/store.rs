@@ -111,6 +111,10 @@ impl RecordStore for Troubled {
         self.effect("ask all", String::new, self.inner.ask_all(of, spread)).await
     }
 
+    async fn outdated(&self, of: &Subscription, most: usize) -> Done<Vec<Record>> {
+        self.effect("outdated", String::new, self.inner.outdated(of, most)).await
+    }
+
     async fn backlog(&self, of: &Subscription) -> Done<Backlog> {
         self.effect("backlog", String::new, self.inner.backlog(of)).await
     }
@@ -231,6 +235,18 @@ impl ParkedStore for Troubled {
         self.effect("unpark", || ids.len().to_string(), self.inner.unpark(ids)).await
     }
 
+    async fn parked_about(&self, replica: &EntityType, entity: Option<&EntityId>) -> Done<Vec<uuid::Uuid>> {
+        self.effect("parked about", String::new, self.inner.parked_about(replica, entity)).await
+    }
+
+    async fn suspect(&self, id: uuid::Uuid) -> Done<u64> {
+        self.effect("suspect", || id.to_string(), self.inner.suspect(id)).await
+    }
+
+    async fn acquit(&self, id: uuid::Uuid) -> Done<()> {
+        self.effect("acquit", || id.to_string(), self.inner.acquit(id)).await
+    }
+
     async fn count_parked(&self) -> Done<BTreeMap<String, u64>> {
         self.effect("count parked", String::new, self.inner.count_parked()).await
     }
@@ -343,5 +359,6 @@ fn told(write: &RecordWrite) -> String {
         RecordWrite::Ask { id, wait } => format!("ask {id} {wait:?}"),
         RecordWrite::Revise { id, rev, revision, .. } => format!("revise {id} upon {rev:?} {revision:?}"),
         RecordWrite::Paid { id, rev } => format!("paid {id} {rev}"),
+        RecordWrite::Upgrade { .. } | RecordWrite::Erase { .. } => format!("{write:?}"),
     }
 }
