@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use crate::settings::Settings;
 
 /// Where nobody but the operator can look.
 const NOT_REACHED: [&str; 4] = [
-    "the owner: it must erase first, or a higher version brings the entity back",
+    "the owner: it must erase first; a higher version, or an answer without one, brings the entity back",
     "the broker: what waits in the queue and the dead-letter queue is not inspected; an event of a higher version \
      brings the entity back",
     "what your service copied into fields of its own",
@@ -57,10 +58,11 @@ pub(super) fn erase(settings: &Settings, arguments: &Arguments) -> Outcome {
 
 async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
     let declaration = wiring::manifest(settings, &arguments.manifest)?;
+    let store = wiring::mongodb(settings).await?;
+    let declaration = Arc::new(store.placed(&declaration).await?);
     let failed = |error: &dyn std::error::Error| Failure::new(Exit::Failed, error);
     let of = declaration.replica(&arguments.replica).map_err(|error| failed(&error))?.clone();
     let id = EntityId::parse(&arguments.id, of.selection.id_kind()).map_err(|error| failed(&error))?;
-    let store = wiring::mongodb(settings).await?;
     let pipeline = wiring::pipeline(settings, declaration, store.into(), CancellationToken::new())?;
     if arguments.dry_run {
         let held = pipeline.holding(&of, &id).await.map_err(|halted| failed(&halted))?;
@@ -193,6 +195,9 @@ mod tests {
             since: None,
             batch: None,
             marked: false,
+            shape: 1,
+            lacks: false,
+            patched: BTreeMap::new(),
             fields: bson::Document::new(),
         };
         let documents = |count: u64| BTreeMap::from([("order-user".to_owned(), count)]);
@@ -211,7 +216,7 @@ mod tests {
         parked events removed                1
         left                                 0 documents, 0 parked events
         parked events that do not say whose  2
-        not reached                          the owner: it must erase first, or a higher version brings the entity back
+        not reached                          the owner: it must erase first; a higher version, or an answer without one, brings the entity back
         not reached                          the broker: what waits in the queue and the dead-letter queue is not inspected; an event of a higher version brings the entity back
         not reached                          what your service copied into fields of its own
         not reached                          backups, oplogs and logs
@@ -241,7 +246,7 @@ mod tests {
             "unattributed": 0
           },
           "notReached": [
-            "the owner: it must erase first, or a higher version brings the entity back",
+            "the owner: it must erase first; a higher version, or an answer without one, brings the entity back",
             "the broker: what waits in the queue and the dead-letter queue is not inspected; an event of a higher version brings the entity back",
             "what your service copied into fields of its own",
             "backups, oplogs and logs"

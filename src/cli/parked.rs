@@ -1,6 +1,7 @@
 //! `nearcopy parked`: events that were put aside.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -115,6 +116,7 @@ async fn retry(
         return print(&format!("would be retried: {}\n{}", chosen.len(), table(&chosen)));
     }
     let declaration = wiring::manifest(settings, manifest)?;
+    let declaration = Arc::new(store.placed(&declaration).await?);
     let pipeline = wiring::pipeline(settings, declaration, store.into(), CancellationToken::new())?;
     let mut left = 0;
     for event in &chosen {

@@ -1,6 +1,7 @@
 //! `nearcopy rebase`: an owner was restored from a backup, and its versions have gone back.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -51,9 +52,10 @@ pub(super) fn rebase(settings: &Settings, arguments: &Arguments) -> Outcome {
 
 async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
     let declaration = wiring::manifest(settings, &arguments.manifest)?;
+    let store = wiring::mongodb(settings).await?;
+    let declaration = Arc::new(store.placed(&declaration).await?);
     let of =
         declaration.replica(&arguments.replica).map_err(|error| Failure::new(Exit::Failed, &error))?.clone();
-    let store = wiring::mongodb(settings).await?;
     if !arguments.purged && store.is_undated(&of).await? {
         let text = format!("as far as records show, not every event of `{}` says when it happened", of.name);
         return Err(Failure::saying(Exit::Failed, text).hint(
@@ -67,7 +69,7 @@ async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
     let pipeline = wiring::pipeline(settings, declaration, store.into(), CancellationToken::new())?;
     let pace = Pace { patience: arguments.wait, spread: arguments.spread };
     let rebased = pipeline.rebase(&of, arguments.at.as_microsecond(), pace).await;
-    print(&receipt(&of, arguments, rebased.map_err(failure)?))
+    print(&receipt(&of, arguments, rebased.map_err(|error| failure(&error))?))
 }
 
 async fn plan(store: &Mongo, of: &Subscription, arguments: &Arguments) -> Outcome {
@@ -109,10 +111,10 @@ fn receipt(of: &Subscription, arguments: &Arguments, rebased: Rebased) -> String
     }
 }
 
-fn failure(error: RebaseError) -> Failure {
-    match &error {
-        RebaseError::Early | RebaseError::Superseded | RebaseError::Halted(_) => Failure::new(Exit::Failed, &error),
-        RebaseError::Unheard(_) => Failure::new(Exit::Unreachable, &error).hint(
+fn failure(error: &RebaseError) -> Failure {
+    match error {
+        RebaseError::Early | RebaseError::Superseded | RebaseError::Halted(_) => Failure::new(Exit::Failed, error),
+        RebaseError::Unheard(_) => Failure::new(Exit::Unreachable, error).hint(
             "the epoch has begun, but the owner is not asked yet; look at that pod, then run the same command again",
         ),
     }

@@ -33,6 +33,8 @@ pub enum Reason {
     OtherEntity,
     /// The database refused the document.
     Refused,
+    /// The process has ended each time it was worked through.
+    CrashSuspect,
 }
 
 impl Reason {
@@ -53,6 +55,7 @@ impl Reason {
             Self::BadCondition => "bad_condition",
             Self::OtherEntity => "other_entity",
             Self::Refused => "refused",
+            Self::CrashSuspect => "crash_suspect",
         }
     }
 }

@@ -12,7 +12,8 @@ use super::{Halted, Pipeline};
 use crate::event::EntityId;
 use crate::fetch::FetchError;
 use crate::replication::{
-    Answer, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, has_gone_back, merge, merge_overtaken,
+    Answer, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, has_gone_back, merge,
+    merge_overtaken,
 };
 
 /// How long a claim lasts beyond the time that a question may take.
@@ -93,7 +94,7 @@ impl Pipeline {
         }
         let mut changed: Vec<EntityId> =
             writes.iter().filter(|write| brings_content(write)).map(|write| write.id().clone()).collect();
-        changed.extend(self.bring_overtaken(of, spec, &ids, &answers).await?);
+        changed.extend(self.bring_overtaken(of, (spec, epoch), &ids, &answers).await?);
         if of.embedded && !changed.is_empty() {
             let records = self.persist(|| self.store.read(of, &changed, written.moment)).await?;
             let owing: Vec<Record> = records.into_values().filter(|record| record.owes).collect();
@@ -107,7 +108,7 @@ impl Pipeline {
     async fn bring_overtaken(
         &self,
         of: &Subscription,
-        spec: &FetchSpec,
+        (spec, epoch): (&FetchSpec, i64),
         ids: &[EntityId],
         answers: &[Result<Answer, FetchError>],
     ) -> Result<Vec<EntityId>, Halted> {
@@ -118,7 +119,7 @@ impl Pipeline {
         for _ in 0..TURNS {
             let records = self.persist(|| self.store.read(of, ids, moment)).await?;
             let overtaken = ids.iter().zip(answers).filter_map(|(id, answer)| {
-                merge_overtaken(records.get(id)?, answer.as_ref().ok()?, of.shape, spec, of.embedded)
+                merge_overtaken(records.get(id)?, answer.as_ref().ok()?, epoch, of.shape, spec, of.embedded)
             });
             let writes: Vec<RecordWrite> = overtaken.collect();
             if writes.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::parked_event::parked;
 use crate::clock;
-use crate::event::{ChangeEvent, DecodeError};
+use crate::event::{ChangeEvent, DecodeError, Reason};
 use crate::replication::{Declaration, Misread, Outcome, SourceSpec, Subscription};
 use crate::source::Delivery;
 use crate::store::Parked;
@@ -94,6 +94,27 @@ fn parts(declaration: &Declaration, source: &SourceSpec, delivery: &Delivery, no
 }
 
 impl Batch {
+    /// A delivery that is not read at all.
+    pub fn unread(source: &SourceSpec, delivery: Delivery) -> Self {
+        metric::source_received(&source.name, 1);
+        metric::redelivered(&source.name, usize::from(delivery.redelivered));
+        let error = DecodeError::new(Reason::CrashSuspect, "the process has ended each time it was read");
+        let misread = Misread { entity: None, version: None, error };
+        let parked = Box::new(parked(source, None, &delivery, None, &misread));
+        let part = Part { of: None, meaning: Meaning::Unreadable(misread, parked), outcome: None };
+        Self { items: vec![Item { delivery, parts: vec![part] }] }
+    }
+
+    /// Makes all changes events that are put aside.
+    pub fn refuse_all(&mut self, source: &SourceSpec, error: &DecodeError) {
+        for Item { delivery, parts } in &mut self.items {
+            for part in parts {
+                let Meaning::Change(event) = &part.meaning else { continue };
+                part.refuse(source, delivery, event.clone(), error.clone());
+            }
+        }
+    }
+
     /// Takes out the changes, by replica.
     pub fn events(&mut self) -> Vec<(Arc<Subscription>, Vec<ChangeEvent>)> {
         let mut groups: Vec<(Arc<Subscription>, Vec<ChangeEvent>)> = Vec::new();

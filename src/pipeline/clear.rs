@@ -15,7 +15,7 @@ const LEASE: std::time::Duration = std::time::Duration::from_secs(30);
 impl Pipeline {
     /// Walks through the documents until nothing is left in them. Older pods may go on writing for a while, so it is
     /// done only when, a comparison's time after the first pass, another one has found nothing.
-    pub(super) async fn clear(self: Arc<Self>, left: Leftover) -> Result<(), Halted> {
+    pub(super) async fn clear_leftover(self: Arc<Self>, left: Leftover) -> Result<(), Halted> {
         let name = left.name();
         self.leased(&name, self.clear_until_done(&left, &name)).await
     }

@@ -16,6 +16,7 @@ mod patience;
 mod rebase;
 mod replicate;
 mod retire;
+mod suspect;
 mod sweep;
 mod upgrade;
 

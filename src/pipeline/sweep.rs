@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::{Halted, Pipeline};
+use super::{Halted, Pipeline, suspect};
 use crate::replication::{Embed, SourceSpec, Subscription};
 use crate::source::Inbox;
 use crate::store::Backlog;
@@ -55,7 +55,7 @@ impl Pipeline {
             tasks.push((format!("drift of {collection}"), Box::pin(drift)));
         }
         for left in &self.declaration.leftovers {
-            tasks.push((left.name(), Box::pin(self.clone().clear(left.clone()))));
+            tasks.push((left.name(), Box::pin(self.clone().clear_leftover(left.clone()))));
         }
         tasks.push(("presence".into(), Box::pin(self.clone().be_present())));
         tasks.push(("large fan-outs".into(), Box::pin(self.clone().fan_out_large())));
@@ -93,13 +93,19 @@ impl Pipeline {
         self.has_heard().await?;
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return Err(Halted) };
-            let deliveries = inbox.take(self.rhythm.batch).await;
+            let (suspects, deliveries) = suspect::apart(inbox.take(self.rhythm.batch).await);
+            if !suspects.is_empty() || deliveries.is_empty() {
+                // The source has ended, or a crash must be nobody else's: what is under way is finished first.
+                let others = u32::try_from(self.rhythm.in_flight).unwrap_or(u32::MAX).saturating_sub(1);
+                let Ok(all) = slots.clone().acquire_many_owned(others).await else { return Err(Halted) };
+                if suspects.is_empty() {
+                    return Err(Halted);
+                }
+                self.work_alone(&source, suspects).await?;
+                drop(all);
+            }
             if deliveries.is_empty() {
-                // The source has ended; what is under way is finished first.
-                let all = u32::try_from(self.rhythm.in_flight).unwrap_or(u32::MAX);
-                drop(slot);
-                let _finished = slots.acquire_many(all).await;
-                return Err(Halted);
+                continue;
             }
             let (pipeline, source) = (self.clone(), source.clone());
             tokio::spawn(async move {

@@ -87,7 +87,7 @@ pub fn merge_overtaken(
     embedded: bool,
 ) -> Option<RecordWrite> {
     let placed = matches!(answer, Answer::Found { version: Some(_), .. });
-    if record.state != State::Pending || !placed {
+    if record.state != State::Pending || !placed || record.shape > shape {
         return None;
     }
     let unsettled = Record { asked: None, ..record.clone() };

@@ -43,6 +43,12 @@ impl Delivery {
         Self { body, content_type, headers, redelivered, receipt: Receipt { tag, ledger: Some(ledger) } }
     }
 
+    /// How often the broker has got it back unsettled, as far as it counts that.
+    pub fn returned(&self) -> u32 {
+        let counted = self.headers.get("x-delivery-count").filter(|_| self.redelivered);
+        counted.and_then(|count| count.parse().ok()).unwrap_or_default()
+    }
+
     /// The message as decoding sees it.
     pub fn message(&self) -> Message<'_> {
         Message { body: &self.body, content_type: self.content_type.as_deref(), headers: &self.headers }

@@ -320,6 +320,13 @@ pub trait ParkedStore: Send + Sync {
     /// Counts parked events by replica; those of no known replica under the empty text.
     async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError>;
 
+    /// Notes that a message is begun with that may end the process; says how often it was, this time included. Who
+    /// was not begun with for an hour is forgotten.
+    async fn suspect(&self, id: uuid::Uuid) -> Result<u64, StoreError>;
+
+    /// Forgets a suspect: it has ended nothing.
+    async fn acquit(&self, id: uuid::Uuid) -> Result<(), StoreError>;
+
     /// The parked events after `from`, in the order of their ids, that speak of an entity of this replica.
     async fn parked_page(
         &self,

@@ -13,7 +13,8 @@ pub mod trace;
 use std::io::{self, IsTerminal};
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use tracing_subscriber::filter::ParseError;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
@@ -81,8 +82,15 @@ fn init_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
             tracing_subscriber::fmt::layer().with_ansi(colours).boxed()
         }
     };
+    let lines = lines.with_filter(filter_fn(is_discreet));
     tracing_subscriber::registry().with(lines).with(flood::Dam::default()).with(filter).try_init()?;
     Ok(())
+}
+
+/// Whether a line may be written at all. What libraries say in detail is what they send and receive: payloads, and
+/// the words they log in with.
+fn is_discreet(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::INFO || line.target().split("::").next() == Some("nearcopy")
 }
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {

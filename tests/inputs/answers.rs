@@ -4,7 +4,7 @@ use nearcopy::event::{DecodeError, EntityId};
 use nearcopy::replication::{Answer, Content};
 
 use super::Case;
-use super::declared::DECLARED;
+use super::declared::{DECLARED, TIME_OF_DAY};
 use super::fields::shown;
 
 /// A replica, the answer, and what it says; before the stroke alone, after it in a list.
@@ -63,10 +63,10 @@ pub(crate) fn became(replica: &str, body: &str) -> String {
     let of = DECLARED.replica(replica).unwrap();
     let answers = &of.fetch.as_ref().unwrap().answers;
     let asked = EntityId::parse("42", of.selection.id_kind()).unwrap();
-    let one = answers.read_one(body.as_bytes(), &asked, of);
+    let one = answers.read_one(body.as_bytes(), &asked, of, TIME_OF_DAY);
     let list =
         if replica == "users" { format!("[{body}]") } else { format!(r#"{{"page":{{"items":[{body}]}}}}"#) };
-    let listed = match answers.read_batch(list.as_bytes(), std::slice::from_ref(&asked), of) {
+    let listed = match answers.read_batch(list.as_bytes(), std::slice::from_ref(&asked), of, TIME_OF_DAY) {
         Err(error) => format!("no list: {}", error.reason),
         Ok(listed) if listed.is_empty() => "nothing".to_owned(),
         Ok(listed) => match (&listed[..], &one) {

@@ -3,7 +3,7 @@
 use nearcopy::event::{Change, Headers, Message};
 
 use super::Case;
-use super::declared::{DECLARED, read};
+use super::declared::{DECLARED, TIME_OF_DAY, read};
 use super::fields::shown;
 
 /// A replica, and an event without its braces; what it means to it.
@@ -209,7 +209,7 @@ pub(crate) fn meaning(replica: &str, message: &Message<'_>) -> String {
         Err(error) => return error.reason.to_string(),
         Ok(notice) => notice,
     };
-    let event = match of.interpret(&notice) {
+    let event = match of.interpret(&notice, TIME_OF_DAY) {
         Err(misread) => return misread.error.reason.to_string(),
         Ok(None) => return "nothing".to_owned(),
         Ok(Some(event)) => event,
@@ -219,6 +219,7 @@ pub(crate) fn meaning(replica: &str, message: &Message<'_>) -> String {
         Change::Upsert(fields) => shown(&fields.into()),
         Change::Leave => "out".to_owned(),
         Change::Delete => "deleted".to_owned(),
+        Change::Patch(fields) => format!("patch {}", shown(&fields.into())),
         Change::Refresh => "to be asked".to_owned(),
     };
     format!("{} at {version}: {change}", event.entity)

@@ -4,7 +4,7 @@ use bson::Bson;
 use nearcopy::event::{Change, Headers, Message};
 
 use super::Case;
-use super::declared::{DECLARED, read};
+use super::declared::{DECLARED, TIME_OF_DAY, read};
 
 /// A field of `users`, which has the name of its type, and its JSON; the value that is stored, or the reason.
 pub(crate) const CASES: &[Case] = &[
@@ -149,7 +149,7 @@ pub(crate) fn became(field: &str, json: &str) -> String {
     let of = DECLARED.replica("users").unwrap();
     let opened =
         DECLARED.sources.iter().find(|source| source.name == of.source).unwrap().envelope.open(&message);
-    let meaning = opened.map(|notice| of.interpret(&notice).map_err(|misread| misread.error));
+    let meaning = opened.map(|notice| of.interpret(&notice, TIME_OF_DAY).map_err(|misread| misread.error));
     match meaning.and_then(|meaning| meaning) {
         Err(error) => error.reason.to_string(),
         Ok(event) => match event.unwrap().change {

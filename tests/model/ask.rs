@@ -90,7 +90,7 @@ impl Protocol {
                 return RecordWrite::Unanswered { id: record.id, claim: record.claim, due, tries: 1 };
             }
         };
-        merge(&record, &answer, self.of().shape, self.spec(), self.of().embedded)
+        merge(&record, &answer, 0, self.of().shape, self.spec(), self.of().embedded)
     }
 
     fn said(&self, entity: u8, how: How) -> Said {

@@ -1,6 +1,8 @@
 //! Events: fold, write, read back, judge, again while any is open; then fan out, settle, pay.
 
-use nearcopy::replication::{Due, Expected, Folded, Judgement, Rank, RecordWrite, fold, judge};
+use std::time::Duration;
+
+use nearcopy::replication::{Expected, Folded, Judgement, Rank, RecordWrite, Timeline, fold, judge};
 
 use super::guard::Guard;
 use super::held::{self, Held};
@@ -26,8 +28,8 @@ impl Protocol {
             BatchStep::Resolve(entities) => {
                 let entity = u8::try_from(entities.trailing_zeros()).unwrap();
                 let refused = batch.taken & self.setting.refused != 0;
-                let due = if refused { Due::Now } else { Due::After(self.spec().settle) };
-                self.write(world, &RecordWrite::Ask { id: held::id(entity).clone(), due });
+                let wait = if refused { Duration::ZERO } else { self.spec().settle };
+                self.write(world, &RecordWrite::Ask { id: held::id(entity).clone(), wait });
                 Some(resolved(batch, entities & !(1 << entity)))
             }
             BatchStep::FanOut(entity, done) => {
@@ -52,7 +54,7 @@ impl Protocol {
 
     fn folded(&self, events: u8) -> Folded {
         let events: Vec<_> = bits(events).map(|at| self.event(at)).collect();
-        let mut folded = fold(self.of(), &events);
+        let mut folded = fold(self.of(), &events, &Timeline::default());
         if !self.keeps(Guard::Deletion) {
             for (_, claim) in &mut folded.expected {
                 if let Expected::State { key, guard, .. } = claim {

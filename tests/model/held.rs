@@ -1,5 +1,6 @@
 //! A record in a few bytes, and back to what the rules take.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use bson::{Document, doc};
@@ -190,6 +191,9 @@ impl Held {
             id: id(entity).clone(),
             state,
             key: self.key.map(SmallKey::key),
+            shape: 1,
+            lacks: false,
+            patched: BTreeMap::new(),
             rev: self.rev.micros(),
             need: self.need.map(|need| Version::new(need.into())),
             due: self.due.map(|ticks| now() + i64::from(ticks) * TICK),
@@ -216,6 +220,7 @@ impl Held {
                 State::Gone(Why::Deleted) => Knows::Deleted,
                 State::Gone(Why::Out) => Knows::Out,
                 State::Gone(Why::NotFound) => Knows::NotFound,
+                State::Gone(Why::Erased) => unreachable!("nobody is erased here"),
             },
             key: record.key.as_ref().map(SmallKey::of),
             rev,

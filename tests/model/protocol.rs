@@ -355,22 +355,26 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no record goes back to an older version", |protocol, world| {
+            Property::always("no record goes back to an older version", |protocol: &Self, world: &World| {
                 protocol.tells(world.broken != Some(Broken::Regress))
             }),
-            Property::always("nothing deleted comes back to life", |protocol, world| {
+            Property::always("nothing deleted comes back to life", |protocol: &Self, world: &World| {
                 protocol.tells(world.broken != Some(Broken::Resurrection))
             }),
-            Property::always("nothing is taken away that the owner has", |protocol, world| {
+            Property::always("nothing is taken away that the owner has", |protocol: &Self, world: &World| {
                 protocol.tells(world.broken != Some(Broken::Taken))
             }),
-            Property::always("nothing is settled before its effect is durable", |protocol, world| {
-                protocol.tells(world.broken != Some(Broken::SettledEarly))
-            }),
-            Property::always("no document that was looked at shows another entity", |protocol, world| {
-                protocol.tells(!world.is_quiet() || world.shows_only_its_own())
-            }),
-            Property::always("at rest, all is as the owner has it", |protocol, world| {
+            Property::always(
+                "nothing is settled before its effect is durable",
+                |protocol: &Self, world: &World| protocol.tells(world.broken != Some(Broken::SettledEarly)),
+            ),
+            Property::always(
+                "no document that was looked at shows another entity",
+                |protocol: &Self, world: &World| {
+                    protocol.tells(!world.is_quiet() || world.shows_only_its_own())
+                },
+            ),
+            Property::always("at rest, all is as the owner has it", |protocol: &Self, world: &World| {
                 protocol.tells(protocol.rests_well(world))
             }),
         ]

@@ -115,6 +115,21 @@ fn an_answer_under_an_epoch_that_is_over_changes_nothing() {
     }
 }
 
+/// G2: what was deleted comes back by a higher key only; an owner whose versions begin anew needs an epoch for that.
+#[test]
+fn a_deletion_yields_to_a_lower_version_only_in_a_later_epoch() {
+    let declaration = shop("all", ASKED, &[]);
+    let deletion = Key::gone(Version::new(1_000), Why::Deleted, 1);
+    let guard = |at: i64, version: i64| {
+        let folded = fold(users(&declaration), &[saved(version, at)], &timeline());
+        let [RecordWrite::State { guard, .. }] = &folded.writes[..] else { panic!("{folded:?}") };
+        guard.clone()
+    };
+    let old = RESTORED - 1;
+    assert!(guard(old, 1) < deletion && guard(old, 1_000) < deletion && guard(old, 1_001) > deletion);
+    assert!(guard(RESTORED, 1) > deletion);
+}
+
 /// A15: an event that was put aside is made good only by what its own epoch, or a later one, holds.
 #[test]
 fn a_parked_event_is_made_good_within_its_epoch() {

@@ -336,11 +336,14 @@ fn a_settled_answer_without_a_version_completes_what_lacks() {
     let answer = Answer::Found { version: None, content: Content::Live(fields("ann")) };
     for (lacks, settled, enters) in [(true, true, true), (true, false, false), (false, true, false)] {
         let held = Record { lacks, ..record(State::Live, Some(live(5)), None, settled) };
-        let RecordWrite::Answer { content, .. } = merge(&held, &answer, 0, 1, &spec(), true) else { panic!() };
+        let RecordWrite::Answer { content, .. } = merge(&held, &answer, 0, 1, &spec(), true) else {
+            panic!()
+        };
         assert_eq!(content.is_some(), enters, "lacks: {lacks}, settled: {settled}");
     }
     let older = record(State::Live, Some(live(5)), None, true);
-    let RecordWrite::Answer { content: Some((_, Some(key))), .. } = merge(&older, &answer, 0, 2, &spec(), true)
+    let RecordWrite::Answer { content: Some((_, Some(key))), .. } =
+        merge(&older, &answer, 0, 2, &spec(), true)
     else {
         panic!()
     };

@@ -146,7 +146,7 @@ impl Way {
             for chunk in ids.chunks(spec.batch_size.max(1)) {
                 let body = self.request(|| self.batch_body(chunk)).await?;
                 // What cannot be read as a batch is asked for singly.
-                let read = spec.answers.read_batch(body.unwrap_or_default().as_bytes(), chunk, of);
+                let read = spec.answers.read_batch(body.unwrap_or_default().as_bytes(), chunk, of, i64::MAX);
                 outcomes.extend(read.unwrap_or_default().into_iter().map(|(id, answer)| (id, Ok(answer))));
             }
         }
@@ -155,7 +155,7 @@ impl Way {
                 let outcome = match self.request(|| self.body(id)).await {
                     Ok(None) => Ok(Answer::NotFound),
                     Ok(Some(body)) => {
-                        spec.answers.read_one(body.as_bytes(), id, of).map_err(FetchError::from)
+                        spec.answers.read_one(body.as_bytes(), id, of, i64::MAX).map_err(FetchError::from)
                     }
                     Err(error) => Err(error),
                 };

@@ -59,11 +59,12 @@ impl RecordStore for Troubled {
         let act = async {
             for write in writes {
                 match write {
-                    RecordWrite::State { id, .. }
-                    | RecordWrite::Revise { id, .. }
-                    | RecordWrite::Need { id, .. }
-                    | RecordWrite::Ask { id, .. } => self.peace.calls_for(Some(id)),
-                    _ => {}
+                    RecordWrite::Answer { .. }
+                    | RecordWrite::Unanswered { .. }
+                    | RecordWrite::Placeholder { .. }
+                    | RecordWrite::Unmark { .. }
+                    | RecordWrite::Paid { .. } => {}
+                    other => self.peace.calls_for(Some(other.id())),
                 }
             }
             let written = self.inner.write(of, writes, batch).await;
@@ -239,6 +240,14 @@ impl ParkedStore for Troubled {
         self.effect("parked about", String::new, self.inner.parked_about(replica, entity)).await
     }
 
+    async fn suspect(&self, id: uuid::Uuid) -> Done<u64> {
+        self.effect("suspect", || id.to_string(), self.inner.suspect(id)).await
+    }
+
+    async fn acquit(&self, id: uuid::Uuid) -> Done<()> {
+        self.effect("acquit", || id.to_string(), self.inner.acquit(id)).await
+    }
+
     async fn count_parked(&self) -> Done<BTreeMap<String, u64>> {
         self.effect("count parked", String::new, self.inner.count_parked()).await
     }
@@ -289,33 +298,6 @@ impl ChangeStore for Troubled {
 
     async fn release(&self, name: &str) -> Done<()> {
         self.effect("release", || name.to_owned(), self.inner.release(name)).await
-    }
-}
-
-#[async_trait]
-impl EpochStore for Troubled {
-    async fn announce(&self, epochs: &Epochs, hold: Duration) -> Done<Option<Moment>> {
-        self.effect("announce", String::new, self.inner.announce(epochs, hold)).await
-    }
-
-    async fn depart(&self) -> Done<()> {
-        self.effect("depart", String::new, self.inner.depart()).await
-    }
-
-    async fn present(&self) -> Done<Vec<Presence>> {
-        self.effect("present", String::new, self.inner.present()).await
-    }
-
-    async fn timelines(&self, after: Option<Moment>) -> Done<Timelines> {
-        self.effect("timelines", String::new, self.inner.timelines(after)).await
-    }
-
-    async fn restored(&self, of: &Subscription, at: i64) -> Done<Option<Moment>> {
-        self.effect("restored", || at.to_string(), self.inner.restored(of, at)).await
-    }
-
-    async fn is_undated(&self, of: &Subscription) -> Done<bool> {
-        self.effect("undated", String::new, self.inner.is_undated(of)).await
     }
 }
 
@@ -378,5 +360,6 @@ fn told(write: &RecordWrite) -> String {
         RecordWrite::Ask { id, wait } => format!("ask {id} {wait:?}"),
         RecordWrite::Revise { id, rev, revision, .. } => format!("revise {id} upon {rev:?} {revision:?}"),
         RecordWrite::Paid { id, rev } => format!("paid {id} {rev}"),
+        other => format!("{other:?}"),
     }
 }

@@ -52,6 +52,21 @@ impl Broker {
         format!("{}/{}", self.base, self.vhost)
     }
 
+    /// The address for a user of that name and password, who may do everything here until the host is gone.
+    pub(crate) async fn url_of(&self, name: &str, password: &str) -> String {
+        let user = json!({ "password": password, "tags": "" });
+        let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+        let (api, vhost) = (format!("{}/api", self.management), &self.vhost);
+        request(&self.http, Method::PUT, format!("{api}/users/{name}"), Some(user)).await;
+        request(&self.http, Method::PUT, format!("{api}/permissions/{vhost}/{name}"), Some(all)).await;
+        format!("amqp://{name}:{password}@{}/{vhost}", self.authority())
+    }
+
+    /// Removes such a user.
+    pub(crate) async fn remove_user(&self, name: &str) {
+        self.ask(Method::DELETE, format!("{}/api/users/{name}", self.management)).await;
+    }
+
     /// The host and port of the broker.
     pub(crate) fn authority(&self) -> String {
         self.base.rsplit_once('@').unwrap().1.to_owned()

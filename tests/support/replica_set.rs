@@ -1,18 +1,20 @@
-//! Three members of a replica set, whose primary can be stopped and continued.
+//! Three members of a replica set, which can be stopped, killed, kept from copying, and made to fail.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::mongodb::Client;
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 
 use crate::mongodb::services;
 use crate::rabbitmq::eventually;
 
 /// Three servers of this machine, gone with the test.
 pub(crate) struct ReplicaSet {
+    program: String,
     members: Vec<Member>,
     folder: PathBuf,
 }
@@ -25,11 +27,12 @@ struct Member {
 impl ReplicaSet {
     /// Starts three members and waits for their primary.
     pub(crate) async fn start() -> Self {
-        let program = services("mongod");
-        let folder = std::env::temp_dir().join(format!("nearcopy-set-{}", std::process::id()));
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let (program, count) = (services("mongod"), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(format!("nearcopy-set-{}-{count}", std::process::id()));
         let members: Vec<Member> =
-            (0..3).map(|number| launch(&program, &folder.join(number.to_string()))).collect();
-        let set = Self { members, folder };
+            (0..3).map(|number| launch(&program, &folder.join(number.to_string()), free_port())).collect();
+        let set = Self { program, members, folder };
         let hosts = set.members.iter().enumerate();
         let hosts: Vec<Document> = hosts
             .map(|(number, member)| doc! { "_id": i32::try_from(number).unwrap(), "host": address(member.port) })
@@ -84,6 +87,31 @@ impl ReplicaSet {
         self.signal(member, "-CONT");
     }
 
+    /// Kills a member without a warning.
+    pub(crate) fn kill(&mut self, member: usize) {
+        let process = &mut self.members[member].process;
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// Starts a member again that was killed, with all that it had written.
+    pub(crate) fn restart(&mut self, member: usize) {
+        let port = self.members[member].port;
+        self.members[member] = launch(&self.program, &self.folder_of(member), port);
+    }
+
+    /// Where a member keeps its files.
+    pub(crate) fn folder_of(&self, member: usize) -> PathBuf {
+        self.folder.join(member.to_string())
+    }
+
+    /// Sets a fail point of a member: `alwaysOn`, `off`, or so many times.
+    pub(crate) async fn fail_point(&self, member: usize, name: &str, mode: impl Into<Bson>, data: Document) {
+        let admin = Client::with_uri_str(self.direct(member)).await.unwrap().database("admin");
+        let point = doc! { "configureFailPoint": name, "mode": mode.into(), "data": data };
+        admin.run_command(point).await.unwrap();
+    }
+
     fn signal(&self, member: usize, signal: &str) {
         let id = self.members[member].process.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
@@ -101,9 +129,12 @@ impl Drop for ReplicaSet {
     }
 }
 
-fn launch(program: &str, folder: &PathBuf) -> Member {
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn launch(program: &str, folder: &Path, port: u16) -> Member {
     std::fs::create_dir_all(folder).unwrap();
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     let process = Command::new(program)
         .args([
             "--replSet",
@@ -115,6 +146,7 @@ fn launch(program: &str, folder: &PathBuf) -> Member {
             "0.25",
         ])
         .args(["--setParameter", "diagnosticDataCollectionEnabled=false", "--oplogSize", "64"])
+        .args(["--setParameter", "enableTestCommands=1"])
         .arg("--port")
         .arg(port.to_string())
         .arg("--dbpath")

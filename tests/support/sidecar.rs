@@ -45,6 +45,12 @@ impl Plan {
         self
     }
 
+    /// With this variable of the environment, which is no setting.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Starts one and waits until all is well: before that there is no queue, and what is published goes nowhere.
     pub(crate) async fn start(&self) -> Sidecar {
         let mut sidecar = self.spawn();
@@ -179,11 +185,17 @@ impl Sidecar {
 
     /// SIGTERM: it finishes what is under way, in time and with success. All that it has said.
     pub(crate) async fn stop(mut self) -> String {
+        let log = self.terminate().await;
+        self.assert_sound();
+        log
+    }
+
+    /// The same, in whatever format it logs.
+    pub(crate) async fn terminate(&mut self) -> String {
         let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(told.success());
         let status = self.ended().await;
         assert!(status.success(), "it ended with {status}:\n{}", self.log());
-        self.assert_sound();
         self.log()
     }
 

@@ -29,7 +29,7 @@ enum Held {
     Live,
 }
 
-/// F2, F3, F4, F5, F7, F8, S3, S4, S8: one owner for each bad answer, so that none rests for another's sake.
+/// F2, F3, F4, F5, F7, S3, S4, S8: one owner for each bad answer, so that none rests for another's sake.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_answer_is_none_and_heals() {
     let cases = single();

@@ -14,7 +14,7 @@ use crate::rabbitmq::Broker;
 
 const STREAM: &str = "foo-events";
 
-/// P1, D9: a reader that resumes at its checkpoint is given that very event first, so a gap cannot pass unseen.
+/// A reader that resumes at its checkpoint is given that very event first, so a gap cannot pass unseen.
 #[tokio::test]
 async fn a_stream_read_from_an_offset_begins_with_the_event_at_that_offset() {
     let broker = Broker::new().await;

@@ -9,6 +9,8 @@ use super::{Mongo, command, record::limit, record_statement};
 use crate::event::{EntityId, EntityType, IdKind};
 use crate::store::{Parked, ParkedStore, StoreError};
 
+/// Beside the leases, where what is not renewed goes after an hour.
+const SUSPECTS: &str = "nearcopy.leases";
 /// The collection of parked events.
 const PARKED: &str = "nearcopy.parked";
 
@@ -91,6 +93,29 @@ impl ParkedStore for Mongo {
         Ok(found.iter().filter_map(counted).collect())
     }
 
+    async fn suspect(&self, id: uuid::Uuid) -> Result<u64, StoreError> {
+        let noted = doc! { "times": { "$add": [{ "$ifNull": ["$times", 0_i64] }, 1_i64] }, "at": "$$NOW" };
+        let command = doc! {
+            "findAndModify": SUSPECTS,
+            "query": { "_id": suspect(id) },
+            "update": [{ "$set": noted }],
+            "upsert": true,
+            "new": true,
+            "writeConcern": command::write_concern(),
+        };
+        let reply = self.run("noting a suspect", command).await?;
+        Ok(reply.get_document("value").map_or(1, |noted| command::count(noted, "times")))
+    }
+
+    async fn acquit(&self, id: uuid::Uuid) -> Result<(), StoreError> {
+        let command = doc! {
+            "delete": SUSPECTS,
+            "deletes": [{ "q": { "_id": suspect(id) }, "limit": 1 }],
+            "writeConcern": command::write_concern(),
+        };
+        self.run("forgetting a suspect", command).await.map(|_| ())
+    }
+
     async fn parked_page(
         &self,
         replica: &EntityType,
@@ -105,6 +130,10 @@ impl ParkedStore for Mongo {
         let found = self.fetch_all("reading parked events", command).await?;
         Ok(found.iter().filter_map(load).collect())
     }
+}
+
+fn suspect(id: uuid::Uuid) -> String {
+    format!("suspect:{id}")
 }
 
 fn store(parked: &Parked) -> Document {

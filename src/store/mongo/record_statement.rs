@@ -47,7 +47,11 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
         }
         RecordWrite::Ask { wait, .. } => doc! { "q": known, "u": call_for(from_now(*wait)) },
         RecordWrite::Erase { floor, create, owes, .. } => {
-            let which = if *create { doc! { "_id": &id } } else { known };
+            let which = if *create {
+                doc! { "_id": &id }
+            } else {
+                known
+            };
             doc! { "q": which, "u": replace(erased(of, &id, floor, *owes)), "upsert": create }
         }
         RecordWrite::Paid { rev, .. } => {
@@ -188,7 +192,8 @@ fn answer(of: &Subscription, id: &Bson, write: &RecordWrite) -> Document {
 fn erased(of: &Subscription, id: &Bson, floor: &Key, owes: bool) -> Document {
     let part = |name: &str| format!("$_nearcopy.key.{name}");
     let versions = doc! { "$objectToArray": { "$ifNull": ["$_nearcopy.fv", {}] } };
-    let newest = doc! { "$max": [part("v"), { "$max": { "$map": { "input": versions, "in": "$$this.v" } } }] };
+    let newest =
+        doc! { "$max": [part("v"), { "$max": { "$map": { "input": versions, "in": "$$this.v" } } }] };
     let deleted = doc! { "$literal": floor.rank as i32 };
     let epoch = doc! { "$ifNull": [part("e"), 0_i64] };
     let shape = doc! { "$ifNull": [part("s"), of.shape] };

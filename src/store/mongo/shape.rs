@@ -53,6 +53,16 @@ impl Mongo {
         Err(StoreError::Unavailable { action, detail })
     }
 
+    /// The declaration as the generation that it is, for a command that runs beside pods. One that no pod has declared
+    /// yet counts as the first, so that pods bring to their own generation what it writes.
+    pub async fn placed(&self, declaration: &Declaration) -> Result<Declaration, StoreError> {
+        let history = self.history().await?;
+        Ok(match history.standing(&Shape::of(declaration), None) {
+            Standing::Newest(number) | Standing::Older(number) => declaration.as_generation(number, &history),
+            Standing::New(_) => declaration.clone(),
+        })
+    }
+
     /// Which generation a declaration is or would be, and what earlier ones left to do.
     pub(super) async fn generation_findings(
         &self,

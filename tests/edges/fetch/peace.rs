@@ -109,7 +109,7 @@ async fn retry_after_is_honoured() {
     }
 }
 
-/// F8: wrong credentials are not tried for ever.
+/// F6: an owner that lets nobody in is not asked for ever.
 #[tokio::test]
 async fn an_owner_that_refuses_is_left_in_peace() {
     let owner = TestOwner::start(|_| async { status(401) }).await;

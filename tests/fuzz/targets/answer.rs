@@ -2,7 +2,7 @@
 
 use nearcopy::event::EntityId;
 
-use super::declared::DECLARED;
+use super::declared::{DECLARED, TIME_OF_DAY};
 
 /// The id that was asked for, an end of line, and the body of the answer.
 pub(super) fn run(input: &[u8]) {
@@ -12,8 +12,8 @@ pub(super) fn run(input: &[u8]) {
     for of in &DECLARED.replicas {
         let Some(spec) = &of.fetch else { continue };
         let Ok(asked) = EntityId::parse(asked, of.selection.id_kind()) else { continue };
-        let one = spec.answers.read_one(body, &asked, of);
-        let listed = spec.answers.read_batch(body, std::slice::from_ref(&asked), of);
+        let one = spec.answers.read_one(body, &asked, of, TIME_OF_DAY);
+        let listed = spec.answers.read_batch(body, std::slice::from_ref(&asked), of, TIME_OF_DAY);
         assert!(listed.into_iter().flatten().all(|(entity, _)| entity == asked), "of another");
         let Ok(answer) = one else { continue };
         let alone = [b"[", body, b"]"].concat();
@@ -22,7 +22,7 @@ pub(super) fn run(input: &[u8]) {
         } else {
             [b"{\"page\":{\"items\":", &alone[..], b"}}"].concat()
         };
-        let listed = spec.answers.read_batch(&alone, std::slice::from_ref(&asked), of).unwrap();
+        let listed = spec.answers.read_batch(&alone, std::slice::from_ref(&asked), of, TIME_OF_DAY).unwrap();
         assert_eq!(listed, [(asked, answer)], "a list of one says something else");
     }
 }

@@ -6,6 +6,9 @@ use nearcopy::event::{Envelope, Message, excerpt};
 use nearcopy::manifest;
 use nearcopy::replication::{Declaration, Misread};
 
+/// When all of it is read: the last day of 2026, in microseconds since 1970.
+pub(super) const TIME_OF_DAY: i64 = 1_798_675_200_000_000;
+
 pub(super) static DECLARED: LazyLock<Declaration> =
     LazyLock::new(|| manifest::parse("nearcopy.yaml", MANIFEST, &|_| None).unwrap());
 
@@ -15,12 +18,13 @@ pub(super) fn read(source: &str, message: &Message<'_>) {
     let spec = DECLARED.sources.iter().find(|spec| spec.name == source).unwrap();
     let Ok(notice) = spec.envelope.open(message) else { return };
     for of in DECLARED.fed_by(source) {
-        let read = of.interpret(&notice);
+        let read = of.interpret(&notice, TIME_OF_DAY);
         let Some(kept) = excerpt(&notice, &of.paths()).filter(|_| !matches!(read, Ok(None))) else {
             continue;
         };
         let later = Message { body: kept.as_bytes(), ..*message };
-        let again = Envelope::excerpt(notice.limits).open(&later).map(|notice| of.interpret(&notice));
+        let again =
+            Envelope::excerpt(notice.limits).open(&later).map(|notice| of.interpret(&notice, TIME_OF_DAY));
         let again = again.unwrap_or_else(|error| panic!("an excerpt does not open: {error}: {kept}"));
         assert_eq!(again.map_err(gist), read.map_err(gist), "of `{}`: {kept}", of.name);
     }

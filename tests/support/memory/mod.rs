@@ -56,6 +56,8 @@ struct Contents {
     collections: BTreeMap<String, Collection>,
     positions: BTreeMap<String, Document>,
     parked: BTreeMap<uuid::Uuid, Parked>,
+    /// What may end a process, and how often it was begun with.
+    suspects: BTreeMap<uuid::Uuid, u64>,
     /// Who is at work, and until when.
     present: BTreeMap<Arc<str>, (i64, Presence)>,
     /// When owners were restored, in microseconds.

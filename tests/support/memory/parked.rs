@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use nearcopy::event::EntityType;
+use nearcopy::event::{EntityId, EntityType};
 use nearcopy::store::{Parked, ParkedStore, StoreError};
 
 use super::{Pod, first};
@@ -42,6 +42,38 @@ impl ParkedStore for Pod {
         let dropped = ids.iter().filter(|id| database.contents.parked.remove(id).is_some()).count();
         database.next();
         Ok(dropped as u64)
+    }
+
+    async fn parked_about(
+        &self,
+        replica: &EntityType,
+        entity: Option<&EntityId>,
+    ) -> Result<Vec<uuid::Uuid>, StoreError> {
+        let database = self.lock();
+        let about = |parked: &&Parked| match entity {
+            Some(entity) => parked.replica.as_ref() == Some(replica) && parked.entity.as_ref() == Some(entity),
+            None => {
+                let theirs = parked.replica.as_ref().is_none_or(|known| known == replica);
+                theirs && parked.entity.is_none() && parked.excerpt.is_some()
+            }
+        };
+        let found = database.seen(&self.name, None).parked.values().filter(about);
+        Ok(found.map(|parked| parked.id).collect())
+    }
+
+    async fn suspect(&self, id: uuid::Uuid) -> Result<u64, StoreError> {
+        let mut database = self.lock();
+        database.next();
+        let times = database.contents.suspects.entry(id).or_default();
+        *times += 1;
+        Ok(*times)
+    }
+
+    async fn acquit(&self, id: uuid::Uuid) -> Result<(), StoreError> {
+        let mut database = self.lock();
+        database.contents.suspects.remove(&id);
+        database.next();
+        Ok(())
     }
 
     async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError> {

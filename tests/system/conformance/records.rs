@@ -292,7 +292,8 @@ fn revise(dice: &mut Rng, id: EntityId) -> RecordWrite {
     let patched = patched(dice);
     fields.extend(patched.keys().map(|name| (name.clone(), "$patched".into())));
     let need = dice.bool().then(|| Version::new(dice.i64(0..6)));
-    let revision = Revision { state, key: dice.bool().then_some(key), patched, fields, need };
+    let revision =
+        Revision { state, key: dice.bool().then_some(key), patched, fields, need, shape: 1, lacks: false };
     let stamp = Stamp { event: dice.bool().then(|| EventId::new("$e")), at: dice.bool().then_some(-1) };
     RecordWrite::Revise { id, rev: None, revision, stamp, ask: choose(dice, &DUE), owes: dice.bool() }
 }

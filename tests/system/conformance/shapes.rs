@@ -37,6 +37,8 @@ pub(super) fn embed(dice: &mut Rng) -> Embed {
         from: EntityType::new("users"),
         shows: choose(dice, &[into("user"), into("shown.user"), flat.clone(), flat]),
         when_deleted: choose(dice, &keeps),
+        shape: 1,
+        former: None,
     }
 }
 
@@ -67,6 +69,8 @@ pub(super) fn record(dice: &mut Rng) -> Record {
         id: choose(dice, &entities()),
         state,
         key: dice.bool().then(|| Key::gone(Version::new(dice.i64(0..9)), Why::Deleted, 1)),
+        shape: 1,
+        lacks: false,
         rev: choose(dice, &REVS),
         need: None,
         due: None,
