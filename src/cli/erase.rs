@@ -57,12 +57,13 @@ pub(super) fn erase(settings: &Settings, arguments: &Arguments) -> Outcome {
 }
 
 async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
-    let declaration = wiring::manifest(settings, &arguments.manifest)?;
-    let store = wiring::mongodb(settings).await?;
-    let declaration = Arc::new(store.placed(&declaration).await?);
+    let declared = wiring::manifest(settings, &arguments.manifest)?;
     let failed = |error: &dyn std::error::Error| Failure::new(Exit::Failed, error);
-    let of = declaration.replica(&arguments.replica).map_err(|error| failed(&error))?.clone();
+    let of = declared.replica(&arguments.replica).map_err(|error| failed(&error))?;
     let id = EntityId::parse(&arguments.id, of.selection.id_kind()).map_err(|error| failed(&error))?;
+    let store = wiring::mongodb(settings).await?;
+    let declaration = Arc::new(store.placed(&declared).await?);
+    let of = declaration.replica(&arguments.replica).map_err(|error| failed(&error))?.clone();
     let pipeline = wiring::pipeline(settings, declaration, store.into(), CancellationToken::new())?;
     if arguments.dry_run {
         let held = pipeline.holding(&of, &id).await.map_err(|halted| failed(&halted))?;

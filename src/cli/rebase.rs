@@ -51,11 +51,12 @@ pub(super) fn rebase(settings: &Settings, arguments: &Arguments) -> Outcome {
 }
 
 async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
-    let declaration = wiring::manifest(settings, &arguments.manifest)?;
+    let declared = wiring::manifest(settings, &arguments.manifest)?;
+    let unknown = |error| Failure::new(Exit::Failed, &error);
+    declared.replica(&arguments.replica).map_err(unknown)?;
     let store = wiring::mongodb(settings).await?;
-    let declaration = Arc::new(store.placed(&declaration).await?);
-    let of =
-        declaration.replica(&arguments.replica).map_err(|error| Failure::new(Exit::Failed, &error))?.clone();
+    let declaration = Arc::new(store.placed(&declared).await?);
+    let of = declaration.replica(&arguments.replica).map_err(unknown)?.clone();
     if !arguments.purged && store.is_undated(&of).await? {
         let text = format!("as far as records show, not every event of `{}` says when it happened", of.name);
         return Err(Failure::saying(Exit::Failed, text).hint(

@@ -202,7 +202,7 @@ async fn a_tombstone_is_at_least_at_the_version_that_is_given() {
     database.drop().await;
 }
 
-/// G6, S9: the command, beside a running sidecar, and its receipt.
+/// G6: the command, beside a running sidecar, and its receipt.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_writes_a_receipt() {
     let stage = Stage::new().await;
