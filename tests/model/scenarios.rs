@@ -86,7 +86,12 @@ pub(crate) fn wide() -> Vec<Scenario> {
         ),
         named(
             "wide: there and back, with a crash, in pods that do two things at once",
-            Setting { tasks: 2, left: Left { crashes: 1, ..NOTHING }, ..small::there_and_back() },
+            Setting {
+                tasks: 2,
+                sweeps: true,
+                left: Left { crashes: 1, ..NOTHING },
+                ..small::there_and_back()
+            },
         ),
         named(
             "wide: two entities in one batch, a document from one to the other, a crash",
