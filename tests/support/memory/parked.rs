@@ -87,23 +87,6 @@ impl ParkedStore for Pod {
         Ok(counted)
     }
 
-    async fn parked_about(
-        &self,
-        replica: &EntityType,
-        entity: Option<&EntityId>,
-    ) -> Result<Vec<uuid::Uuid>, StoreError> {
-        let database = self.lock();
-        let about = |parked: &&Parked| match entity {
-            Some(_) => parked.replica.as_ref() == Some(replica) && parked.entity.as_ref() == entity,
-            None => {
-                let is_near = parked.replica.as_ref().is_none_or(|known| known == replica);
-                is_near && parked.entity.is_none() && parked.excerpt.is_some()
-            }
-        };
-        let found = database.seen(&self.name, None).parked.values().filter(about);
-        Ok(found.map(|parked| parked.id).collect())
-    }
-
     async fn parked_page(
         &self,
         replica: &EntityType,
