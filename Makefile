@@ -20,9 +20,9 @@ model: .toolchain ## every interleaving of the protocol in the small, and what b
 simulate: .toolchain ## the real pipeline under seeded faults, in virtual time (SEEDS=2000, SEED=n replays one)
 	@cargo run --quiet --release --example simulate -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
-chaos: .toolchain ## real processes, killed, paused and cut off, judged by an oracle (KILLS=20, MINUTES=10)
+chaos: .toolchain ## real processes, killed, paused and cut off, judged by an oracle (KILLS=20, MINUTES=10, SEED=n; or SCENARIO=hot-entity, outage, failover)
 	@cargo build --quiet --release --bin nearcopy --example chaos
-	@target/release/examples/chaos --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),10)
+	@target/release/examples/chaos --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO))
 
 fuzz: .toolchain ## what must hold of any bytes, sought by coverage in every reader (FUZZ_SECONDS=60, FUZZ="event url")
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked

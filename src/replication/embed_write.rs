@@ -213,7 +213,14 @@ impl Subject<'_> {
             let mut condition = self.refers(prefix);
             let stamp = format!("{prefix}{}", self.embed.stamp_path());
             condition.insert(format!("{stamp}.ref"), doc! { "$in": [&self.reference, Bson::Null] });
-            condition.insert(format!("{stamp}.rev"), doc! { "$not": { "$gte": self.record.rev } });
+            let (rev, older) = (format!("{stamp}.rev"), doc! { "$not": { "$gte": self.record.rev } });
+            match (self.scope, mark) {
+                (Scope::Exactly(_), Some(mark)) => {
+                    let unmarked = doc! { &rev: self.record.rev, format!("{prefix}{mark}"): { "$ne": true } };
+                    condition.insert("$or", vec![doc! { rev: older }, unmarked]);
+                }
+                _ => drop(condition.insert(rev, older)),
+            }
             condition
         };
         let flat = matches!(self.embed.shows, Shows::Set(_));

@@ -50,7 +50,13 @@ pub fn merge(
         Answer::Found { version: None, content } => unversioned(record, content, settled, epoch, shape),
         Answer::NotFound => not_found(record, settled, epoch, shape),
     };
-    let tries = if verdict.next == Next::BackOff { record.tries.saturating_add(1) } else { 0 };
+    // Pauses begin anew with what the record holds: how long the owner was away says nothing of its answers.
+    let tries = match (verdict.next, &verdict.content) {
+        (Next::BackOff, None) => record.tries.saturating_add(1),
+        (Next::BackOff, Some(_)) => 1,
+        _ => 0,
+    };
+    let longest = spec.reconcile.unwrap_or(LONGEST_BACKOFF);
     RecordWrite::Answer {
         id: record.id.clone(),
         rev: record.rev,
@@ -61,7 +67,7 @@ pub fn merge(
         satisfied: verdict.satisfied,
         due: match verdict.next {
             Next::Settle => Due::After(spec.settle),
-            Next::BackOff => Due::After(back_off(spec.settle, tries)),
+            Next::BackOff => Due::After(back_off(spec.settle, tries).min(longest)),
             Next::Reconcile => spec.reconcile.map_or(Due::Never, Due::After),
             Next::Never => Due::Never,
         },
@@ -159,10 +165,10 @@ fn versioned(
         content: (newer || overrides).then_some((content, Some(key))),
         patched,
         satisfied,
-        next: match (behind, newer || !settled) {
-            (true, _) => Next::BackOff,
-            (false, true) => Next::Settle,
-            (false, false) => Next::Reconcile,
+        next: match (settled, behind, newer) {
+            (true, true, _) => Next::BackOff,
+            (true, false, false) => Next::Reconcile,
+            (false, ..) | (true, false, true) => Next::Settle,
         },
     }
 }
@@ -194,15 +200,16 @@ fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict 
     let patched = BTreeMap::new();
     match record.state {
         State::Gone(Why::Deleted | Why::Out | Why::Erased) if !outlived => {
-            let next = match (satisfied, settled) {
-                (false, _) => Next::BackOff,
-                (true, false) => Next::Settle,
+            let next = match (settled, satisfied) {
+                (false, _) => Next::Settle,
+                (true, false) => Next::BackOff,
                 (true, true) => Next::Never,
             };
             Verdict { content: None, patched, satisfied, next }
         }
         State::Gone(Why::NotFound) if !outlived => {
-            Verdict { content: None, patched, satisfied, next: Next::BackOff }
+            let next = if settled { Next::BackOff } else { Next::Settle };
+            Verdict { content: None, patched, satisfied, next }
         }
         _ if unknown || settled => {
             let content = (Content::Gone(Why::NotFound), floor(record, epoch, shape));

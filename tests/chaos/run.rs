@@ -20,7 +20,7 @@ use crate::{Arguments, Scenario};
 /// How often the owner is asked again in the act in which the broker loses events.
 const RECONCILE: Duration = Duration::from_secs(20);
 /// A log so small that it can be made to roll over, in megabytes.
-const SMALL_LOG: u32 = 64;
+const SMALL_LOG: u32 = 32;
 /// One that does not, in megabytes.
 const LARGE_LOG: u32 = 4_000;
 

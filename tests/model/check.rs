@@ -8,14 +8,6 @@ use super::guard::Guard;
 use super::protocol::Protocol;
 use super::setting::Setting;
 
-/// A scenario by its name.
-pub(crate) struct Scenario {
-    /// What it shows, as a sentence.
-    pub name: &'static str,
-    /// What is in it.
-    pub setting: Setting,
-}
-
 /// What an exploration found.
 pub(crate) struct Found {
     /// How many different states there are.

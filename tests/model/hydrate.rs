@@ -22,7 +22,8 @@ impl Protocol {
                 Some(Hydrate { refers: document.refers, next, ..hydrate })
             }
             HydrateStep::ReadRecord => {
-                let held = self.read(world, hydrate.refers?, how == How::Late);
+                let from = if how == How::Late { &self.first() } else { &*world };
+                let held = from.records[usize::from(hydrate.refers?)];
                 let marked = held.is_some_and(|held| held.mark != 0) && self.keeps(Guard::Unmark);
                 let next = match held {
                     Some(_) if !marked => HydrateStep::Write(0),

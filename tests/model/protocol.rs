@@ -52,7 +52,8 @@ pub(crate) enum How {
     Well,
     /// Its write is lost, and who sent it does not learn that.
     Lost,
-    /// It reads what was there in the beginning.
+    /// It reads from a primary deposed long ago: no record where events are judged, and where a document is
+    /// hydrated, the record as it was in the beginning.
     Late,
     /// The owner answers as it was when so many of its changes were done.
     Sees(u8),
@@ -355,26 +356,23 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no record goes back to an older version", |protocol: &Self, world: &World| {
+            Property::always("no record goes back to an older version", |protocol, world: &World| {
                 protocol.tells(world.broken != Some(Broken::Regress))
             }),
-            Property::always("nothing deleted comes back to life", |protocol: &Self, world: &World| {
+            Property::always("nothing deleted comes back to life", |protocol, world: &World| {
                 protocol.tells(world.broken != Some(Broken::Resurrection))
             }),
-            Property::always("nothing is taken away that the owner has", |protocol: &Self, world: &World| {
+            Property::always("nothing is taken away that the owner has", |protocol, world: &World| {
                 protocol.tells(world.broken != Some(Broken::Taken))
             }),
-            Property::always(
-                "nothing is settled before its effect is durable",
-                |protocol: &Self, world: &World| protocol.tells(world.broken != Some(Broken::SettledEarly)),
-            ),
+            Property::always("nothing is settled before its effect is durable", |protocol, world: &World| {
+                protocol.tells(world.broken != Some(Broken::SettledEarly))
+            }),
             Property::always(
                 "no document that was looked at shows another entity",
-                |protocol: &Self, world: &World| {
-                    protocol.tells(!world.is_quiet() || world.shows_only_its_own())
-                },
+                |protocol, world: &World| protocol.tells(!world.is_quiet() || world.shows_only_its_own()),
             ),
-            Property::always("at rest, all is as the owner has it", |protocol: &Self, world: &World| {
+            Property::always("at rest, all is as the owner has it", |protocol, world: &World| {
                 protocol.tells(protocol.rests_well(world))
             }),
         ]

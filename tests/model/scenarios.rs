@@ -1,10 +1,17 @@
 //! What is explored: each interleaving by its name, and wider worlds in which they all meet.
 
-use super::check::Scenario;
 use super::interleavings as small;
-use super::interleavings::{CRASH, NOTHING};
-use super::setting::{App, Asked, Kept, Say, Setting, Told};
+use super::interleavings::NOTHING;
+use super::setting::{Asked, Setting};
 use super::world::Left;
+
+/// A scenario by its name.
+pub(crate) struct Scenario {
+    /// What it shows, as a sentence.
+    pub name: &'static str,
+    /// What is in it.
+    pub setting: Setting,
+}
 
 /// The named interleavings.
 pub(crate) fn interleavings() -> Vec<Scenario> {
@@ -12,6 +19,10 @@ pub(crate) fn interleavings() -> Vec<Scenario> {
     vec![
         named("A1   an event is passed by, and the first answer is older", small::passed_by()),
         named("A1   a deletion is passed by, and the first answer is older", small::deletion_passed_by()),
+        named(
+            "A1   a pod that passed an earlier event by must look again",
+            small::passed_by_and_remembered(),
+        ),
         named("A2   a deposed primary passes a wanted event by", small::lost_on_a_deposed_primary()),
         named("A3   two pods make one record", small::two_make_one_record()),
         named("A4   a batch is judged by what the database holds", small::folded()),
@@ -20,6 +31,7 @@ pub(crate) fn interleavings() -> Vec<Scenario> {
         named("A7   a deletion at the same version", small::deleted_at_one_version(Asked::Versioned)),
         named("A7   the same, of an owner who cannot be asked", small::deleted_at_one_version(Asked::Never)),
         named("A8   two contents under one version", small::two_contents()),
+        named("A8   two contents, and a placeholder to fill", small::two_contents_of_a_placeholder()),
         named("A9   created after the owner did not know it", small::created_after_404()),
         named("A10  a deletion is kept while somebody refers to it", small::deletion_is_kept()),
         named("A11  answers without a version", small::unversioned()),
@@ -36,9 +48,11 @@ pub(crate) fn interleavings() -> Vec<Scenario> {
         named("B4   a reference is cleared", small::reference_is_cleared()),
         named("B5   a document is copied, another written back", small::copied()),
         named("B6   from one entity to another and back", small::there_and_back()),
+        named("B6   a document is replaced by one without a stamp", small::replaced()),
         named("B8   what a document first showing a deleted entity keeps", small::kept_when_deleted()),
         named("C1   two retire one record, and it is wanted meanwhile", small::two_who_retire()),
         named("C2   a record is wanted while it is retired", small::wanted_while_retired()),
+        named("C3   a record changes while it is retired, and is wanted", small::changed_while_retired()),
         named("C5   a reference moves between two looks", small::reference_moves()),
         named("D2   a reply is lost", small::reply_is_lost()),
         named("D3   the winner of a batch is refused", small::winner_is_refused()),
@@ -61,6 +75,35 @@ pub(crate) fn wide() -> Vec<Scenario> {
         named(
             "wide: an owner two of whose changes are less than a read lag apart",
             Setting { parts: 2, ..small::late_after_404() },
+        ),
+        named(
+            "wide: two retire, one wants, in pods that do two things at once",
+            small::two_who_retire_and_one_who_wants(),
+        ),
+        named(
+            "wide: a second life, with a crash",
+            Setting { left: Left { crashes: 1, marks: 1, ..NOTHING }, ..small::second_life() },
+        ),
+        named(
+            "wide: there and back, with a crash, in pods that do two things at once",
+            Setting {
+                tasks: 2,
+                sweeps: true,
+                left: Left { crashes: 1, ..NOTHING },
+                ..small::there_and_back()
+            },
+        ),
+        named(
+            "wide: two entities in one batch, a document from one to the other, a crash",
+            Setting { batch: 2, left: Left { crashes: 1, ..NOTHING }, ..small::two_entities() },
+        ),
+        named(
+            "wide: a first fetch, a crash, in pods that do two things at once",
+            Setting { tasks: 2, left: Left { crashes: 1, ..NOTHING }, ..small::passed_by() },
+        ),
+        named(
+            "wide: a late event after a 404, a crash, and a read lag in two parts",
+            Setting { parts: 2, left: Left { crashes: 1, ..NOTHING }, ..small::late_after_404() },
         ),
     ]
 }

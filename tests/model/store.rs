@@ -43,12 +43,6 @@ impl Protocol {
         world.records[at] = after;
     }
 
-    /// What a read finds; a primary that was deposed in the beginning finds what was there then.
-    pub(crate) fn read(&self, world: &World, entity: u8, late: bool) -> Option<Held> {
-        let at = usize::from(entity);
-        if late { self.first().records[at] } else { world.records[at] }
-    }
-
     /// Whether the owner has not deleted this state since.
     fn is_there(&self, world: &World, entity: u8, held: &Held) -> bool {
         let (Knows::Live(_), Some(key)) = (held.knows, held.key) else { return false };

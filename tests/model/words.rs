@@ -36,7 +36,7 @@ impl Protocol {
             Action::Step(at, task, how) => {
                 let lost = if how == How::Lost { ", and that is lost" } else { "" };
                 let late = if how == How::Late { " (from a deposed primary)" } else { "" };
-                format!("{} {}{lost}{late}", pod(at), self.step_in_words(world, &world.pods[at][task], how))
+                format!("{} {}{lost}{late}", pod(at), self.step_in_words(&world.pods[at][task], how))
             }
         }
     }
@@ -44,7 +44,7 @@ impl Protocol {
     fn event_in_words(&self, at: u8, before: &str) -> String {
         let say = self.setting.says[usize::from(at)];
         let what = match (say.told, say.content) {
-            (Told::Whole, Some(_)) => format!("v{}", say.version),
+            (Told::Whole, Some(content)) => version_in_words(content),
             (Told::Whole, None) => format!("v{} (deleted)", say.version),
             (Told::Version, _) => format!("there is v{}", say.version),
             (Told::Vaguely, _) => format!("there is something new (v{})", say.version),
@@ -52,7 +52,7 @@ impl Protocol {
         format!("{before}{what} of {}", name(say.entity))
     }
 
-    fn step_in_words(&self, world: &World, task: &Task, how: How) -> String {
+    fn step_in_words(&self, task: &Task, how: How) -> String {
         match task {
             Task::Batch(batch) => match batch.next {
                 BatchStep::Write(at) if at > 0 => "writes the next record of its batch".into(),
@@ -65,7 +65,7 @@ impl Protocol {
                 BatchStep::Resolve(_) => "calls for a look at the owner".into(),
                 BatchStep::FanOut(entity, done) => {
                     let held = batch.owing[usize::from(entity)].unwrap();
-                    self.fan_out_in_words(world, &FanOut { entity, held, done })
+                    self.fan_out_in_words(&FanOut { entity, held, done })
                 }
                 BatchStep::Settle => "settles".into(),
                 BatchStep::Pay(entity) => format!("notes that {} owes nothing", name(entity)),
@@ -73,17 +73,17 @@ impl Protocol {
             Task::Ask(ask) => match (ask.next, how) {
                 (AskStep::Answer, How::Sees(said)) => {
                     let answer = self.setting.truth(ask.entity, said);
-                    let answer = answer.map_or("404".to_owned(), |(version, _)| format!("v{version}"));
+                    let answer = answer.map_or("404".to_owned(), |(_, content)| version_in_words(content));
                     format!("asks for {}, and is told {answer}", name(ask.entity))
                 }
                 (AskStep::Answer, _) => format!("asks for {} in vain", name(ask.entity)),
                 (AskStep::Claim(_), _) => format!("claims {}", name(ask.entity)),
                 (AskStep::Write(_), _) => format!("writes the answer: {}", in_words(ask)),
                 (AskStep::Read, _) => format!("reads {} again", name(ask.entity)),
-                (AskStep::FanOut(fan_out), _) => self.fan_out_in_words(world, &fan_out),
+                (AskStep::FanOut(fan_out), _) => self.fan_out_in_words(&fan_out),
             },
-            Task::Hydrate(hydrate) => hydration_in_words(hydrate),
-            Task::Sweep(fan_out) => self.fan_out_in_words(world, fan_out),
+            Task::Hydrate(hydrate) => self.hydration_in_words(hydrate),
+            Task::Sweep(fan_out) => self.fan_out_in_words(fan_out),
             Task::Mark(entity) => format!("marks {}", name(*entity)),
             Task::Retire(retire) => match retire.wanted {
                 None => format!("looks who refers to {}", name(retire.entity)),
@@ -93,7 +93,25 @@ impl Protocol {
         }
     }
 
-    fn fan_out_in_words(&self, _: &World, fan_out: &FanOut) -> String {
+    fn hydration_in_words(&self, hydrate: &Hydrate) -> String {
+        let of = hydrate.refers.map_or("nobody".to_owned(), name);
+        match (hydrate.next, hydrate.held) {
+            (HydrateStep::ReadDocument, _) => format!("reads document {}", hydrate.doc),
+            (HydrateStep::ReadRecord, _) => format!("reads {of}, whom it refers to"),
+            (HydrateStep::Placeholder, _) => format!("makes a placeholder for {of}"),
+            (HydrateStep::Unmark, _) => format!("frees {of} of its mark"),
+            (HydrateStep::Write(which), Some(held))
+                if which < self.statements(hydrate.refers.unwrap_or_default(), &held) =>
+            {
+                let what = record_in_words(hydrate.refers.unwrap_or_default(), &held);
+                format!("writes {what} into document {}, if that still refers there", hydrate.doc)
+            }
+            (HydrateStep::Write(_), _) => format!("clears document {}, if it refers to nobody", hydrate.doc),
+            (HydrateStep::Advance, _) => "moves its position".into(),
+        }
+    }
+
+    fn fan_out_in_words(&self, fan_out: &FanOut) -> String {
         let documents = u8::try_from(self.setting.documents()).unwrap().max(1);
         match fan_out.done {
             u8::MAX => format!("notes that {} owes nothing", name(fan_out.entity)),
@@ -102,22 +120,6 @@ impl Protocol {
                 format!("shows {what} in document {}, if that is older", done % documents)
             }
         }
-    }
-}
-
-fn hydration_in_words(hydrate: &Hydrate) -> String {
-    let of = hydrate.refers.map_or("nobody".to_owned(), name);
-    match (hydrate.next, hydrate.held) {
-        (HydrateStep::ReadDocument, _) => format!("reads document {}", hydrate.doc),
-        (HydrateStep::ReadRecord, _) => format!("reads {of}, whom it refers to"),
-        (HydrateStep::Placeholder, _) => format!("makes a placeholder for {of}"),
-        (HydrateStep::Unmark, _) => format!("frees {of} of its mark"),
-        (HydrateStep::Write(_), Some(held)) => {
-            let what = record_in_words(hydrate.refers.unwrap_or_default(), &held);
-            format!("writes {what} into document {}, or finishes with it", hydrate.doc)
-        }
-        (HydrateStep::Write(_), None) => format!("clears document {}, if it refers to nobody", hydrate.doc),
-        (HydrateStep::Advance, _) => "moves its position".into(),
     }
 }
 
@@ -140,11 +142,16 @@ fn app_in_words(app: App) -> String {
 fn record_in_words(entity: u8, held: &Held) -> String {
     let state = match held.knows {
         Knows::Pending => "(pending)".into(),
-        Knows::Live(content) => format!("v{}", content % 32 / 2),
+        Knows::Live(content) => version_in_words(content),
         Knows::Deleted | Knows::Out => "(gone)".into(),
         Knows::NotFound => "(not found)".to_owned(),
     };
     format!("{} {state}", name(entity))
+}
+
+fn version_in_words(content: u8) -> String {
+    let other = if content.is_multiple_of(2) { "" } else { " with another content" };
+    format!("v{}{other}", content % 32 / 2)
 }
 
 fn name(entity: u8) -> String {

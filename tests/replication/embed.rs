@@ -140,6 +140,17 @@ fn named_documents_are_compared_by_content_too() {
     }
 }
 
+/// B5, B8: an app that writes its own old embed back over a marked one takes the mark away; it is set again.
+#[test]
+fn a_mark_that_was_overwritten_is_set_again_in_named_documents() {
+    let ids = [Bson::Int32(1)];
+    for (form, reference, shows) in forms() {
+        let embed = embed(reference, shows, WhenDeleted::Mark);
+        let writes = embed.writes(&record(State::Gone(Why::Deleted)), Scope::Exactly(&ids));
+        insta::assert_json_snapshot!(format!("exactly_marked_{form}"), in_words(&writes[1..]));
+    }
+}
+
 #[test]
 fn a_document_that_refers_to_nothing_is_cleared_where_it_still_shows_somebody() {
     for (form, reference, shows) in forms() {

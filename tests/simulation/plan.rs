@@ -155,7 +155,7 @@ impl Plan {
             documents: 3 + chance.below(4),
             ties: chance.happens(400),
             silence: reconcile.is_some() && chance.happens(500),
-            lasts: chance.between(10_000, 25_000),
+            lasts: chance.between(5_000, 16_000),
             trouble: Trouble::of(&chance),
         }
     }
@@ -233,6 +233,42 @@ embeds:{}
       from: {{ id: id{version} }}",
             self.settle.as_millis()
         )
+    }
+}
+
+/// The scenario that is played again and again with one fault: everything happens in it, and nothing goes wrong.
+pub(crate) fn rich() -> Plan {
+    let of = |shape, policy| Shown { shape, policy };
+    Plan {
+        kept: Kept::Referenced,
+        asked: Asked::Versioned,
+        style: Style::Both,
+        in_batches: true,
+        settle: Duration::from_millis(200),
+        reconcile: None,
+        cloud_events: false,
+        shown: vec![
+            of(Shape::Object, Policy::Delete),
+            of(Shape::Flat, Policy::Mark),
+            of(Shape::Elements, Policy::Clear),
+        ],
+        pods: 2,
+        prefetch: 3,
+        rhythm: Rhythm {
+            batch: 3,
+            in_flight: 2,
+            sweep_every: Duration::from_millis(1_000),
+            retire_grace: Duration::from_millis(300),
+            retire_every: Duration::from_millis(1_000),
+            drift_every: Duration::from_secs(3_600),
+        },
+        users: 3,
+        documents: 3,
+        ties: true,
+        silence: false,
+        lasts: Duration::from_millis(3_500),
+        trouble: Trouble { poison: 50, duplicates: 200, ..Trouble::default() },
+        ..Plan::of(1)
     }
 }
 

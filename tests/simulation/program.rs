@@ -21,6 +21,7 @@ mod asking;
 mod broker;
 mod chance;
 mod consumer;
+mod crowd;
 mod faults;
 mod journal;
 mod judge;
@@ -35,39 +36,42 @@ mod store;
 mod store_epoch;
 mod watch;
 
-use plan::Plan;
+use std::process::{Command, ExitCode};
 
-fn main() {
+use crowd::{Case, Tally};
+
+/// `--seeds n [--from k]` plays many, `--seed n` one with its whole journal, `--sweep` every fault at every effect.
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| {
         let at = arguments.iter().position(|argument| argument == name)?;
         arguments.get(at + 1)?.parse::<u64>().ok()
     };
     if let Some(seed) = value("--seed") {
-        let outcome = run::run(Plan::of(seed), None, true);
-        println!("{:#?}", Plan::of(seed));
-        outcome.lines.iter().for_each(|line| println!("{line}"));
-        println!("{:#?} rested after {:?}, {:?}", outcome.violations, outcome.rested_after, outcome.counts);
-        return;
+        println!("{}", Case::of_seed(seed).report());
+        return ExitCode::from(u8::from(!Case::of_seed(seed).play(false).violations.is_empty()));
     }
-    let (from, count) = (value("--from").unwrap_or(1), value("--seeds").unwrap_or(100));
-    let mut bad = 0;
-    let mut worst = std::time::Duration::ZERO;
-    for seed in from..from + count {
-        let outcome = run::run(Plan::of(seed), None, false);
-        if value("--slow").is_some() {
-            println!(
-                "{seed} {:?} {:?} {}",
-                outcome.rested_after,
-                outcome.counts.get("effects"),
-                outcome.effects
-            );
-        }
-        worst = worst.max(outcome.rested_after);
-        if let Some(first) = outcome.violations.first() {
-            bad += 1;
-            println!("seed {seed}: {}: {}", first.law, first.detail);
-        }
+    if arguments.iter().any(|argument| argument == "--sweep") {
+        let cases = crowd::sweep();
+        println!("{} effects, each struck by 5 kinds of faults: {} runs", cases.len() / 5, cases.len());
+        return tell(&crowd::play_all(&cases));
     }
-    println!("{bad} of {count} are bad; the longest rest took {worst:?}");
+    let (from, count) = (value("--from").unwrap_or(1), value("--seeds").unwrap_or(2_000));
+    let cases: Vec<Case> = (from..from + count).map(Case::of_seed).collect();
+    tell(&crowd::play_all(&cases))
+}
+
+/// The first broken law with all that belongs to it, and the tally.
+fn tell(tally: &Tally) -> ExitCode {
+    if let Some(case) = &tally.broken {
+        println!("{}\ncommit {}", case.report(), commit());
+    }
+    println!("{}", tally.table());
+    ExitCode::from(u8::from(tally.broken.is_some()))
+}
+
+fn commit() -> String {
+    let asked = Command::new("git").args(["rev-parse", "HEAD"]).output();
+    let said = asked.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    said.map_or_else(|| "unknown".into(), |said| String::from_utf8_lossy(&said).trim().to_owned())
 }

@@ -18,7 +18,7 @@ use crate::stage::{Pod, Stage};
 /// How long after the last fault everything may still be on its way.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How often it is looked whether all is at rest.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What came of a run.
 pub(crate) struct Outcome {
@@ -107,7 +107,7 @@ async fn rest(stage: &Stage) -> Duration {
     let rested_after = stage.journal.now() - begun;
     if found.is_empty() {
         stage.journal.note(|| "all is at rest".into());
-        tokio::time::sleep(stage.plan.settle * 4 + stage.plan.reconcile.unwrap_or_default() + LOOK * 2).await;
+        tokio::time::sleep(stage.plan.settle * 4 + stage.plan.reconcile.unwrap_or_default() + LOOK).await;
         found = judge::judge(stage);
     }
     for Violation { law, detail } in found {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bson::{Document, RawDocumentBuf, doc};
+use mongodb::options::{InsertManyOptions, WriteConcern};
 use tokio::time::{Instant, sleep};
 
 use crate::machine::eventually;
@@ -105,15 +106,17 @@ pub(super) async fn roll_log_over(stage: &Stage) -> Result<String> {
     let primary = set.elected(&[]).await?;
     // The shop goes on, so there are changes that nobody will be told of.
     sleep(Duration::from_secs(2)).await;
-    let killed = oldest_to_outlive(&set, primary).await?;
+    let newest = edge(&set, primary, -1).await?;
     let filler = stage.database.client().database("filler").collection::<RawDocumentBuf>("filler");
-    let deadline = Instant::now() + Duration::from_secs(40);
+    // All members must come along, or one of them would lose its own position.
+    let all = InsertManyOptions::builder().write_concern(WriteConcern::nodes(3)).build();
+    let deadline = Instant::now() + Duration::from_secs(60);
     let mut is_over = false;
     while !is_over && Instant::now() < deadline {
         let page: Vec<Document> = (0..8).map(|_| doc! { "text": "x".repeat(1_000_000) }).collect();
         let page = page.iter().map(RawDocumentBuf::try_from).collect::<Result<Vec<_>, _>>()?;
-        filler.insert_many(page).await?;
-        is_over = oldest(&set, primary).await? > killed;
+        filler.insert_many(page).with_options(all.clone()).await?;
+        is_over = edge(&set, primary, 1).await? > newest;
     }
     filler.drop().await?;
     for pod in 0..stage.sidecars.count() {
@@ -133,15 +136,7 @@ async fn fail(stage: &Stage, mode: bson::Bson, mut data: Document, long: Duratio
     set.run(primary, doc! { "configureFailPoint": "failCommand", "mode": "off" }).await.map(drop)
 }
 
-/// The time of the newest entry of the log.
-async fn oldest_to_outlive(set: &ReplicaSet, member: usize) -> Result<bson::Timestamp> {
-    edge(set, member, -1).await
-}
-
-async fn oldest(set: &ReplicaSet, member: usize) -> Result<bson::Timestamp> {
-    edge(set, member, 1).await
-}
-
+/// The time of the oldest entry of the log, or with a direction of -1 the newest.
 async fn edge(set: &ReplicaSet, member: usize, direction: i32) -> Result<bson::Timestamp> {
     let entry = set.first_of_log(member, direction).await?;
     Ok(entry.get_timestamp("ts")?)

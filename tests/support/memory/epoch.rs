@@ -67,7 +67,7 @@ impl EpochStore for Pod {
 pub(super) fn dated(held: Option<&Held>, write: &RecordWrite) -> Option<bool> {
     match write {
         RecordWrite::State { stamp, .. } | RecordWrite::Revise { stamp, .. } => Some(stamp.at.is_some()),
-        RecordWrite::Answer { content: Some(_), .. } => None,
+        RecordWrite::Answer { content: Some(_), .. } | RecordWrite::Erase { .. } => None,
         _ => held.and_then(|held| held.dated),
     }
 }

@@ -11,6 +11,7 @@ pub(super) fn matches(document: &Document, filter: &Document) -> bool {
     filter.iter().all(|(name, condition)| match name.as_str() {
         "$and" => branches(condition).all(|branch| matches(document, branch)),
         "$or" => branches(condition).any(|branch| matches(document, branch)),
+        "$nor" => !branches(condition).any(|branch| matches(document, branch)),
         operator if operator.starts_with('$') => unknown(operator),
         path => meets(document, path, condition),
     })

@@ -3,6 +3,7 @@
 //! The same random steps are taken on both, and after each of them both say the same. A failure prints its seed.
 
 mod embeds;
+mod epochs;
 mod others;
 mod records;
 mod shapes;

@@ -65,6 +65,7 @@ async fn parked_events_are_the_same_in_memory() {
             (0..dice.u128(1..4)).map(|_| parked(&mut dice, &[users.clone(), others.clone()])).collect();
         let (ids, from) = ([number(dice.u128(0..8)), number(dice.u128(0..8))], dice.u128(0..8));
         let (kind, from, most) = (dice.u8(0..3), dice.bool().then(|| number(from)), dice.usize(1..6));
+        let about = dice.bool().then(|| choose(&mut dice, &entities()));
         let mut said = Vec::new();
         for store in both.stores() {
             let unparked = match kind {
@@ -79,6 +80,7 @@ async fn parked_events_are_the_same_in_memory() {
                 untimed(listed),
                 untimed(store.parked_one(ids[0]).await.unwrap().into_iter().collect()),
                 untimed(store.parked_page(&users, from, most).await.unwrap()),
+                sorted(store.parked_about(&users, about.as_ref()).await.unwrap()),
             ));
         }
         assert_eq!(said.first(), said.last(), "step {step}");
@@ -91,19 +93,27 @@ fn dice_free<'a>(step: u64, list: &[&'a str]) -> Option<&'a str> {
     list.get(usize::try_from(step % 3).unwrap()).copied()
 }
 
+fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
+    ids.sort();
+    ids
+}
+
+fn entities() -> [EntityId; 4] {
+    [id("ann"), EntityId::Int(7), EntityId::Uuid(number(9)), EntityId::ObjectId([7; 12])]
+}
+
 fn number(number: u128) -> Uuid {
     Uuid::from_u128(number << 100 | number)
 }
 
 fn parked(dice: &mut Rng, replicas: &[EntityType]) -> Parked {
-    let entities = [id("ann"), EntityId::Int(7), EntityId::Uuid(number(9)), EntityId::ObjectId([7; 12])];
     let mut text = |text: &str| dice.bool().then(|| text.to_owned());
     let (kind, event, excerpt) = (text("user.saved"), text("e1"), text("{}"));
     Parked {
         id: number(dice.u128(0..8)),
         source: "users".into(),
         replica: dice.bool().then(|| choose(dice, replicas)),
-        entity: dice.bool().then(|| choose(dice, &entities)),
+        entity: dice.bool().then(|| choose(dice, &entities())),
         version: dice.bool().then(|| dice.i64(0..9)),
         kind,
         event,

@@ -32,6 +32,10 @@ enum Step {
     Owing(Duration, Option<EntityId>, usize),
     Page(Option<EntityId>, usize),
     Backlog,
+    Outdated(usize),
+    Undated,
+    /// The pods of this generation are at work from now on.
+    Generation(i32),
 }
 
 /// A write; `rev` and claim are those that the store itself gave.
@@ -48,6 +52,7 @@ enum Said {
     Known(Vec<EntityId>),
     Count(u64),
     Backlog(Backlog),
+    Is(bool),
     Nothing,
 }
 
@@ -163,6 +168,12 @@ impl Side {
                 Said::Known(page.into_keys().collect())
             }
             Step::Backlog => Said::Backlog(store.backlog(&of).await.unwrap()),
+            Step::Outdated(most) => Said::Count(store.outdated(&of, *most).await.unwrap().len() as u64),
+            Step::Undated => Said::Is(store.is_undated(&of).await.unwrap()),
+            Step::Generation(shape) => {
+                self.of = Arc::new(Subscription { shape: *shape, ..Subscription::clone(&of) });
+                Said::Nothing
+            }
         }
     }
 
@@ -192,6 +203,9 @@ impl Side {
                 let rev = read.map(|read| read.rev);
                 RecordWrite::Revise { id, rev, revision, stamp, ask, owes }
             }
+            RecordWrite::Upgrade { id, key, drop, fill, lacks, due, owes, .. } => {
+                RecordWrite::Upgrade { id, rev: held_rev, key, drop, fill, lacks, due, owes }
+            }
             RecordWrite::Paid { id, .. } => RecordWrite::Paid { id, rev: held_rev },
             other => other,
         }
@@ -199,7 +213,7 @@ impl Side {
 }
 
 fn step(dice: &mut Rng) -> Step {
-    match dice.u8(0..30) {
+    match dice.u8(0..33) {
         0..14 => Step::Write(intents(dice), dice.i64(1..4)),
         14..17 => Step::Remember,
         17..20 => Step::Claim(10, choose(dice, &[HOUR, Duration::ZERO])),
@@ -210,7 +224,10 @@ fn step(dice: &mut Rng) -> Step {
         25 => Step::Retire,
         26 | 27 => Step::Owing(choose(dice, &[HOUR, Duration::ZERO]), from(dice), dice.usize(1..4)),
         28 => Step::Page(from(dice), dice.usize(1..4)),
-        _ => Step::Backlog,
+        29 => Step::Backlog,
+        30 => Step::Outdated(dice.usize(1..4)),
+        31 => Step::Undated,
+        _ => Step::Generation(dice.i32(1..4)),
     }
 }
 
@@ -222,7 +239,7 @@ fn from(dice: &mut Rng) -> Option<EntityId> {
 fn intents(dice: &mut Rng) -> Vec<Intent> {
     let mut intents = BTreeMap::new();
     for _ in 0..dice.usize(0..6) {
-        let (kind, id) = (dice.u8(0..10), who(dice));
+        let (kind, id) = (dice.u8(0..12), who(dice));
         intents.insert((id.clone(), kind), intent(dice, kind, id));
     }
     let mut intents: Vec<Intent> = intents.into_values().collect();
@@ -240,6 +257,11 @@ fn intent(dice: &mut Rng, kind: u8, id: EntityId) -> Intent {
         3 => RecordWrite::Placeholder { id, ask: dice.bool() },
         4 => RecordWrite::Unmark { id },
         5 => return Intent::AsRead(answer(dice, id)),
+        10 => return Intent::AsRead(upgrade(dice, id)),
+        11 => {
+            let floor = Key::gone(Version::new(dice.i64(0..6)), Why::Erased, 1).in_epoch(dice.i64(0..2));
+            RecordWrite::Erase { id, floor, create: dice.bool(), owes: dice.bool() }
+        }
         8 | 9 => return Intent::AsRead(revise(dice, id)),
         6 => return Intent::AsRead(RecordWrite::Paid { id, rev: 0 }),
         _ => match dice.bool() {
@@ -283,6 +305,23 @@ fn answer(dice: &mut Rng, id: EntityId) -> RecordWrite {
     }
 }
 
+fn upgrade(dice: &mut Rng, id: EntityId) -> RecordWrite {
+    RecordWrite::Upgrade {
+        id,
+        rev: 0,
+        key: dice.bool().then(|| content(dice).1),
+        drop: ["username", "phone"].into_iter().filter(|_| dice.bool()).map(str::to_owned).collect(),
+        fill: if dice.bool() {
+            doc! { "email": "$none", "phone": "$none" }
+        } else {
+            doc! {}
+        },
+        lacks: dice.bool(),
+        due: choose(dice, &DUE),
+        owes: dice.bool(),
+    }
+}
+
 fn revise(dice: &mut Rng, id: EntityId) -> RecordWrite {
     let (content, key) = content(dice);
     let (state, mut fields) = match content {
@@ -292,8 +331,15 @@ fn revise(dice: &mut Rng, id: EntityId) -> RecordWrite {
     let patched = patched(dice);
     fields.extend(patched.keys().map(|name| (name.clone(), "$patched".into())));
     let need = dice.bool().then(|| Version::new(dice.i64(0..6)));
-    let revision =
-        Revision { state, key: dice.bool().then_some(key), patched, fields, need, shape: 1, lacks: false };
+    let revision = Revision {
+        state,
+        key: dice.bool().then_some(key),
+        patched,
+        fields,
+        need,
+        shape: dice.i32(1..4),
+        lacks: dice.bool(),
+    };
     let stamp = Stamp { event: dice.bool().then(|| EventId::new("$e")), at: dice.bool().then_some(-1) };
     RecordWrite::Revise { id, rev: None, revision, stamp, ask: choose(dice, &DUE), owes: dice.bool() }
 }

@@ -37,8 +37,8 @@ pub(super) fn embed(dice: &mut Rng) -> Embed {
         from: EntityType::new("users"),
         shows: choose(dice, &[into("user"), into("shown.user"), flat.clone(), flat]),
         when_deleted: choose(dice, &keeps),
-        shape: 1,
-        former: None,
+        shape: dice.i32(1..4),
+        former: choose(dice, &[None, None, Some(vec![]), Some(vec!["old_name".into(), "old.user".into()])]),
     }
 }
 
@@ -57,6 +57,7 @@ pub(super) fn record(dice: &mut Rng) -> Record {
         State::Gone(Why::Deleted),
         State::Gone(Why::Out),
         State::Gone(Why::NotFound),
+        State::Gone(Why::Erased),
     ];
     let state = choose(dice, &states);
     let mut fields = Document::new();
@@ -105,7 +106,7 @@ fn within(dice: &mut Rng, embed: &Embed, arrays: &[String]) -> Document {
         for (path, part) in paths.iter().zip(parts) {
             put(dice, &mut document, path, part);
         }
-        for path in embed.owned_paths() {
+        for path in embed.owned_paths().into_iter().chain(["old_name", "old.user"]) {
             let shown = shown(dice, &embed.shows);
             put(dice, &mut document, path, shown);
         }
@@ -197,6 +198,10 @@ fn stamp(dice: &mut Rng, embed: &Embed) -> Option<Bson> {
             stamp.insert("rev", choose(dice, &revs));
             if dice.bool() {
                 stamp.insert("version", choose(dice, &[Bson::Int64(3), Bson::Null]));
+            }
+            if dice.bool() {
+                stamp
+                    .insert("s", choose(dice, &[Bson::Int32(1), Bson::Int32(2), Bson::Int64(3), "x".into()]));
             }
             if dice.u8(0..5) == 0 {
                 stamp.insert("deleted", true);
