@@ -171,10 +171,16 @@ fn double(text: &str) -> Option<f64> {
 
 /// A decimal128 knows infinities and "not a number", too; owners who write one of them do not mean an amount.
 fn decimal(text: &str) -> Option<bson::Decimal128> {
-    let is_finite = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    // What has no digit is taken for zero otherwise.
-    let has_digits = text.split(['e', 'E']).next()?.contains(|letter: char| letter.is_ascii_digit());
-    if is_finite && has_digits { text.parse().ok() } else { None }
+    if is_decimal(text) { text.parse().ok() } else { None }
+}
+
+/// A sign, digits with a point among them or not, a power of ten or not. Decimal128's own reader takes more, such as
+/// an empty text for zero.
+fn is_decimal(text: &str) -> bool {
+    let unsigned = |text: &str| text.strip_prefix(['+', '-']).unwrap_or(text).to_owned();
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    digits(&unsigned(mantissa).replacen('.', "", 1)) && digits(&unsigned(power))
 }
 
 fn number_text(text: &str) -> Option<&str> {
@@ -232,6 +238,9 @@ mod tests {
             (Decimal, "true", bad.clone()),
             (Decimal, "\"\"", bad.clone()),
             (Decimal, "\"e5\"", bad.clone()),
+            (Decimal, "\"0+1.\"", bad.clone()),
+            (Decimal, "\"1e\"", bad.clone()),
+            (Decimal, "\"+1.\"", decimal("1")),
             (Decimal, "\"NaN\"", bad.clone()),
             (Decimal, "\"-Infinity\"", bad.clone()),
             (String, "1", bad.clone()),

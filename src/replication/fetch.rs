@@ -71,8 +71,12 @@ impl UrlTemplate {
         if host_end == text.len() - rest.len() {
             return Err("the URL has no host".into());
         }
-        if [before, after].iter().any(|part| part.contains(['{', '}', ' '])) {
-            return Err(format!("besides `{mark}` the URL may contain no braces and no blanks"));
+        // Clients leave tabs out and take `\` for `/`, so what is sent would be another URL than the one looked at.
+        let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "{}\\".contains(letter);
+        if [before, after].iter().any(|part| part.contains(odd)) {
+            return Err(format!(
+                "besides `{mark}` the URL may contain no braces, no blanks and no backslashes"
+            ));
         }
         if text.contains('#') {
             return Err("a `#…` is never sent to the owner".into());
@@ -218,6 +222,8 @@ mod tests {
             "http://users/{id}/{id}",
             "http://us ers/{id}",
             "http://users/#{id}",
+            "http://users/v1/\t{id}",
+            "http://users/v1\\{id}",
         ] {
             assert!(UrlTemplate::parse(text, "id").is_err(), "{text}");
         }

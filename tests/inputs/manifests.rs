@@ -78,6 +78,8 @@ pub(crate) const CASES: &[Case] = &[
     ("url: \"http://users/{id}\"", "url: \"http://a:b@users/{id}\"", "N305"),
     ("url: \"http://users/{id}\"", "url: \"http://users/{id}/{id}\"", "N305"),
     ("url: \"http://users/{id}\"", "url: \"http:// users/{id}\"", "N305"),
+    ("url: \"http://users/{id}\"", "url: \"http://users/v1/\\t{id}\"", "N305"),
+    ("url: \"http://users/{id}\"", "url: \"http://users/v1\\\\{id}\"", "N305"),
     ("timeout: 1s", "timeout: 0s", "N303"),
     ("timeout: 1s", "timeout: -1s", "N303"),
     ("timeout: 1s", "timeout: 1", "N203"),

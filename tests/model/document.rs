@@ -79,7 +79,7 @@ impl Protocol {
             (false, _) => Scope::Everywhere,
         };
         let mut matched = document;
-        if !self.keeps(Guard::StampGuard) && matches!(held.knows, Knows::Live(_)) {
+        if !self.keeps(Guard::OlderStamp) && matches!(held.knows, Knows::Live(_)) {
             matched.stamp = None;
         }
         if !self.keeps(Guard::Refers) {

@@ -46,7 +46,7 @@ pub(crate) enum Guard {
     /// Stamps carry the record's own order, not the owner's version.
     StampRev,
     /// What is shown changes only under an older stamp.
-    StampGuard,
+    OlderStamp,
     /// A document without a stamp counts as older.
     Unstamped,
     /// A document is written only while it refers to the entity.

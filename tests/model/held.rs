@@ -125,9 +125,8 @@ impl Time {
     pub(crate) fn age(&mut self) {
         let [tick, rank] = self.0.to_be_bytes();
         *self = match tick {
-            0 => *self,
+            0 | NOT_A_TIME => *self,
             1 => Self::new(0, rank + LAST / 2),
-            NOT_A_TIME => *self,
             _ => Self::new(tick - 1, rank),
         };
     }

@@ -218,6 +218,11 @@ pub(crate) fn wanted_while_retired() -> Setting {
     Setting { left: MARK, ..two_who_retire() }
 }
 
+/// C3: an event comes while its record is marked.
+pub(crate) fn changed_while_retired() -> Setting {
+    Setting { left: MARK, ..says(two_who_retire(), [Say::saved(0, 2)]) }
+}
+
 /// C4, C5: the last reference goes from one document to another.
 pub(crate) fn reference_moves() -> Setting {
     Setting { app: vec![App::Delete(0), App::Insert(1, 0)], left: MARK, ..held() }

@@ -15,6 +15,7 @@ mod guard;
 mod guards;
 mod held;
 mod hydrate;
+#[expect(dead_code, reason = "the program explores the rest")]
 mod interleavings;
 #[path = "../support/meaning.rs"]
 #[expect(dead_code, reason = "the simulation uses the rest")]

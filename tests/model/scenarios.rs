@@ -52,6 +52,7 @@ pub(crate) fn interleavings() -> Vec<Scenario> {
         named("B8   what a document first showing a deleted entity keeps", small::kept_when_deleted()),
         named("C1   two retire one record, and it is wanted meanwhile", small::two_who_retire()),
         named("C2   a record is wanted while it is retired", small::wanted_while_retired()),
+        named("C3   a record changes while it is retired, and is wanted", small::changed_while_retired()),
         named("C5   a reference moves between two looks", small::reference_moves()),
         named("D2   a reply is lost", small::reply_is_lost()),
         named("D3   the winner of a batch is refused", small::winner_is_refused()),
@@ -85,11 +86,24 @@ pub(crate) fn wide() -> Vec<Scenario> {
         ),
         named(
             "wide: there and back, with a crash, in pods that do two things at once",
-            Setting { tasks: 2, left: Left { crashes: 1, ..NOTHING }, ..small::there_and_back() },
+            Setting {
+                tasks: 2,
+                sweeps: true,
+                left: Left { crashes: 1, ..NOTHING },
+                ..small::there_and_back()
+            },
         ),
         named(
             "wide: two entities in one batch, a document from one to the other, a crash",
             Setting { batch: 2, left: Left { crashes: 1, ..NOTHING }, ..small::two_entities() },
+        ),
+        named(
+            "wide: a first fetch, a crash, in pods that do two things at once",
+            Setting { tasks: 2, left: Left { crashes: 1, ..NOTHING }, ..small::passed_by() },
+        ),
+        named(
+            "wide: a late event after a 404, a crash, and a read lag in two parts",
+            Setting { parts: 2, left: Left { crashes: 1, ..NOTHING }, ..small::late_after_404() },
         ),
     ]
 }

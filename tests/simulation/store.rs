@@ -59,11 +59,12 @@ impl RecordStore for Troubled {
         let act = async {
             for write in writes {
                 match write {
-                    RecordWrite::State { id, .. }
-                    | RecordWrite::Revise { id, .. }
-                    | RecordWrite::Need { id, .. }
-                    | RecordWrite::Ask { id, .. } => self.peace.calls_for(Some(id)),
-                    _ => {}
+                    RecordWrite::Answer { .. }
+                    | RecordWrite::Unanswered { .. }
+                    | RecordWrite::Placeholder { .. }
+                    | RecordWrite::Unmark { .. }
+                    | RecordWrite::Paid { .. } => {}
+                    other => self.peace.calls_for(Some(other.id())),
                 }
             }
             let written = self.inner.write(of, writes, batch).await;
@@ -359,6 +360,6 @@ fn told(write: &RecordWrite) -> String {
         RecordWrite::Ask { id, wait } => format!("ask {id} {wait:?}"),
         RecordWrite::Revise { id, rev, revision, .. } => format!("revise {id} upon {rev:?} {revision:?}"),
         RecordWrite::Paid { id, rev } => format!("paid {id} {rev}"),
-        RecordWrite::Upgrade { .. } | RecordWrite::Erase { .. } => format!("{write:?}"),
+        other => format!("{other:?}"),
     }
 }
