@@ -31,9 +31,8 @@ pub(crate) fn apply(
         (RecordWrite::Revise { id, rev: None, .. }, None) => {
             Some(revised(of, &blank(id, State::Pending), write, rev, now, batch))
         }
-        (RecordWrite::Revise { rev: None, .. }, Some(_)) => None,
-        (RecordWrite::Revise { rev: Some(read), .. }, Some(held)) => {
-            (held.rev == *read).then(|| revised(of, held, write, rev, now, batch))
+        (RecordWrite::Revise { rev: read, .. }, Some(held)) => {
+            (*read == Some(held.rev)).then(|| revised(of, held, write, rev, now, batch))
         }
         (RecordWrite::Erase { id, create: true, .. }, None) => {
             Some(erased(of, &blank(id, State::Pending), write, rev))

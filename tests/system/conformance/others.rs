@@ -72,10 +72,14 @@ async fn parked_events_are_the_same_in_memory() {
                 0 => store.unpark(&ids).await.unwrap(),
                 _ => store.park(&some).await.map(|()| 0).unwrap(),
             };
+            let suspected = match kind {
+                0 => store.acquit(ids[1]).await.map(|()| 0).unwrap(),
+                _ => store.suspect(ids[0]).await.unwrap(),
+            };
             let mut listed = store.parked(dice_free(step, &["users", "others"]), 100).await.unwrap();
             listed.sort_by_key(|parked| parked.id);
             said.push((
-                unparked,
+                (unparked, suspected),
                 store.count_parked().await.unwrap(),
                 untimed(listed),
                 untimed(store.parked_one(ids[0]).await.unwrap().into_iter().collect()),
@@ -168,7 +172,7 @@ async fn the_same_documents_go_with_a_deleted_record() {
         removed += said[0].0;
         kept += said[0].1.len();
     }
-    assert!(removed > 20 && kept > 20, "{removed} removed, {kept} kept");
+    assert!(removed > 5 && kept > 20, "{removed} removed, {kept} kept");
     both.database.drop().await;
 }
 
