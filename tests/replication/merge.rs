@@ -274,23 +274,6 @@ fn an_answer_is_not_settled_before_the_owners_read_lag_after_it_was_called_for()
     assert_eq!(due, Due::After(RECONCILE));
 }
 
-/// A5, V2: a 404 may be as late as any answer: it confirms a deletion only once it knows of what it was called for.
-#[test]
-fn a_late_404_does_not_end_what_was_called_for_after_a_deletion() {
-    for why in [Why::Deleted, Why::Out] {
-        let mut called = record(State::Gone(why), Some(gone(5, why)), None, true);
-        called.since = Some(REV + 1_000);
-        let asked_again = |called: &Record| {
-            let write = merge(called, &Answer::NotFound, 0, 1, &spec(), true);
-            let RecordWrite::Answer { due, content: None, .. } = write else { panic!("{write:?}") };
-            due
-        };
-        assert_eq!(asked_again(&called), Due::After(SETTLE));
-        called.asked = Some(REV + 1_000 + i64::try_from(SETTLE.as_micros()).unwrap());
-        assert_eq!(asked_again(&called), Due::Never);
-    }
-}
-
 /// C1: an equal version under a higher shape completes the record.
 #[test]
 fn a_newer_shape_wins_at_an_equal_version() {
