@@ -301,7 +301,7 @@ fn live_through(held: &mut Held, owner: &Owner, commits: &[Commit], questions: &
             }
             Happening::Answered(claimed, question) => match question.fate {
                 Fate::Answered => {
-                    held.answer(&claimed, &owner.answer(at - question.takes - question.staleness))
+                    held.answer(&claimed, &owner.answer(at - question.takes - question.staleness));
                 }
                 Fate::Unanswered => {
                     let (due, tries) = (Due::After(Duration::from_millis(100)), claimed.tries + 1);
@@ -327,7 +327,7 @@ fn is_the_owners(record: Option<&Record>, owner: &Owner) {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(20_000) })]
 
-    /// V3, V7, N1, N4, F3: answers may be as stale as the owner may be, late or lost, and events too; if only the last
+    /// A5, V2, V3, V7, N1, N4, F3: answers may be as stale as the owner may be, late or lost, and events too; if only the last
     /// commit was ever told, what is held is the owner's in the end.
     #[test]
     fn what_is_held_is_the_owners_in_the_end(

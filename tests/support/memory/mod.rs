@@ -144,10 +144,11 @@ impl Memory {
     pub(crate) fn deposed(&self, pod: &str, is_deposed: bool) {
         let mut database = self.lock();
         let frozen = Frozen { at: database.last(), contents: database.contents.clone() };
-        match is_deposed {
-            true => database.deposed.entry(pod.into()).or_insert(frozen),
-            false => return drop(database.deposed.remove(pod)),
-        };
+        if is_deposed {
+            database.deposed.entry(pod.into()).or_insert(frozen);
+        } else {
+            database.deposed.remove(pod);
+        }
     }
 
     /// Every record of a replica, as it really is.

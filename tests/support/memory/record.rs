@@ -122,8 +122,7 @@ impl RecordStore for Pod {
         let (now, mut changed) = (database.now(), 0);
         let mut dice = database.dice.fork();
         for held in database.records(&of.name).values_mut() {
-            #[expect(clippy::cast_possible_truncation, reason = "it is rounded down to milliseconds")]
-            let wait = (dice.f64() * spread.as_millis() as f64) as i64;
+            let wait = dice.i64(0..=i64::try_from(spread.as_millis()).unwrap());
             let called = meaning::called(&held.record, now + wait, now);
             changed += u64::from(called != held.record);
             held.record = called;

@@ -220,7 +220,9 @@ impl Both {
         for document in self.memory.all("products") {
             self.memory.delete("products", document.get("_id").unwrap().clone());
         }
-        documents.into_iter().for_each(|document| self.memory.insert("products", document));
+        for document in documents {
+            self.memory.insert("products", document);
+        }
     }
 }
 
@@ -234,7 +236,7 @@ async fn a_record_that_is_held_is_not_retired_from_either() {
         let held = doc! { "$set": { "_nearcopy.hold": bson::DateTime::from_millis(until) } };
         for store in both.stores() {
             store.write(of, &[placeholder("ann")], 1).await.unwrap();
-            store.mark(of, &[ann.clone()]).await.unwrap();
+            store.mark(of, std::slice::from_ref(&ann)).await.unwrap();
         }
         both.database.collection("users").update_one(doc! { "_id": "ann" }, held).await.unwrap();
         both.memory.hold(&of.name, &ann, Some(until));

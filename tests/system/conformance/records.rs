@@ -239,7 +239,7 @@ fn from(dice: &mut Rng) -> Option<EntityId> {
 fn intents(dice: &mut Rng) -> Vec<Intent> {
     let mut intents = BTreeMap::new();
     for _ in 0..dice.usize(0..6) {
-        let (kind, id) = (dice.u8(0..12), who(dice));
+        let (kind, id) = (dice.u8(0..13), who(dice));
         intents.insert((id.clone(), kind), intent(dice, kind, id));
     }
     let mut intents: Vec<Intent> = intents.into_values().collect();
@@ -264,13 +264,11 @@ fn intent(dice: &mut Rng, kind: u8, id: EntityId) -> Intent {
         }
         8 | 9 => return Intent::AsRead(revise(dice, id)),
         6 => return Intent::AsRead(RecordWrite::Paid { id, rev: 0 }),
-        _ => match dice.bool() {
-            true => RecordWrite::Ask { id, wait: choose(dice, &[Duration::ZERO, HOUR]) },
-            false => {
-                let (due, tries) = (choose(dice, &DUE), dice.u32(1..9));
-                return Intent::AsRead(RecordWrite::Unanswered { id, claim: None, due, tries });
-            }
-        },
+        7 => RecordWrite::Ask { id, wait: choose(dice, &[Duration::ZERO, HOUR]) },
+        _ => {
+            let (due, tries) = (choose(dice, &DUE), dice.u32(1..9));
+            return Intent::AsRead(RecordWrite::Unanswered { id, claim: None, due, tries });
+        }
     };
     Intent::Plain(write)
 }

@@ -52,7 +52,9 @@ async fn a_change_is_hinted_at_in_memory_where_mongodb_hints_at_it() {
 impl Both {
     async fn insert(&self, documents: Vec<Document>) {
         self.database.collection("products").insert_many(&documents).await.unwrap();
-        documents.into_iter().for_each(|document| self.memory.insert("products", document));
+        for document in documents {
+            self.memory.insert("products", document);
+        }
     }
 
     async fn follow(&self, embeds: &[Arc<Embed>], from: [Option<Document>; 2]) -> [Follower; 2] {
