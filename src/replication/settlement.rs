@@ -109,7 +109,14 @@ fn judge_state(key: &Key, guard: &Key, winner: bool, record: &Record, batch: i64
     if held.without_hash() != key.without_hash() {
         return Judgement::Covered(Outcome::Stale);
     }
-    if held.hash != key.hash && held.hash != Key::SETTLED {
+    // What the owner has decided may have changed since, under the very same version: only it can say.
+    let says_the_same = match record.state {
+        State::Live if held.hash == Key::SETTLED => {
+            Key::live(key.version, key.shape, &record.fields).hash == key.hash
+        }
+        _ => held.hash == key.hash || held.hash == Key::SETTLED,
+    };
+    if !says_the_same {
         return Judgement::Conflict;
     }
     let applied = winner && record.batch == Some(batch);
