@@ -199,11 +199,13 @@ fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict 
     let satisfied = record.need.is_none_or(|need| outlived && settled || record.version() >= Some(need));
     let patched = BTreeMap::new();
     match record.state {
-        State::Gone(Why::Deleted | Why::Out | Why::Erased) if !outlived => {
+        State::Gone(why @ (Why::Deleted | Why::Out | Why::Erased)) if !outlived => {
             let next = match (settled, satisfied) {
                 (false, _) => Next::Settle,
                 (true, false) => Next::BackOff,
-                (true, true) => Next::Never,
+                (true, true) if why == Why::Erased => Next::Never,
+                // It may come back, and the event that says so be lost.
+                (true, true) => Next::Reconcile,
             };
             Verdict { content: None, patched, satisfied, next }
         }

@@ -67,8 +67,12 @@ struct Arguments {
 /// What can be played.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Scenario {
-    /// All faults, and the oracle.
+    /// Both acts of the main run.
     Main,
+    /// Its first act alone: faults that lose nothing, and nothing that would heal what is lost.
+    Strict,
+    /// Its second act alone: the broker loses events, and the owner is asked again from time to time.
+    Lossy,
     /// How long it takes from the election of a primary until it is written to.
     Failover,
     /// How long it takes to make up for the loss of the owner, the broker, and the database.

@@ -29,7 +29,7 @@ pub(crate) async fn scenario(arguments: &Arguments, place: &Place) -> Result<()>
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(1..1_000_000));
     title(&format!("nearcopy under chaos, seed {seed}, commit {}", commit()));
     match arguments.scenario {
-        Scenario::Main => main(arguments, place, seed).await,
+        Scenario::Main | Scenario::Strict | Scenario::Lossy => main(arguments, place, seed).await,
         Scenario::Failover => failover::play(place, &size(arguments, seed)).await,
         Scenario::Outage => {
             let (seconds, rate) = (arguments.outage_seconds, arguments.outage_rate);
@@ -44,43 +44,66 @@ fn size(arguments: &Arguments, seed: u64) -> Size {
     Size { sidecars: arguments.sidecars, oplog: LARGE_LOG, reconcile: None, proxies: false, seed }
 }
 
+/// One act after the other, or one of them alone.
 async fn main(arguments: &Arguments, place: &Place, seed: u64) -> Result<()> {
-    let size = Size { sidecars: arguments.sidecars, oplog: SMALL_LOG, reconcile: None, proxies: true, seed };
+    let acts = acts(arguments, seed);
+    let first = acts.first().and_then(|(_, reconcile)| *reconcile);
+    let size = Size { reconcile: first, oplog: SMALL_LOG, proxies: true, ..size(arguments, seed) };
     let stage = Stage::set_up(place, &size).await?;
-    note(&format!("all is up: {} sidecars, 3 members of the database, 1 broker", size.sidecars));
+    note(&format!("all is up: {}", versions(&stage, size.sidecars).await?));
+    let counts = Counts::default();
+    for (number, (act, reconcile)) in acts.iter().enumerate() {
+        if number > 0 {
+            stage.sidecars.stop().await?;
+            Sidecars::declare(place, &manifest(&stage.api.url(), *reconcile), size.sidecars)?;
+            stage.sidecars.heal().await?;
+            stage.sidecars.all_well().await?;
+        }
+        let verdict = act.play(&stage, &counts).await?;
+        tally(&stage, &counts).await;
+        verdict.pronounce(act.name)?;
+    }
+    stage.sidecars.stop().await?;
+    note("every promise held");
+    Ok(())
+}
+
+fn acts(arguments: &Arguments, seed: u64) -> Vec<(Act, Option<Duration>)> {
     let long = Duration::from_secs_f64(arguments.minutes * 60.0);
-    let lossy = arguments.kills / 5;
+    let (rate, lossy) = (arguments.rate, arguments.kills / 5);
     let strict = Act {
         name: "nothing may be lost",
         faults: HARMLESS,
         kills: arguments.kills - lossy,
         long: long.mul_f64(0.75),
-        rate: arguments.rate,
+        rate,
         seed,
     };
-    let counts = Counts::default();
-    let verdict = strict.play(&stage, &counts).await?;
-    tally(&stage, &counts).await;
-    verdict.pronounce(strict.name)?;
-
-    stage.sidecars.stop().await?;
-    Sidecars::declare(place, &manifest(&stage.api.url(), Some(RECONCILE)), size.sidecars)?;
-    stage.sidecars.heal().await?;
-    stage.sidecars.all_well().await?;
     let lossy = Act {
         name: "what the broker loses is found again",
         faults: LOSSY,
         kills: lossy,
         long: long.mul_f64(0.25),
-        rate: arguments.rate,
+        rate,
         seed: seed + 1,
     };
-    let verdict = lossy.play(&stage, &counts).await?;
-    tally(&stage, &counts).await;
-    verdict.pronounce(lossy.name)?;
-    stage.sidecars.stop().await?;
-    note("every promise held");
-    Ok(())
+    let whole = |act| Act { kills: arguments.kills, long, ..act };
+    match arguments.scenario {
+        Scenario::Strict => vec![(whole(strict), None)],
+        Scenario::Lossy => vec![(whole(lossy), Some(RECONCILE))],
+        _ => vec![(strict, None), (lossy, Some(RECONCILE))],
+    }
+}
+
+async fn versions(stage: &Stage, sidecars: usize) -> Result<String> {
+    let set = stage.set.lock().await;
+    let database = set.run(0, bson::doc! { "buildInfo": 1 }).await?;
+    let database = database.get_str("version").unwrap_or("unknown");
+    let broker = stage.broker.lock().await.version().await?;
+    let nearcopy = env!("CARGO_PKG_VERSION");
+    Ok(format!(
+        "{sidecars} sidecars of nearcopy {nearcopy}, MongoDB {database} with 3 members, RabbitMQ {broker}"
+    ))
 }
 
 /// What was done and what came of it, from the beginning of the run.

@@ -287,8 +287,22 @@ fn a_late_404_does_not_end_what_was_called_for_after_a_deletion() {
         };
         assert_eq!(asked_again(&called), Due::After(SETTLE));
         called.asked = Some(REV + 1_000 + i64::try_from(SETTLE.as_micros()).unwrap());
-        assert_eq!(asked_again(&called), Due::Never);
+        assert_eq!(asked_again(&called), Due::After(RECONCILE));
     }
+}
+
+/// D8, G2: what is gone may come back, and the event that says so be lost: it is compared like all that is held. Where
+/// no comparison is declared, and for what was erased here, that is the end of it.
+#[test]
+fn what_is_gone_is_compared_with_the_owner_like_all_that_is_held() {
+    let forever = FetchSpec { reconcile: None, ..spec() };
+    for why in [Why::Deleted, Why::Out] {
+        let held = record(State::Gone(why), Some(gone(5, why)), None, true);
+        assert_eq!(next_of(&held, &Answer::NotFound, &spec()), (Due::After(RECONCILE), 0));
+        assert_eq!(next_of(&held, &Answer::NotFound, &forever), (Due::Never, 0));
+    }
+    let erased = record(State::Gone(Why::Erased), Some(gone(5, Why::Erased)), None, true);
+    assert_eq!(next_of(&erased, &Answer::NotFound, &spec()), (Due::Never, 0));
 }
 
 #[test]

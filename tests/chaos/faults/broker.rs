@@ -22,7 +22,7 @@ pub(super) async fn kill(stage: &Stage, rng: &mut fastrand::Rng) -> Result<()> {
 
 /// All connections end at once, the publisher's too.
 pub(super) async fn close_connections(stage: &Stage) -> Result<()> {
-    stage.broker.lock().await.control(&["close_all_connections", "chaos"]).await
+    stage.broker.lock().await.control(&["close_all_connections", "chaos"]).await.map(drop)
 }
 
 /// Out of memory for a while: nobody may publish, everybody may consume.
@@ -30,7 +30,7 @@ pub(super) async fn alarm(stage: &Stage, rng: &mut fastrand::Rng) -> Result<()> 
     let node = stage.broker.lock().await;
     node.control(&["set_vm_memory_high_watermark", "0"]).await?;
     sleep(Duration::from_millis(rng.u64(2_000..8_000))).await;
-    node.control(&["set_vm_memory_high_watermark", "0.4"]).await
+    node.control(&["set_vm_memory_high_watermark", "0.4"]).await.map(drop)
 }
 
 /// Messages are dropped. No sidecar runs before, so that there are some that nobody has taken.

@@ -81,14 +81,19 @@ impl Broker {
         url_at(&self.authority())
     }
 
-    /// Runs the broker's own tool.
-    pub(crate) async fn control(&self, arguments: &'static [&'static str]) -> Result<()> {
+    /// Which RabbitMQ it is.
+    pub(crate) async fn version(&self) -> Result<String> {
+        self.control(&["version"]).await
+    }
+
+    /// Runs the broker's own tool; what it prints.
+    pub(crate) async fn control(&self, arguments: &'static [&'static str]) -> Result<String> {
         let mut command = Command::new(format!("{}/rabbitmqctl", self.tools));
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let status = tokio::task::spawn_blocking(move || command.status()).await??;
-        ensure!(status.success(), "rabbitmqctl {} failed", arguments[0]);
-        Ok(())
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        ensure!(output.status.success(), "rabbitmqctl {} failed", arguments[0]);
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 }
 
