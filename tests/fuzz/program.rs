@@ -5,7 +5,7 @@
 use std::env;
 use std::sync::LazyLock;
 
-static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+static TARGET: LazyLock<targets::Target> = LazyLock::new(|| {
     let wanted = env::var("NEARCOPY_FUZZ").expect("NEARCOPY_FUZZ names a target");
     let known = targets::ALL.iter().find(|(name, _)| *name == wanted);
     known.unwrap_or_else(|| panic!("there is no target `{wanted}`")).1

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 use futures::StreamExt;
+use mongodb::change_stream::ChangeStream;
+use mongodb::change_stream::event::ChangeStreamEvent;
 use nearcopy::pipeline::Rhythm;
 use tokio::time::timeout;
 
@@ -70,7 +72,7 @@ async fn the_consumer_can_tell_its_writes_from_ours() {
     owner.has("ann", 1, "Ann");
     database.products([doc! { "_id": "before" }]).await;
     let products = database.collection("products");
-    let mut changes = products.watch().pipeline([filter()]).await.unwrap();
+    let changes = products.watch().pipeline([filter()]).await.unwrap();
     let pod = Pod::start(&database, &owner).await;
 
     let people: Vec<Document> = (0..5).map(|at| doc! { "id": "ann", "role": at }).collect();
@@ -101,14 +103,7 @@ async fn the_consumer_can_tell_its_writes_from_ours() {
     .await;
     products.delete_one(doc! { "_id": "flat" }).await.unwrap();
 
-    let mut seen = Vec::new();
-    while seen.last().is_none_or(|(operation, _)| operation != "delete") {
-        let change =
-            timeout(Duration::from_secs(20), changes.next()).await.expect("a change").unwrap().unwrap();
-        let change = bson::serialize_to_document(&change).unwrap();
-        let id = change.get_document("documentKey").unwrap().get("_id").cloned().unwrap();
-        seen.push((change.get_str("operationType").unwrap().to_owned(), id));
-    }
+    let seen = until_a_deletion(changes).await;
     let (whole, seen): (Vec<_>, Vec<_>) =
         seen.into_iter().partition(|seen| *seen == ("update".to_owned(), "arrays".into()));
     assert!(!whole.is_empty(), "MongoDB tells of single elements now, so the README is too careful");
@@ -126,6 +121,18 @@ async fn the_consumer_can_tell_its_writes_from_ours() {
     ];
     assert_eq!(seen, expected);
     database.drop().await;
+}
+
+/// What a change stream tells, up to the first deletion: what was done, and to which document.
+async fn until_a_deletion(mut changes: ChangeStream<ChangeStreamEvent<Document>>) -> Vec<(String, Bson)> {
+    let mut seen: Vec<(String, Bson)> = Vec::new();
+    while seen.last().is_none_or(|(operation, _)| operation != "delete") {
+        let change = timeout(Duration::from_secs(20), changes.next()).await.expect("a change");
+        let change = bson::serialize_to_document(&change.unwrap().unwrap()).unwrap();
+        let id = change.get_document("documentKey").unwrap().get("_id").cloned().unwrap();
+        seen.push((change.get_str("operationType").unwrap().to_owned(), id));
+    }
+    seen
 }
 
 /// The filter as the README gives it.

@@ -11,25 +11,25 @@ use crate::stage::{EXCHANGE, QUEUE, Stage};
 async fn an_entity_leaves_the_subset_and_enters_it_again() {
     let stage = Stage::new().await;
     let sidecar = plan(&stage, "string").start().await;
-    stage.events([german("a", 1, "DE", json!("Ada")), german("b", 1, "FR", json!("CANARY-outside"))]).await;
+    stage.events([german("a", 1, "DE", &json!("Ada")), german("b", 1, "FR", &json!("CANARY-outside"))]).await;
     stage.consumer.record_is("users", "a", "live", 1).await;
     is_out(&stage, "b", 1).await;
     stage.consumer.sells("pa", "a").await;
     stage.consumer.sells("pb", "b").await;
     stage.consumer.shows("pa", "Ada").await;
 
-    stage.events([german("a", 3, "FR", json!("CANARY-abroad")), german("b", 2, "DE", json!("Bea"))]).await;
+    stage.events([german("a", 3, "FR", &json!("CANARY-abroad")), german("b", 2, "DE", &json!("Bea"))]).await;
     stage.consumer.shows("pb", "Bea").await;
     is_out(&stage, "a", 3).await;
     stage.consumer.until("products", "pa", "it shows nobody", |product| !product.contains_key("user")).await;
     stage
-        .events([german("a", 2, "DE", json!("CANARY-late")), german("a", 3, "FR", json!("CANARY-again"))])
+        .events([german("a", 2, "DE", &json!("CANARY-late")), german("a", 3, "FR", &json!("CANARY-again"))])
         .await;
     let metrics = sidecar.books_close_at(6).await;
     assert_eq!((metrics.outcome("applied"), metrics.outcome("stale") + metrics.outcome("duplicate")), (4, 2));
     is_out(&stage, "a", 3).await;
 
-    stage.events([german("a", 4, "DE", json!("Ada King"))]).await;
+    stage.events([german("a", 4, "DE", &json!("Ada King"))]).await;
     stage.consumer.shows("pa", "Ada King").await;
     assert_eq!(stage.consumer.holding("CANARY").await, [""; 0]);
     sidecar.stop().await;
@@ -41,7 +41,7 @@ async fn an_entity_leaves_the_subset_and_enters_it_again() {
 async fn an_event_that_is_taken_up_again_does_not_leave_the_subset() {
     let stage = Stage::new().await;
     let sidecar = plan(&stage, "string").start().await;
-    stage.events([german("a", 1, "DE", json!("Ada")), german("a", 2, "DE", json!(["Ada", "King"]))]).await;
+    stage.events([german("a", 1, "DE", &json!("Ada")), german("a", 2, "DE", &json!(["Ada", "King"]))]).await;
     assert_eq!(sidecar.books_close_at(2).await.outcome("parked"), 1);
     let parked = stage.consumer.parked().await;
     assert!(!parked[0].to_string().contains("CANARY"), "{parked:?}");
@@ -64,7 +64,7 @@ async fn is_out(stage: &Stage, id: &str, version: i64) {
     assert_eq!(record.keys().filter(|key| !key.starts_with('_')).count(), 0, "{record}");
 }
 
-fn german(id: &str, version: u64, country: &str, name: Value) -> Value {
+fn german(id: &str, version: u64, country: &str, name: &Value) -> Value {
     json!({
         "id": format!("{id}/{version}"),
         "type": "user.updated",

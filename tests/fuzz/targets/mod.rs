@@ -9,8 +9,11 @@ mod path;
 mod url;
 mod value;
 
+/// What is done with an input; it panics where something does not hold.
+pub type Target = fn(&[u8]);
+
 /// Every target: its name, which is also the folder of its seeds, and what it does with an input.
-pub const ALL: [(&str, fn(&[u8])); 7] = [
+pub const ALL: [(&str, Target); 7] = [
     ("answer", answer::run),
     ("cloudevents", cloudevents::run),
     ("event", event::run),
