@@ -45,10 +45,11 @@ impl Lineage {
 /// the owner is asked; where it cannot be, they are what they are without a value until an event brings them.
 pub fn upgrade(of: &Subscription, record: &Record) -> RecordWrite {
     let is_live = record.state == State::Live;
-    let Step { mut brought, dropped } = of.lineage.since(record.shape);
+    let Step { mut brought, mut dropped } = of.lineage.since(record.shape);
     if !is_live {
         brought.clear();
     }
+    dropped.retain(|name| record.fields.contains_key(name) || record.patched.contains_key(name));
     let lacks = !brought.is_empty() || record.lacks;
     let kept: Document = of
         .selection

@@ -2,6 +2,7 @@
 //! it is. What needs a broker, a database or an owner to go wrong is in `tests/system`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails at that very line")]
+#![expect(clippy::print_stdout, reason = "how many there are is told")]
 
 mod answers;
 mod cloudevents;

@@ -97,13 +97,5 @@ pub(crate) fn wide() -> Vec<Scenario> {
             "wide: two entities in one batch, a document from one to the other, a crash",
             Setting { batch: 2, left: Left { crashes: 1, ..NOTHING }, ..small::two_entities() },
         ),
-        named(
-            "wide: a first fetch, a crash, in pods that do two things at once",
-            Setting { tasks: 2, left: Left { crashes: 1, ..NOTHING }, ..small::passed_by() },
-        ),
-        named(
-            "wide: a late event after a 404, a crash, and a read lag in two parts",
-            Setting { parts: 2, left: Left { crashes: 1, ..NOTHING }, ..small::late_after_404() },
-        ),
     ]
 }

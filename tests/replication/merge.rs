@@ -40,7 +40,7 @@ pub(crate) fn live(version: i64) -> Key {
     Key::live(Version::new(version), 1, &fields("ann"))
 }
 
-fn gone(version: i64, why: Why) -> Key {
+pub(crate) fn gone(version: i64, why: Why) -> Key {
     Key::gone(Version::new(version), why, 1)
 }
 
@@ -274,63 +274,21 @@ fn an_answer_is_not_settled_before_the_owners_read_lag_after_it_was_called_for()
     assert_eq!(due, Due::After(RECONCILE));
 }
 
-/// C1: an equal version under a higher shape completes the record.
+/// A5, V2: a 404 may be as late as any answer: it confirms a deletion only once it knows of what it was called for.
 #[test]
-fn a_newer_shape_wins_at_an_equal_version() {
-    let held = record(State::Live, Some(live(5)), None, false);
-    let answer = Answer::Found { version: Some(Version::new(5)), content: Content::Live(fields("ann")) };
-    let RecordWrite::Answer { content: Some((_, Some(key))), .. } =
-        merge(&held, &answer, 0, 2, &spec(), true)
-    else {
-        panic!("the answer is not written")
-    };
-    assert_eq!(key.shape, 2);
-}
-
-/// C1: it wins over what the owner has settled, too, and whatever is needed still; but what holds no fields lacks none,
-/// and a version that is behind completes nothing.
-#[test]
-fn a_newer_shape_completes_only_what_is_live_and_not_ahead() {
-    let settled = Key { hash: Key::SETTLED.into(), ..live(5) };
-    let cases = [
-        (State::Live, settled, None, 5, true),
-        (State::Live, live(5), Some(6), 5, true),
-        (State::Live, live(6), None, 5, false),
-        (State::Gone(Why::Deleted), gone(5, Why::Deleted), None, 5, false),
-        (State::Gone(Why::NotFound), live(5), None, 5, false),
-        (State::Pending, live(5), None, 5, false),
-    ];
-    for (state, key, need, version, wins) in cases {
-        let answer =
-            Answer::Found { version: Some(Version::new(version)), content: Content::Live(fields("ann")) };
-        let held = record(state, Some(key), need, false);
-        let RecordWrite::Answer { content, due, satisfied, .. } = merge(&held, &answer, 0, 2, &spec(), true)
-        else {
-            panic!()
+fn a_late_404_does_not_end_what_was_called_for_after_a_deletion() {
+    for why in [Why::Deleted, Why::Out] {
+        let mut called = record(State::Gone(why), Some(gone(5, why)), None, true);
+        called.since = Some(REV + 1_000);
+        let asked_again = |called: &Record| {
+            let write = merge(called, &Answer::NotFound, 0, 1, &spec(), true);
+            let RecordWrite::Answer { due, content: None, .. } = write else { panic!("{write:?}") };
+            due
         };
-        assert_eq!(content.is_some(), wins, "{state:?} {need:?}");
-        assert!(due != Due::Never && !satisfied, "it is asked again: {state:?} {need:?}");
+        assert_eq!(asked_again(&called), Due::After(SETTLE));
+        called.asked = Some(REV + 1_000 + i64::try_from(SETTLE.as_micros()).unwrap());
+        assert_eq!(asked_again(&called), Due::Never);
     }
-}
-
-/// C1: an answer without a version completes a record once it is settled, though it shows nothing new.
-#[test]
-fn a_settled_answer_without_a_version_completes_what_lacks() {
-    let answer = Answer::Found { version: None, content: Content::Live(fields("ann")) };
-    for (lacks, settled, enters) in [(true, true, true), (true, false, false), (false, true, false)] {
-        let held = Record { lacks, ..record(State::Live, Some(live(5)), None, settled) };
-        let RecordWrite::Answer { content, .. } = merge(&held, &answer, 0, 1, &spec(), true) else {
-            panic!()
-        };
-        assert_eq!(content.is_some(), enters, "lacks: {lacks}, settled: {settled}");
-    }
-    let older = record(State::Live, Some(live(5)), None, true);
-    let RecordWrite::Answer { content: Some((_, Some(key))), .. } =
-        merge(&older, &answer, 0, 2, &spec(), true)
-    else {
-        panic!()
-    };
-    assert_eq!((key.shape, key.hash.as_str()), (2, Key::SETTLED));
 }
 
 #[test]

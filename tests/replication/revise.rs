@@ -106,8 +106,8 @@ impl Held {
     }
 
     /// Two pods take turns: a step of one falls between the reading and the writing of the other.
-    fn race(mut self, of: &Declaration, pods: [Vec<ChangeEvent>; 2], turns: &[bool]) -> Self {
-        let mut pods = [(1, pods[0].clone()), (2, pods[1].clone())].map(|(batch, open)| Underway {
+    fn race(mut self, of: &Declaration, pods: [&[ChangeEvent]; 2], turns: &[bool]) -> Self {
+        let mut pods = [(1, pods[0].to_vec()), (2, pods[1].to_vec())].map(|(batch, open)| Underway {
             open,
             read: self.record.clone(),
             batch,
@@ -201,7 +201,7 @@ proptest! {
         let of = alone();
         let (left, right) = two.split_at(at.min(two.len()));
         let alone = Held::default().run(&of, &one, one.len());
-        let raced = Held::default().race(&of, [left.to_vec(), right.to_vec()], &turns);
+        let raced = Held::default().race(&of, [left, right], &turns);
         prop_assert_eq!(alone.state(), raced.state());
         prop_assert_eq!(raced.outcomes.len() + raced.conflicts, two.len());
     }

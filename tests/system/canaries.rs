@@ -137,7 +137,7 @@ async fn stage() -> Stage {
 async fn plan(stage: &Stage, user: &str) -> Plan {
     let create = doc! { "createUser": "shop", "pwd": format!("{SECRET}-mongodb"), "roles": ["dbOwner"] };
     stage.consumer.run(create).await;
-    let (address, _) = (stage.consumer.url(), ());
+    let address = stage.consumer.url();
     let database = address.rsplit('/').next().unwrap().split('?').next().unwrap();
     let mongodb = address.replace("mongodb://", &format!("mongodb://shop:{SECRET}-mongodb@"))
         + &format!("&authSource={database}");
