@@ -21,7 +21,8 @@ pub(crate) fn apply(
     match (write, held) {
         (RecordWrite::Placeholder { id, ask }, None) => {
             let due = ask.then_some(now);
-            Some(Record { due, rev, shape: of.shape, ..blank(id, State::Pending) })
+            let pending = Record { due, rev, shape: of.shape, ..blank(id, State::Pending) };
+            Some(pending)
         }
         (RecordWrite::State { id, create: true, .. }, None) => {
             let nothing = blank(id, State::Pending);
@@ -37,9 +38,7 @@ pub(crate) fn apply(
             Some(erased(of, &blank(id, State::Pending), write, rev))
         }
         (RecordWrite::Erase { .. }, Some(held)) => Some(erased(of, held, write, rev)),
-        (_, None) | (RecordWrite::Placeholder { .. } | RecordWrite::Revise { rev: None, .. }, Some(_)) => {
-            None
-        }
+        (_, None) | (RecordWrite::Placeholder { .. }, Some(_)) => None,
         (RecordWrite::State { guard, .. }, Some(held)) => {
             let newer = held.key.as_ref().is_none_or(|key| key < guard);
             newer.then(|| entered(of, held, write, rev, now, batch))
