@@ -50,7 +50,13 @@ impl Case {
         let outcome = self.play(true);
         let lines = outcome.lines.join("\n");
         let broken = outcome.violations.iter().map(|found| format!("{}: {}\n", found.law, found.detail));
-        format!("{lines}\n\n{:#?}\nseed {} {:?}\n{}", self.plan, self.plan.seed, self.strike, broken.collect::<String>())
+        format!(
+            "{lines}\n\n{:#?}\nseed {} {:?}\n{}",
+            self.plan,
+            self.plan.seed,
+            self.strike,
+            broken.collect::<String>()
+        )
     }
 }
 
@@ -102,6 +108,10 @@ impl Tally {
             table += &format!("{count:>12}  {what}\n");
         }
         let broken = u8::from(self.broken.is_some());
-        table + &format!("{:>12?}  until the last one came to rest\n{broken:>12}  violations\n", self.longest_rest)
+        table
+            + &format!(
+                "{:>12?}  until the last one came to rest\n{broken:>12}  violations\n",
+                self.longest_rest
+            )
     }
 }

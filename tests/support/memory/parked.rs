@@ -51,7 +51,9 @@ impl ParkedStore for Pod {
     ) -> Result<Vec<uuid::Uuid>, StoreError> {
         let database = self.lock();
         let about = |parked: &&Parked| match entity {
-            Some(entity) => parked.replica.as_ref() == Some(replica) && parked.entity.as_ref() == Some(entity),
+            Some(entity) => {
+                parked.replica.as_ref() == Some(replica) && parked.entity.as_ref() == Some(entity)
+            }
             None => {
                 let theirs = parked.replica.as_ref().is_none_or(|known| known == replica);
                 theirs && parked.entity.is_none() && parked.excerpt.is_some()
