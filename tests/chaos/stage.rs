@@ -68,7 +68,7 @@ impl Stage {
             Proxy::before_set(&set.authorities()).await?,
         );
         let owner = Arc::new(Owner::new());
-        let api = Api::start(owner.clone()).await?;
+        let api = Api::start(owner.clone())?;
         let shop = Shop::open(&set.url(), USERS, size.seed).await?;
         let ways: Vec<String> = to_database.iter().map(Proxy::authority).collect();
         let plan = Plan {
@@ -129,9 +129,9 @@ impl Stage {
             while later.len() > most {
                 let (event, is_again) = later.swap_remove(rng.usize(..later.len()));
                 if is_again {
-                    self.publisher.send_again(event).await
+                    self.publisher.send_again(event).await;
                 } else {
-                    self.publisher.send(vec![event]).await
+                    self.publisher.send(vec![event]).await;
                 }
             }
         }

@@ -21,13 +21,17 @@ pub(super) async fn disturb(stage: &Stage, fault: Fault, rng: &mut fastrand::Rng
         Fault::BrokerCut | Fault::CutAtAcknowledgement | Fault::DatabaseCut => cut(&ways, fault, rng).await,
         _ => {
             let weather = weather(fault, rng);
-            ways.iter().for_each(|way| way.weather(weather));
+            for way in &ways {
+                way.weather(weather);
+            }
             // A black hole lasts until the heartbeats have noticed it, or not quite.
             let long = if weather.black_hole { 5..26 } else { 3..9 };
             sleep(Duration::from_secs(rng.u64(long))).await;
         }
     }
-    ways.iter().for_each(|way| way.clear_up());
+    for way in ways {
+        way.clear_up();
+    }
 }
 
 /// Cuts again and again, each time after something else has passed.

@@ -53,11 +53,11 @@ impl Hot {
     async fn measure(&self) -> Result<()> {
         let mut probes = Probes::new(&self.stage).await?;
         self.insert().await?;
-        let (_, before) = probes.until(MEASURED, quiet()).await?;
+        let ((), before) = probes.until(MEASURED, quiet()).await?;
         row("others, nothing else going on", &before.summary(), true);
         let (took, during) = probes.until(MEASURED, self.rename(false)).await?;
         row("others, during the rename", &during.summary(), true);
-        let (_, after) = probes.until(MEASURED, quiet()).await?;
+        let ((), after) = probes.until(MEASURED, quiet()).await?;
         row("others, after it", &after.summary(), true);
         let quiet = before.and(&after);
         let ratio = during.at(0.99).as_secs_f64() / quiet.at(0.99).as_secs_f64();

@@ -43,7 +43,7 @@ pub(crate) struct Api {
 
 impl Api {
     /// Serves what the owner has.
-    pub(crate) async fn start(owner: Arc<Owner>) -> Result<Self> {
+    pub(crate) fn start(owner: Arc<Owner>) -> Result<Self> {
         let port = crate::machine::process::free_port()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let (health, asked) = (watch::Sender::new(Health::Answers(0)), Arc::new(Mutex::new(0)));
@@ -118,8 +118,8 @@ async fn accept(listener: TcpListener, router: Router) {
 /// The truth of a while ago: `/users/{id}` or `/users?ids={ids}`, and a token beside.
 fn reply(owner: &Owner, request: &Request) -> Response<Body> {
     let ago = STALE.mul_f64(fastrand::f64());
-    let ids = request.uri().query().into_iter().flat_map(|query| query.split('&'));
-    let ids = ids.filter_map(|pair| pair.strip_prefix("ids=")).next();
+    let mut ids = request.uri().query().into_iter().flat_map(|query| query.split('&'));
+    let ids = ids.find_map(|pair| pair.strip_prefix("ids="));
     let find = |id: &str| owner.as_of(id, ago).map(|(version, user)| answer(id, version, &user));
     if let Some(ids) = ids {
         let ids = ids.replace("%2C", ",").replace("%2c", ",");

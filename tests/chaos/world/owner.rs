@@ -82,11 +82,9 @@ impl Owner {
         self.log().get(id)?.last().cloned()
     }
 
-    /// What a user was at a version: none if there was no such version.
-    pub(crate) fn at(&self, id: &str, version: i64) -> Option<Option<User>> {
-        let log = self.log();
-        let change = log.get(id)?.iter().find(|change| change.version == version)?;
-        Some(change.user.clone())
+    /// The change that made a version, if there was such a version.
+    pub(crate) fn at(&self, id: &str, version: i64) -> Option<Change> {
+        self.log().get(id)?.iter().find(|change| change.version == version).cloned()
     }
 
     /// Whether some version of a user satisfies a condition.

@@ -113,7 +113,7 @@ impl Reader {
             self.compare(&format!("{embed} of {id}"), rev, version, None, false);
             let shown = holder.get_document("user").and_then(|user| user.get_str("username"));
             if let (Ok(shown), Some(version)) = (shown, version)
-                && !matches!(self.owner.at(id, version), Some(None))
+                && self.owner.at(id, version).is_none_or(|change| change.user.is_some())
             {
                 self.check_content(id, version, embed, |user| user.name == shown);
             }
@@ -139,8 +139,8 @@ impl Reader {
     }
 
     fn check_content(&self, id: &str, version: i64, what: &str, shows: impl Fn(&User) -> bool) {
-        let said = self.owner.at(id, version);
-        if said.as_ref().and_then(Option::as_ref).is_none_or(|user| !shows(user)) {
+        let said = self.owner.at(id, version).and_then(|change| change.user);
+        if said.as_ref().is_none_or(|user| !shows(user)) {
             let mut noticed = self.noticed.lock().unwrap_or_else(PoisonError::into_inner);
             noticed
                 .torn
