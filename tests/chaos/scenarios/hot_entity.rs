@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::probe::{Probes, Times};
 use crate::machine::eventually;
 use crate::machine::process::Place;
-use crate::report::{note, row, shown, title};
+use crate::report::{note, row, shown, title, trace};
 use crate::stage::{Size, Stage};
 use crate::world::shop::PRODUCTS;
 
@@ -59,8 +59,9 @@ impl Hot {
         row("others, during the rename", &during.summary(), true);
         let ((), after) = probes.until(MEASURED, quiet()).await?;
         row("others, after it", &after.summary(), true);
-        let quiet = before.and(&after);
-        let ratio = during.at(0.99).as_secs_f64() / quiet.at(0.99).as_secs_f64();
+        // Each window for itself: one that something else on the machine disturbs must not hide the other.
+        let quiet = before.at(0.99).min(after.at(0.99));
+        let ratio = during.at(0.99).as_secs_f64() / quiet.as_secs_f64();
         self.row_of_rename("the rename", took);
         row("others' p99, against none (at most 2)", &format!("{ratio:.2}"), ratio <= LIMIT);
         let (took, killed): (Duration, Times) = probes.until(MEASURED, self.rename(true)).await?;
@@ -127,6 +128,9 @@ impl Hot {
                 self.stage.sidecars.kill(pod).await?;
                 self.stage.sidecars.launch(pod).await?;
                 killed = (pod + 1, Instant::now());
+                let left = doc! { "userId": HOT, "user.username": { "$ne": &name } };
+                let left = self.stage.database.collection::<Document>(PRODUCTS).count_documents(left).await?;
+                trace(&format!("killed {}, {left} products to go", killed.0));
             }
             let paid = doc! { "_id": HOT, "username": &name, "_nearcopy.owes": { "$exists": false } };
             if users.find_one(paid).await?.is_some() {

@@ -101,12 +101,6 @@ impl Times {
         sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
     }
 
-    /// All of both.
-    pub(crate) fn and(mut self, other: &Self) -> Self {
-        self.0.extend(&other.0);
-        self
-    }
-
     /// For people.
     pub(crate) fn summary(&self) -> String {
         let [half, most, worst] = [0.5, 0.99, 1.0].map(|share| shown(self.at(share)));
