@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Halted, Pipeline};
 use crate::event::EntityType;
@@ -20,16 +20,32 @@ const HOLD: Duration = Duration::from_secs(15);
 /// So many answers below what is held are no accident any more.
 const MANY: u64 = 4;
 
-/// The timelines as they were last heard; none before the first time.
-pub(super) struct Heard(watch::Sender<Option<Arc<Timelines>>>);
+/// The timelines as they were last heard, and whether that was ever the case.
+#[derive(Default)]
+pub(super) struct Heard {
+    last: Mutex<Arc<Timelines>>,
+    once: CancellationToken,
+}
 
 /// How many answers went back, by replica.
 #[derive(Default)]
 pub(super) struct Regressions(Mutex<BTreeMap<EntityType, u64>>);
 
-impl Default for Heard {
-    fn default() -> Self {
-        Self(watch::Sender::new(None))
+impl Heard {
+    fn last(&self) -> Arc<Timelines> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note; says whether there is anything new.
+    fn note(&self, heard: Timelines) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = !self.once.is_cancelled() || **last != heard;
+        if news {
+            *last = Arc::new(heard);
+        }
+        drop(last);
+        self.once.cancel();
+        news
     }
 }
 
@@ -54,7 +70,7 @@ impl Pipeline {
     }
 
     async fn announce(&self) -> Result<Option<Moment>, Halted> {
-        let heard = self.heard.0.borrow().clone().unwrap_or_default();
+        let heard = self.heard.last();
         let known = |of: &Arc<Subscription>| heard.get(&of.name).map_or(0, Timeline::current);
         let epochs: Epochs =
             self.declaration.replicas.iter().map(|of| (of.name.clone(), known(of))).collect();
@@ -64,29 +80,24 @@ impl Pipeline {
     /// Listens; says whether there was anything new.
     pub(super) async fn hear(&self, after: Option<Moment>) -> Result<bool, Halted> {
         let heard = self.persist(|| self.store.timelines(after)).await?;
-        let news = self.heard.0.borrow().as_deref() != Some(&heard);
-        if news {
-            self.heard.0.send_replace(Some(Arc::new(heard)));
-        }
-        Ok(news)
+        Ok(self.heard.note(heard))
     }
 
     /// Waits until this pod has listened for the first time.
     pub(super) async fn has_heard(&self) -> Result<(), Halted> {
-        let mut heard = self.heard.0.subscribe();
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Err(Halted),
-            _ = heard.wait_for(Option::is_some) => Ok(()),
+            () = self.heard.once.cancelled() => Ok(()),
         }
     }
 
     /// A replica's timeline as far as it is known here.
     pub(super) async fn timeline(&self, of: &Subscription) -> Result<Timeline, Halted> {
-        if self.heard.0.borrow().is_none() {
+        if !self.heard.once.is_cancelled() {
             self.hear(None).await?;
         }
-        let heard = self.heard.0.borrow();
-        Ok(heard.as_ref().and_then(|heard| heard.get(&of.name)).cloned().unwrap_or_default())
+        Ok(self.heard.last().get(&of.name).cloned().unwrap_or_default())
     }
 
     /// Whether records come from an epoch that this pod had not heard of, and has now. What it decided without is
