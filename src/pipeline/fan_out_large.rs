@@ -16,10 +16,10 @@ use crate::replication::{Embed, Record, RecordWrite, Scope, Subscription};
 use crate::store::Pages;
 
 /// How long one page should take: others wait behind no more than that.
-const PAGE_TIME: Duration = Duration::from_millis(10);
+const PAGE_TIME: Duration = Duration::from_millis(20);
 /// The smallest and the largest page. What lies side by side on disk costs a fraction of what lies scattered, so
 /// a page is measured by the time it takes, not by its documents.
-const PAGES: std::ops::RangeInclusive<usize> = 50..=1_000;
+const PAGES: std::ops::RangeInclusive<usize> = 200..=1_000;
 
 /// Records that wait for their large fan-out.
 #[derive(Default)]
@@ -157,13 +157,13 @@ mod tests {
     #[test]
     fn a_page_is_as_large_as_its_time_allows() {
         let page = |size, millis| next_page(size, Duration::from_millis(millis));
-        assert_eq!(page(100, 10), 100);
-        assert_eq!(page(100, 5), 200);
-        assert_eq!(page(100, 1), 200, "at most twice as large");
-        assert_eq!(page(400, 16), 250);
-        assert_eq!(page(400, 900), 200, "at least half as large");
-        assert_eq!(page(60, 900), 50);
+        assert_eq!(page(400, 20), 400);
+        assert_eq!(page(400, 10), 800);
+        assert_eq!(page(400, 1), 800, "at most twice as large");
+        assert_eq!(page(800, 40), 400);
+        assert_eq!(page(800, 900), 400, "at least half as large");
+        assert_eq!(page(250, 900), 200);
         assert_eq!(page(1_000, 0), 1_000);
-        assert_eq!(page(0, 0), 50);
+        assert_eq!(page(0, 0), 200);
     }
 }

@@ -57,7 +57,7 @@ impl Pipeline {
 }
 
 /// Pauses that grow, with jitter, and never end.
-fn pauses() -> impl Iterator<Item = Duration> {
+pub(super) fn pauses() -> impl Iterator<Item = Duration> {
     let growing = ExponentialBuilder::default().with_min_delay(Duration::from_millis(50));
     growing.with_max_delay(LONGEST_PAUSE).with_jitter().without_max_times().build()
 }

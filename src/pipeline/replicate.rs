@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::batch::Verdict;
-use super::{Halted, Pipeline};
+use super::{Halted, Pipeline, patience};
 use crate::event::{ChangeEvent, DecodeError, EntityId, Reason};
 use crate::replication::{
     Due, Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, Timeline, fold,
@@ -49,8 +49,16 @@ impl Pipeline {
         let mut events: Vec<Open> =
             events.iter().map(|event| Open { event: event.clone(), verdict: None }).collect();
         let mut known = Known::default();
-        while events.iter().any(|open| open.verdict.is_none()) {
+        let mut pauses = patience::pauses();
+        let open = |events: &[Open]| events.iter().filter(|open| open.verdict.is_none()).count();
+        let mut left = open(&events);
+        while left > 0 {
             self.round(of, &mut events, &mut known).await?;
+            let before = std::mem::replace(&mut left, open(&events));
+            if left == before {
+                // Somebody else was quicker, or the database is between two primaries: no reason to run in circles.
+                self.pause(pauses.next().unwrap_or_default()).await?;
+            }
         }
         let judged = events.into_iter().filter_map(|open| Some((open.event, open.verdict?)));
         Ok(Replicated { verdicts: judged.collect(), owing: known.owing.into_values().collect() })

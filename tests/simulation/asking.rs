@@ -144,7 +144,7 @@ impl Way {
         let mut outcomes = BTreeMap::new();
         if spec.batch.is_some() && ids.len() > 1 {
             for chunk in ids.chunks(spec.batch_size.max(1)) {
-                let body = self.request(|| self.batch_body(chunk)).await?;
+                let body = self.request(|| Some(self.batch_body(chunk))).await?;
                 // What cannot be read as a batch is asked for singly.
                 let read = spec.answers.read_batch(body.unwrap_or_default().as_bytes(), chunk, of, i64::MAX);
                 outcomes.extend(read.unwrap_or_default().into_iter().map(|(id, answer)| (id, Ok(answer))));
@@ -205,14 +205,14 @@ impl Way {
     }
 
     /// A batch: some are left out, though the owner has them, and somebody else stands in it.
-    fn batch_body(&self, ids: &[EntityId]) -> Option<String> {
+    fn batch_body(&self, ids: &[EntityId]) -> String {
         let gaps = self.chance.happens(200);
         let listed = ids.iter().filter(|_| !(gaps && self.chance.happens(500)));
         let mut items: Vec<String> = listed.filter_map(|id| self.body(id)).collect();
         if gaps {
             items.push(r#"{"id": "u99", "name": "canary", "version": 1}"#.into());
         }
-        Some(format!("[{}]", items.join(",")))
+        format!("[{}]", items.join(","))
     }
 
     fn as_of(&self) -> Duration {

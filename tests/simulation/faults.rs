@@ -108,7 +108,7 @@ impl Faults {
         match fate {
             Fate::CrashBefore => {
                 self.crash(life);
-                pending().await
+                pending::<()>().await;
             }
             Fate::SlowBefore(pause) => {
                 tokio::time::sleep(pause).await;
@@ -129,7 +129,7 @@ impl Faults {
         match fate {
             Fate::CrashAfter => {
                 self.crash(life);
-                pending().await
+                pending::<()>().await;
             }
             Fate::SlowAfter(pause) => tokio::time::sleep(pause).await,
             _ => {}

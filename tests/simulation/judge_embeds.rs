@@ -19,7 +19,7 @@ pub(crate) fn judge(rest: &mut Rest<'_>, embed: &Arc<Embed>) {
     let Some(shown) = known else { return };
     for document in rest.stage.memory.all(&embed.collection) {
         for place in places(embed, &document) {
-            let place = Place { rest, embed, shown, document: &document, place };
+            let place = Place { rest, embed, shown, document: &document, element: place };
             if let Some((law, why)) = place.wrong() {
                 let detail = format!("{}: {why}", named(embed, &document));
                 rest.broken(law, detail);
@@ -34,14 +34,14 @@ struct Place<'a, 's> {
     embed: &'a Embed,
     shown: Shown,
     document: &'a Document,
-    place: &'a Document,
+    element: &'a Document,
 }
 
 type Wrong = (&'static str, String);
 
 impl Place<'_, '_> {
     fn wrong(&self) -> Option<Wrong> {
-        let Some(id) = reference(self.place) else { return self.unreferenced() };
+        let Some(id) = reference(self.element) else { return self.unreferenced() };
         let record = self.rest.records.get(&id)?;
         match (record.state, self.shown.policy) {
             (State::Live, _) => self.live(&id, record),
@@ -54,7 +54,7 @@ impl Place<'_, '_> {
 
     /// Who refers to nobody shows nobody; but of what has no stamp, nobody can know that it was shown.
     fn unreferenced(&self) -> Option<Wrong> {
-        let stamp = stamp(self.embed, self.place)?;
+        let stamp = stamp(self.embed, self.element)?;
         Some((FOREIGN, format!("it refers to nobody, and is stamped {stamp}")))
     }
 
@@ -63,12 +63,12 @@ impl Place<'_, '_> {
         let expected = match self.shown.shape {
             Shape::Object | Shape::Elements => {
                 let expected = doc! { "name": value("name"), "email": value("email") };
-                let is_right = self.place.get_document("user").ok() == Some(&expected);
+                let is_right = self.element.get_document("user").ok() == Some(&expected);
                 (!is_right).then_some(expected)
             }
             Shape::Flat => {
                 let expected = doc! { "userName": value("name"), "userEmail": value("email") };
-                let is_right = expected.iter().all(|(name, value)| self.place.get(name) == Some(value));
+                let is_right = expected.iter().all(|(name, value)| self.element.get(name) == Some(value));
                 (!is_right).then_some(expected)
             }
         };
@@ -78,7 +78,7 @@ impl Place<'_, '_> {
 
     /// The stamp says whom it shows, and as of when.
     fn stamped(&self, id: &str, record: &Record) -> Option<Wrong> {
-        let stamp = stamp(self.embed, self.place);
+        let stamp = stamp(self.embed, self.element);
         let is_right = stamp.is_some_and(|stamp| {
             stamp.get_str("ref").ok() == Some(id) && stamp.get_i64("rev").ok() == Some(record.rev)
         });
@@ -87,7 +87,7 @@ impl Place<'_, '_> {
 
     fn shows(&self) -> Vec<(&str, &Bson)> {
         let paths = self.embed.owned_paths().into_iter();
-        paths.filter_map(|path| Some((path, self.place.get(path)?))).collect()
+        paths.filter_map(|path| Some((path, self.element.get(path)?))).collect()
     }
 
     fn nothing(&self, why: &str) -> Option<Wrong> {
@@ -104,9 +104,9 @@ impl Place<'_, '_> {
     /// What was shown last stays, if it was this entity's.
     fn left(&self, id: &str, record: &Record, is_marked: bool) -> Option<Wrong> {
         let marked = match self.shown.shape {
-            Shape::Flat => stamp(self.embed, self.place).and_then(|stamp| stamp.get("deleted")),
+            Shape::Flat => stamp(self.embed, self.element).and_then(|stamp| stamp.get("deleted")),
             Shape::Object | Shape::Elements => {
-                self.place.get_document("user").ok().and_then(|user| user.get("deleted"))
+                self.element.get_document("user").ok().and_then(|user| user.get("deleted"))
             }
         };
         if is_marked && marked != Some(&Bson::Boolean(true)) {
@@ -123,7 +123,7 @@ impl Place<'_, '_> {
         let values: Vec<String> = match self.shown.shape {
             Shape::Flat => self.shows().into_iter().filter_map(|(_, value)| text(value)).collect(),
             Shape::Object | Shape::Elements => {
-                let user = self.place.get_document("user").ok();
+                let user = self.element.get_document("user").ok();
                 user.into_iter().flatten().filter_map(|(_, value)| text(value)).collect()
             }
         };

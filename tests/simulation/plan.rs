@@ -96,6 +96,7 @@ pub(crate) struct Trouble {
 
 /// One run.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a run has or has not")]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) kept: Kept,

@@ -61,7 +61,9 @@ async fn play(plan: Arc<Plan>, strike: Option<Strike>, keeps_lines: bool) -> Out
     let (crashed, mut crashes) = mpsc::unbounded_channel();
     let stage = Stage::set(&plan, strike, keeps_lines, crashed);
     let mut pods: Vec<Pod> = (1..=plan.pods).map(Pod::new).collect();
-    pods.iter_mut().for_each(|pod| stage.start(pod));
+    for pod in &mut pods {
+        stage.start(pod);
+    }
     let hands = Hands { stage: &stage, chance: Chance::new(plan.seed, "hands") };
     while stage.journal.now() < plan.lasts {
         hands.step(&mut pods);
@@ -97,14 +99,14 @@ async fn rest(stage: &Stage) -> Duration {
     let begun = stage.journal.now();
     stage.journal.note(|| "nothing goes wrong any more".into());
     let mut found = Vec::new();
-    while stage.journal.now() - begun < PATIENCE {
+    while stage.journal.now().saturating_sub(begun) < PATIENCE {
         tokio::time::sleep(LOOK).await;
         found = judge::judge(stage);
         if found.is_empty() {
             break;
         }
     }
-    let rested_after = stage.journal.now() - begun;
+    let rested_after = stage.journal.now().saturating_sub(begun);
     if found.is_empty() {
         stage.journal.note(|| "all is at rest".into());
         tokio::time::sleep(stage.plan.settle * 4 + stage.plan.reconcile.unwrap_or_default() + LOOK).await;

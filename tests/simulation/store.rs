@@ -137,7 +137,9 @@ impl RetireStore for Troubled {
 
     async fn retire(&self, of: &Subscription, marked: &[(EntityId, Bson)]) -> Done<u64> {
         let act = async {
-            marked.iter().for_each(|(id, _)| self.peace.calls_for(Some(id)));
+            for (id, _) in marked {
+                self.peace.calls_for(Some(id));
+            }
             let retired = self.inner.retire(of, marked).await;
             self.watch.look(&self.life);
             retired

@@ -103,6 +103,9 @@ fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
         fields.extend(newer.map(|(name, value)| (name.clone(), value.clone())));
     }
     let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
+    let decided = of.fetch.is_some() && held.key.as_ref().is_some_and(|key| key.hash == Key::SETTLED);
+    let soon = of.fetch.as_ref().map(|fetch| now + millis(fetch.settle));
+    let soon = held.due.map_or(soon, |due| soon.map(|soon| soon.min(due)));
     Record {
         state,
         key: Some(key.clone()),
@@ -110,7 +113,7 @@ fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
         lacks: false,
         rev,
         need: held.need.filter(|need| *need > key.version && held.epoch() >= key.epoch),
-        due: held.due.or_else(|| reconcile.map(|wait| now + millis(wait))),
+        due: if decided { soon } else { held.due.or_else(|| reconcile.map(|wait| now + millis(wait))) },
         claim: None,
         owes: *owes,
         since: None,

@@ -87,8 +87,14 @@ fn state(
         "origin": "event",
         "batch": batch,
     });
-    if let Some(reconcile) = of.fetch.as_ref().and_then(|fetch| fetch.reconcile) {
-        meta.insert("due", doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] });
+    if let Some(fetch) = &of.fetch {
+        let planned = fetch.reconcile.map_or("$_nearcopy.due".into(), |reconcile| {
+            Bson::from(doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] })
+        });
+        // The owner's last word may have been about more than this event, which came late: it is asked again.
+        let decided = doc! { "$eq": ["$_nearcopy.key.h", Key::SETTLED] };
+        let soon = doc! { "$min": ["$_nearcopy.due", from_now(fetch.settle)] };
+        meta.insert("due", choose(decided, soon, planned));
     }
     meta.extend(stamped(stamp, owes));
     let mut parts = vec![Bson::from(literal(shown(id, content))), doc! { "_nearcopy": meta }.into()];
