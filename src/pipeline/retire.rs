@@ -47,7 +47,9 @@ impl Pipeline {
             self.persist(|| self.store.write(of, &freed, 0)).await?;
             let count = self.persist(|| self.store.retire(of, &retired)).await?;
             metric::retired(of.name.as_str(), count);
-            if count == 0 && freed.is_empty() {
+            // Those that were freed are marked no longer; who still sees them so reads what is outdated, and looks again
+            // in the next round.
+            if count == 0 {
                 return Ok(());
             }
         }
