@@ -92,14 +92,14 @@ async fn judge(stage: &Stage, cases: &[(&str, Document, Became)], name: &str) {
     stage.consumer.count_is("nearcopy.parked", doc! { "reason": "embed_refused" }, parked).await;
     for (what, document, became) in cases {
         let id = document.get("_id").unwrap().clone();
-        let now = stage.consumer.one("products", id.clone()).await.unwrap();
         match became {
             Shows => {
                 let paths: &[&[&str]] = &[&["user"], &["owner", "shown"], &["contributors", "user"]];
-                let found = paths.iter().any(|path| shown(&now, path) == Some(name));
-                assert!(found, "{what} does not show {name:.20}: {now:.300}");
+                let shows = |now: &Document| paths.iter().any(|path| shown(now, path) == Some(name));
+                stage.consumer.until("products", id, &format!("{what} shows the name"), shows).await;
             }
             Parked | Untouched => {
+                let now = stage.consumer.one("products", id).await.unwrap();
                 assert!(now.to_string() == document.to_string(), "{what} has changed: {now:.300}");
             }
         }

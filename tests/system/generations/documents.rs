@@ -33,7 +33,7 @@ async fn products(database: &Database) -> Vec<Document> {
     found
 }
 
-fn all(fields: Document) -> Vec<Document> {
+fn all(fields: &Document) -> Vec<Document> {
     let product = |number: i32| {
         let mut product = doc! { "_id": number, "userId": "ann", "own": number };
         product.extend(fields.clone());
@@ -42,7 +42,7 @@ fn all(fields: Document) -> Vec<Document> {
     (0..3).map(product).collect()
 }
 
-async fn become_all(database: &Database, fields: Document) {
+async fn become_all(database: &Database, fields: &Document) {
     let wanted = all(fields);
     eventually("documents follow", async || {
         products(database).await.iter().zip(&wanted).all(|(is, wanted)| same(is, wanted))
@@ -65,7 +65,7 @@ async fn an_object_follows_its_fields() {
     ] {
         let next = database.redeclared(&manifest(NAME_AND_MAIL, ASKED, &[&into("user", fields)])).await;
         let pod = Pod::start(&next, &owner).await;
-        become_all(&next, shows).await;
+        become_all(&next, &shows).await;
         pod.stop().await;
     }
     assert_eq!(owner.asked("ann"), 0, "nobody has to be asked");
@@ -86,15 +86,15 @@ async fn what_an_embed_moves_away_from_is_cleared() {
     ] {
         let next = database.redeclared(&manifest(NAME_AND_MAIL, ASKED, &[&embed])).await;
         let pod = Pod::with(&next, &owner, BRISK).await;
-        become_all(&next, shows.clone()).await;
+        become_all(&next, &shows).await;
         let mine = doc! { "$set": { "name": "mine", "user": "mine" } };
         if embed.contains("client.user") {
             next.collection("products").update_many(doc! {}, mine).await.unwrap();
             pod.deliver([saved("ann", 8, "Eve")]).await;
             let now = doc! { "client": { "user": { "username": "Eve" } }, "name": "mine", "user": "mine" };
-            become_all(&next, now.clone()).await;
+            become_all(&next, &now).await;
             tokio::time::sleep(BRISK.drift_every * 3).await;
-            become_all(&next, now).await;
+            become_all(&next, &now).await;
         }
         pod.stop().await;
     }
