@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 use nearcopy::pipeline::Rhythm;
 use nearcopy::replication::{Record, Scope, State};
-use nearcopy::store::{EmbedStore, ParkedStore, Removal};
+use nearcopy::store::{EmbedStore, ParkedStore};
 
 use crate::declared::{ASKED, PRODUCTS, deleted, saved, shop};
 use crate::mongodb::Database;
@@ -318,8 +318,7 @@ async fn no_document_is_deleted_for_a_record_that_has_changed_since() {
         database.record("ann").await
     };
     let remove = async |record: &Record| {
-        let removal = Removal { ids: &["p1".into()], unstamped: false };
-        database.store.remove(embed, database.of(), record, removal).await.unwrap()
+        database.store.remove(embed, database.of(), record, &["p1".into()]).await.unwrap()
     };
     let live = event(saved("ann", 1, "Ann")).await;
     database.store.embed(embed, &embed.writes(&live, Scope::Everywhere)).await.unwrap();
