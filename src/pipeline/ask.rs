@@ -99,7 +99,7 @@ impl Pipeline {
         if of.embedded && !changed.is_empty() {
             let records = self.persist(|| self.store.read(of, &changed, written.moment)).await?;
             let owing: Vec<Record> = records.into_values().filter(|record| record.owes).collect();
-            let paid = self.fan_out(of, &owing).await?;
+            let paid = self.fan_out(of, &owing, written.moment).await?;
             self.pay(of, &paid).await?;
         }
         Ok(())

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use bson::doc;
+use futures::future::try_join_all;
 
 use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, Record, RecordWrite, Rendering, Scope, Subscription};
-use crate::store::Written;
+use crate::store::{Moment, Written};
 use crate::telemetry::metric;
 
 /// Up to so many documents are brought in line with one statement; a record with more goes page by page.
@@ -21,26 +22,22 @@ const REMOVED: usize = 100;
 const STATEMENTS: usize = 100;
 
 impl Pipeline {
-    /// Fans records out that owe it, and says which debts are cleared by that. Records with many documents are
-    /// put in line instead, and go on owing; those of a newer generation go on owing to a pod that knows it.
+    /// Fans records out that owe it, as they were read after that moment, and says which debts are cleared by that.
+    /// Records with many documents are put in line instead, and go on owing; those of a newer generation go on owing
+    /// to a pod that knows it.
     pub(super) async fn fan_out(
         &self,
         of: &Subscription,
         owing: &[Record],
+        moment: Option<Moment>,
     ) -> Result<Vec<RecordWrite>, Halted> {
         let owing: Vec<&Record> = owing.iter().filter(|record| !of.leaves_alone(record)).collect();
         if owing.is_empty() {
             return Ok(Vec::new());
         }
-        let mut deferred = BTreeSet::new();
-        for embed in self.declaration.embeds_of(&of.name) {
-            let watch = Stopwatch::start();
-            let large = self.large(embed, &owing).await?;
-            let small = owing.iter().copied().filter(|record| !large.contains(&record.id));
-            self.show(embed, of, small, Scope::Everywhere).await?;
-            deferred.extend(large);
-            metric::fan_out_duration(&embed.name, watch.elapsed());
-        }
+        let embeds = self.declaration.embeds_of(&of.name);
+        let shown = embeds.map(|embed| self.fan_out_embed(embed, of, &owing, moment));
+        let deferred: BTreeSet<EntityId> = try_join_all(shown).await?.into_iter().flatten().collect();
         for id in &deferred {
             self.large.push(&of.name, id.clone());
         }
@@ -56,11 +53,24 @@ impl Pipeline {
         self.persist(|| self.store.write(of, paid, 0)).await.map(|_| ())
     }
 
-    /// The records among these that more documents refer to than one statement should touch.
-    async fn large(&self, embed: &Embed, owing: &[&Record]) -> Result<BTreeSet<EntityId>, Halted> {
+    /// Fans records out to one embed; says which more documents refer to than one statement should touch. Where none
+    /// does, there is nothing to do: one that comes to refer to a record from now on is hydrated from what it is now.
+    async fn fan_out_embed(
+        &self,
+        embed: &Embed,
+        of: &Subscription,
+        owing: &[&Record],
+        moment: Option<Moment>,
+    ) -> Result<BTreeSet<EntityId>, Halted> {
+        let watch = Stopwatch::start();
         let ids: Vec<EntityId> = owing.iter().map(|record| record.id.clone()).collect();
-        let counted = self.persist(|| self.store.count(embed, &ids, INLINE + 1)).await?;
-        Ok(counted.into_keys().collect())
+        let referring = self.persist(|| self.store.count(embed, &ids, INLINE + 1, moment)).await?;
+        if referring.any {
+            let small = owing.iter().copied().filter(|record| !referring.many.contains(&record.id));
+            self.show(embed, of, small, Scope::Everywhere).await?;
+        }
+        metric::fan_out_duration(&embed.name, watch.elapsed());
+        Ok(referring.many)
     }
 
     /// Makes documents show these records.

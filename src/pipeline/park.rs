@@ -152,7 +152,7 @@ impl Pipeline {
         };
         let event = dated(event, parked);
         let replicated = self.replicate(of, &[event]).await?;
-        let paid = self.fan_out(of, &replicated.owing).await?;
+        let paid = self.fan_out(of, &replicated.owing, replicated.moment).await?;
         self.pay(of, &paid).await?;
         match replicated.verdicts.into_iter().next() {
             Some((_, Verdict::Refused(error))) => Ok(Retry::Still(error)),

@@ -9,7 +9,7 @@ use crate::replication::{
     Due, Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, Timeline, fold,
     judge, revise,
 };
-use crate::store::{Records, Refusal};
+use crate::store::{Moment, Records, Refusal};
 use crate::telemetry::metric;
 
 /// What became of a replica's part of a batch.
@@ -19,6 +19,8 @@ pub struct Replicated {
     pub verdicts: Vec<(ChangeEvent, Verdict)>,
     /// The records that owe a fan-out, as they were read back.
     pub owing: Vec<Record>,
+    /// When they were read.
+    pub moment: Option<Moment>,
 }
 
 /// An event, and what is known of it so far.
@@ -37,6 +39,8 @@ struct Known {
     suspects: BTreeSet<EntityId>,
     /// The records that owe a fan-out.
     owing: Records,
+    /// After which moment they were read last.
+    moment: Option<Moment>,
 }
 
 impl Pipeline {
@@ -61,7 +65,8 @@ impl Pipeline {
             }
         }
         let judged = events.into_iter().filter_map(|open| Some((open.event, open.verdict?)));
-        Ok(Replicated { verdicts: judged.collect(), owing: known.owing.into_values().collect() })
+        let owing = known.owing.into_values().collect();
+        Ok(Replicated { verdicts: judged.collect(), owing, moment: known.moment })
     }
 
     /// One write of all that is still open, and one look at what it left.
@@ -107,6 +112,7 @@ impl Pipeline {
             matches!(events[open[**at]].verdict, Some(Verdict::Done(outcome)) if done(outcome))
         };
         metric::version_gaps(of.name.as_str(), gaps.iter().filter(brought).count());
+        known.moment = known.moment.max(moment);
         known.read(of, records);
         self.resolve(of, conflicts).await
     }

@@ -150,7 +150,8 @@ impl Pipeline {
             let owing = self.persist(|| self.store.owing(of, LEFT_BEHIND, from.as_ref(), PAGE)).await?;
             let Some(last) = owing.last() else { return Ok(()) };
             from = Some(last.id.clone());
-            let paid = self.fan_out(of, &owing).await?;
+            let moment = self.persist(|| self.store.heartbeat()).await?;
+            let paid = self.fan_out(of, &owing, moment).await?;
             self.pay(of, &paid).await?;
         }
     }

@@ -62,7 +62,7 @@ impl Pipeline {
             let ids: Vec<EntityId> = outdated.into_iter().map(|record| record.id).collect();
             let records = self.persist(|| self.store.read(of, &ids, written.moment)).await?;
             let owing: Vec<Record> = records.into_values().filter(|record| record.owes).collect();
-            let paid = self.fan_out(of, &owing).await?;
+            let paid = self.fan_out(of, &owing, written.moment).await?;
             self.pay(of, &paid).await?;
         }
         Ok(written.changed)

@@ -10,7 +10,7 @@
 mod epoch;
 pub mod mongo;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -194,16 +194,26 @@ pub trait RetireStore: Send + Sync {
     async fn retire(&self, of: &Subscription, marked: &[(EntityId, Bson)]) -> Result<u64, StoreError>;
 }
 
+/// How many documents refer to some entities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Referring {
+    /// Whether any does.
+    pub any: bool,
+    /// The entities to which many do.
+    pub many: BTreeSet<EntityId>,
+}
+
 /// Keeps the copies embedded in the consumer's documents.
 #[async_trait]
 pub trait EmbedStore: Send + Sync {
-    /// Those of these that at least `most` documents refer to, counted no further than that.
+    /// How many documents refer to these entities, as of that moment, counted up to `many`.
     async fn count(
         &self,
         embed: &Embed,
         references: &[EntityId],
-        most: u64,
-    ) -> Result<BTreeMap<EntityId, u64>, StoreError>;
+        many: u64,
+        after: Option<Moment>,
+    ) -> Result<Referring, StoreError>;
 
     /// Runs statements one after the other.
     async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<Written, StoreError>;

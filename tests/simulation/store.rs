@@ -10,7 +10,7 @@ use nearcopy::event::{EntityId, EntityType};
 use nearcopy::replication::{Embed, EmbedWrite, Record, RecordWrite, Subscription};
 use nearcopy::store::{
     Backlog, ChangeStore, Changes, EmbedStore, Hints, Moment, Pages, Parked, ParkedStore, RecordStore,
-    Records, RetireStore, StoreError, Written,
+    Records, Referring, RetireStore, StoreError, Written,
 };
 
 use crate::faults::{Fate, Faults};
@@ -155,10 +155,11 @@ impl EmbedStore for Troubled {
         &self,
         embed: &Embed,
         references: &[EntityId],
-        most: u64,
-    ) -> Done<BTreeMap<EntityId, u64>> {
-        let on = || format!("{} {}", embed.name, list(references));
-        self.effect("count", on, self.inner.count(embed, references, most)).await
+        many: u64,
+        after: Option<Moment>,
+    ) -> Done<Referring> {
+        let on = || format!("{} {} after {after:?}", embed.name, list(references));
+        self.effect("count", on, self.inner.count(embed, references, many, after)).await
     }
 
     async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Done<Written> {

@@ -1,7 +1,5 @@
 //! The consumer's documents, as far as they embed a replica's fields.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 
@@ -9,7 +7,7 @@ use super::cursor::IdPages;
 use super::{Mongo, command, record::limit};
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, Record, Subscription};
-use crate::store::{EmbedStore, Moment, Pages, StoreError, Written};
+use crate::store::{EmbedStore, Moment, Pages, Referring, StoreError, Written};
 
 #[async_trait]
 impl EmbedStore for Mongo {
@@ -17,26 +15,32 @@ impl EmbedStore for Mongo {
         &self,
         embed: &Embed,
         references: &[EntityId],
-        most: u64,
-    ) -> Result<BTreeMap<EntityId, u64>, StoreError> {
+        many: u64,
+        after: Option<Moment>,
+    ) -> Result<Referring, StoreError> {
         let action = format!("counting references in `{}`", embed.collection);
-        let (path, limit) = (embed.reference.dotted(), i64::try_from(most).unwrap_or(i64::MAX));
-        let mut counted = BTreeMap::new();
+        let (path, limit) = (embed.reference.dotted(), i64::try_from(many).unwrap_or(i64::MAX));
+        let mut referring = Referring::default();
         let mut groups = vec![references];
         while let Some(group) = groups.pop() {
             let ids: Vec<Bson> = group.iter().map(EntityId::to_bson).collect();
-            let query = doc! { &path: { "$in": ids } };
-            let command = doc! { "count": &embed.collection, "query": query, "limit": limit };
+            let command = doc! {
+                "count": &embed.collection,
+                "query": { &path: { "$in": ids } },
+                "limit": limit,
+                "readConcern": self.read_concern(after),
+            };
             let documents = command::count(&self.run(&action, command).await?, "n");
+            referring.any |= documents > 0;
             match group {
-                _ if documents < most => {}
+                _ if documents < many => {}
                 [single] => {
-                    counted.insert(single.clone(), documents);
+                    referring.many.insert(single.clone());
                 }
                 _ => groups.extend(group.chunks(group.len().div_ceil(2))),
             }
         }
-        Ok(counted)
+        Ok(referring)
     }
 
     async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<Written, StoreError> {

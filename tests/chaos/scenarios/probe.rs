@@ -1,12 +1,13 @@
 //! How long it takes from publishing a change until the consumer's document shows it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bson::{Document, doc};
+use futures::TryStreamExt;
 use mongodb::Collection;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::report::shown;
@@ -50,7 +51,13 @@ impl Probes {
     /// Renames one user and waits until that shows.
     pub(crate) async fn once(&mut self) -> Result<Duration> {
         let (id, wanted) = self.rename().await;
-        visible(self.products.clone(), id, wanted, Instant::now()).await
+        let mut waiting = Waiting::new(self.products.clone());
+        waiting.add(id, &wanted);
+        while !waiting.probes.is_empty() {
+            sleep(LOOK_EVERY).await;
+            waiting.look().await?;
+        }
+        Ok(waiting.times.at(1.0))
     }
 
     /// Renames so many users in a second until something is done; the time that each took to show.
@@ -59,23 +66,27 @@ impl Probes {
         per_second: u32,
         done: impl Future<Output = Result<T>>,
     ) -> Result<(T, Times)> {
-        let (mut waiting, mut times) = (JoinSet::new(), Times::default());
+        let mut waiting = Waiting::new(self.products.clone());
         let mut ticks = interval(Duration::from_secs(1) / per_second);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut done = std::pin::pin!(done);
         let value = loop {
             tokio::select! {
                 value = &mut done => break value?,
                 _ = ticks.tick() => {
                     let (id, wanted) = self.rename().await;
-                    waiting.spawn(visible(self.products.clone(), id, wanted, Instant::now()));
+                    waiting.add(id, &wanted);
                 }
+                _ = looks.tick() => waiting.look().await?,
             }
         };
-        while let Some(time) = waiting.join_next().await {
-            times.0.push(time??);
+        while !waiting.probes.is_empty() {
+            looks.tick().await;
+            waiting.look().await?;
         }
-        Ok((value, times))
+        Ok((value, waiting.times))
     }
 
     async fn rename(&mut self) -> (String, String) {
@@ -108,24 +119,62 @@ impl Times {
     }
 }
 
-/// A later name of the same user is as good.
-async fn visible(
+/// Changes that do not show yet. All are looked for together, so that looking costs the database next to nothing.
+struct Waiting {
     products: Collection<Document>,
+    probes: Vec<Probe>,
+    times: Times,
+}
+
+struct Probe {
     id: String,
-    wanted: String,
+    version: i64,
     began: Instant,
-) -> Result<Duration> {
-    let version = |name: &str| name.split(' ').nth(1).and_then(|version| version.parse::<i64>().ok());
-    loop {
-        let product = products.find_one(doc! { "_id": &id }).await.ok().flatten();
-        let shows =
-            product.as_ref().and_then(|product| product.get_document("user").ok()?.get_str("username").ok());
-        if shows.is_some_and(|shows| version(shows) >= version(&wanted)) {
-            return Ok(began.elapsed());
-        }
-        ensure!(began.elapsed() < PATIENCE, "{id} does not show {wanted}, but {shows:?}");
-        sleep(LOOK_EVERY).await;
+}
+
+impl Waiting {
+    fn new(products: Collection<Document>) -> Self {
+        Self { products, probes: Vec::new(), times: Times::default() }
     }
+
+    fn add(&mut self, id: String, wanted: &str) {
+        let version = version(wanted).unwrap_or_default();
+        self.probes.push(Probe { id, version, began: Instant::now() });
+    }
+
+    /// Takes out those that show by now; a later name of the same user is as good.
+    async fn look(&mut self) -> Result<()> {
+        if self.probes.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = self.probes.iter().map(|probe| probe.id.as_str()).collect();
+        let mut shown = BTreeMap::new();
+        // A database that does not answer now does so later.
+        if let Ok(mut found) = self.products.find(doc! { "_id": { "$in": ids } }).await {
+            while let Ok(Some(product)) = found.try_next().await {
+                let name = product.get_document("user").and_then(|user| user.get_str("username"));
+                if let (Ok(id), Some(version)) = (product.get_str("_id"), name.ok().and_then(version)) {
+                    shown.insert(id.to_owned(), version);
+                }
+            }
+        }
+        let (now, times) = (Instant::now(), &mut self.times);
+        self.probes.retain(|probe| {
+            let shows = shown.get(&probe.id).is_some_and(|version| *version >= probe.version);
+            if shows {
+                times.0.push(now - probe.began);
+            }
+            !shows
+        });
+        let oldest = self.probes.iter().map(|probe| probe.began.elapsed()).max().unwrap_or_default();
+        ensure!(oldest < PATIENCE, "a change has not been shown for {oldest:?}");
+        Ok(())
+    }
+}
+
+/// The version in a user's name.
+fn version(name: &str) -> Option<i64> {
+    name.split(' ').nth(1)?.parse().ok()
 }
 
 fn name(number: u64) -> String {

@@ -1,12 +1,12 @@
 //! The consumer's documents, as far as they embed a replica's fields.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 use nearcopy::event::EntityId;
 use nearcopy::replication::{Embed, EmbedWrite, Record, State, Subscription, Why};
-use nearcopy::store::{EmbedStore, Moment, Pages, Refusal, StoreError, Written};
+use nearcopy::store::{EmbedStore, Moment, Pages, Referring, Refusal, StoreError, Written};
 
 use super::order::Id;
 use super::{Contents, Database, Pod, changed, filter, first, refusal, update};
@@ -17,15 +17,21 @@ impl EmbedStore for Pod {
         &self,
         embed: &Embed,
         references: &[EntityId],
-        most: u64,
-    ) -> Result<BTreeMap<EntityId, u64>, StoreError> {
+        many: u64,
+        after: Option<Moment>,
+    ) -> Result<Referring, StoreError> {
         let database = self.lock();
-        let contents = database.seen(&self.name, None);
-        let counted = references.iter().map(|id| {
+        let contents = database.seen(&self.name, after);
+        let mut referring = Referring::default();
+        for id in references {
             let refers = doc! { embed.reference.dotted(): { "$eq": id.to_bson() } };
-            (id.clone(), matching(contents, embed, &refers).count() as u64)
-        });
-        Ok(counted.filter(|(_, count)| *count >= most).map(|(id, _)| (id, most)).collect())
+            let count = matching(contents, embed, &refers).count() as u64;
+            referring.any |= count > 0;
+            if count >= many {
+                referring.many.insert(id.clone());
+            }
+        }
+        Ok(referring)
     }
 
     async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<Written, StoreError> {

@@ -129,7 +129,7 @@ impl Both {
             said.push((
                 documents,
                 store.scan(embed, from.as_ref(), usize::try_from(most).unwrap(), None).await.unwrap(),
-                store.count(embed, &everybody, most).await.unwrap(),
+                store.count(embed, &everybody, most, None).await.unwrap(),
                 store.referenced(embed, &everybody, None).await.unwrap(),
             ));
         }
