@@ -1,0 +1,70 @@
+//! How fast nearcopy is, beside others that do the same, upon a real broker and a real database.
+//!
+//! `make bench` runs all of it; `--only` a part.
+
+#![expect(clippy::disallowed_methods, reason = "a bench is timed by the real clock, not by nearcopy's")]
+#![expect(clippy::cast_precision_loss, reason = "figures of a bench are far below 2^52")]
+
+mod broker;
+mod contender;
+mod database;
+mod event;
+mod machine;
+mod process;
+mod report;
+mod result;
+mod run;
+mod statistics;
+mod throughput;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
+
+/// Measures nearcopy beside others that do the same.
+#[derive(Clone, Parser)]
+struct Arguments {
+    /// How often each contender has its turn.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How many events a backlog has.
+    #[arg(long, default_value_t = 200_000)]
+    events: usize,
+    /// The parts to run; all, unless some are named.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// The contenders to run; all, unless some are named.
+    #[arg(long, value_delimiter = ',')]
+    contenders: Vec<String>,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, PartialEq, Debug, ValueEnum)]
+enum Part {
+    /// A backlog, users chosen evenly.
+    Throughput,
+    /// A backlog, users chosen by Zipf's law.
+    Zipf,
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    match play(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::note(&format!("FAILED: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn play(arguments: &Arguments) -> Result<()> {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        bail!("another TLS provider is installed already");
+    }
+    tokio::select! {
+        played = run::all(arguments) => played,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}

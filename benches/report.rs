@@ -1,0 +1,42 @@
+//! What a person sees while it runs.
+
+#![expect(clippy::print_stdout, reason = "telling what is measured is what it is for")]
+
+use std::sync::OnceLock;
+
+use tokio::time::Instant;
+
+use crate::result::Run;
+
+static BEGAN: OnceLock<Instant> = OnceLock::new();
+
+/// A line with the time that has passed.
+pub(crate) fn note(text: &str) {
+    let passed = BEGAN.get_or_init(Instant::now).elapsed();
+    println!("{:>6.1} s  {text}", passed.as_secs_f64());
+}
+
+/// Text as it is.
+pub(crate) fn print(text: &str) {
+    println!("{text}");
+}
+
+/// One turn of a contender.
+pub(crate) fn turn(round: usize, run: &Run) {
+    let of = |us: Option<f64>| us.map_or("-".into(), |us| format!("{us:.1}"));
+    note(&format!(
+        "round {round}, {:<8} {:<12} {:>7.0} events/s, µs an event: own {:.1}, mongod {}, rabbitmq {}; peak {:.0} MB{}",
+        run.workload,
+        run.contender,
+        run.events_per_second(),
+        run.own_us,
+        of(run.mongod_us),
+        of(run.rabbitmq_us),
+        run.peak_mb,
+        if run.others > 0.1 {
+            format!("; {:.1} cores busy with something else", run.others)
+        } else {
+            String::new()
+        },
+    ));
+}
