@@ -9,6 +9,7 @@ mod broker;
 mod contender;
 mod database;
 mod event;
+mod library;
 mod machine;
 mod process;
 mod report;

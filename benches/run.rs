@@ -10,7 +10,7 @@ use crate::database::Database;
 use crate::event::{Spread, Workload};
 use crate::report::{self, note};
 use crate::result::Results;
-use crate::{Arguments, Part, machine, throughput};
+use crate::{Arguments, Part, library, machine, throughput};
 
 /// How many users there are.
 const USERS: u32 = 20_000;
@@ -33,8 +33,7 @@ pub(crate) async fn all(arguments: &Arguments) -> Result<()> {
 
 /// Every contender in turn, round by round; each round begins with another one.
 async fn backlogs(arguments: &Arguments, arena: &Arena, spread: Spread, results: &mut Results) -> Result<()> {
-    let contenders: Vec<Contender> =
-        contender::ALL.into_iter().filter(|contender| arguments.wants_contender(*contender)).collect();
+    let contenders = contenders(arguments, arena, results);
     for round in 0..arguments.rounds {
         for at in 0..contenders.len() {
             let contender = contenders[(at + round) % contenders.len()];
@@ -49,6 +48,24 @@ async fn backlogs(arguments: &Arguments, arena: &Arena, spread: Spread, results:
         }
     }
     Ok(())
+}
+
+/// Those that can take part; of the others it is said why not.
+fn contenders(arguments: &Arguments, arena: &Arena, results: &mut Results) -> Vec<Contender> {
+    let mut able = Vec::new();
+    for contender in contender::ALL.into_iter().filter(|contender| arguments.wants_contender(*contender)) {
+        match library::get(contender, &arena.folder) {
+            Ok(()) => able.push(contender),
+            Err(reason) => {
+                let told = format!("{}: {reason}", contender.name());
+                note(&format!("left out: {told}"));
+                if !results.left_out.contains(&told) {
+                    results.left_out.push(told);
+                }
+            }
+        }
+    }
+    able
 }
 
 async fn arena() -> Result<Arena> {
