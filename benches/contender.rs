@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::broker::{Broker, EXCHANGE, QUEUE};
 use crate::database::{DATABASE, Database, USERS};
+use crate::event::Spread;
 use crate::process::Process;
 
 /// One of them.
@@ -58,10 +59,11 @@ impl Contender {
     }
 
     /// In how many of so many rounds it takes part.
-    pub(crate) fn rounds(self, rounds: usize) -> usize {
-        match self {
-            Self::Raw | Self::Nearcopy | Self::Node | Self::OneByOne => rounds,
-            Self::RawLapin | Self::NodeSingly | Self::Python => rounds.div_ceil(2),
+    pub(crate) fn rounds(self, rounds: usize, spread: Spread) -> usize {
+        match (self, spread) {
+            (Self::Raw | Self::Nearcopy | Self::OneByOne, _) | (Self::Node, Spread::Uniform) => rounds,
+            (_, Spread::Uniform) => rounds.div_ceil(2),
+            (_, Spread::Zipf) => 1,
         }
     }
 }

@@ -67,10 +67,13 @@ impl Workload {
         Self { events, last }
     }
 
-    /// One event for each user, all of this version.
+    /// One event for each user, all of this version, in any order; then the last one, of a user of its own.
     pub(crate) fn each_once(users: u32, version: u32) -> Self {
-        let events: Vec<Event> = (0..=users).map(|user| Event { user, version }).collect();
-        Self { events, last: Event { user: users, version } }
+        let mut events: Vec<Event> = (0..users).map(|user| Event { user, version }).collect();
+        fastrand::Rng::with_seed(u64::from(version)).shuffle(&mut events);
+        let last = Event { user: users, version };
+        events.push(last);
+        Self { events, last }
     }
 
     /// The versions that must be stored in the end, by user.

@@ -9,13 +9,23 @@ mod broker;
 mod contender;
 mod database;
 mod event;
+mod fan_out;
+mod figure;
+mod hydration;
+mod latency;
 mod library;
 mod machine;
+mod meter;
+mod metrics;
 mod process;
+mod publish;
 mod report;
 mod result;
 mod run;
+mod start;
 mod statistics;
+mod svg;
+mod table;
 mod throughput;
 
 use std::process::ExitCode;
@@ -38,6 +48,9 @@ struct Arguments {
     /// The contenders to run; all, unless some are named.
     #[arg(long, value_delimiter = ',')]
     contenders: Vec<String>,
+    /// Measures nothing, but puts the results of the last whole run where readers look: table, plot and file.
+    #[arg(long)]
+    publish: bool,
 }
 
 /// What can be measured by itself.
@@ -47,6 +60,16 @@ enum Part {
     Throughput,
     /// A backlog, users chosen by Zipf's law.
     Zipf,
+    /// Users change, and so do the products that embed them.
+    FanOut,
+    /// New products.
+    Hydration,
+    /// From publishing to seeing, at fixed rates.
+    Latency,
+    /// From the start to the first event; memory at rest.
+    Start,
+    /// The same backlog upon few and upon many documents.
+    Growth,
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -63,6 +86,9 @@ async fn main() -> ExitCode {
 async fn play(arguments: &Arguments) -> Result<()> {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         bail!("another TLS provider is installed already");
+    }
+    if arguments.publish {
+        return publish::publish();
     }
     tokio::select! {
         played = run::all(arguments) => played,

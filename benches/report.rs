@@ -28,13 +28,13 @@ pub(crate) fn turn(round: usize, run: &Run) {
         "round {round}, {:<8} {:<12} {:>7.0} events/s, µs an event: own {:.1}, mongod {}, rabbitmq {}; peak {:.0} MB{}",
         run.workload,
         run.contender,
-        run.events_per_second(),
-        run.own_us,
-        of(run.mongod_us),
-        of(run.rabbitmq_us),
-        run.peak_mb,
-        if run.others > 0.1 {
-            format!("; {:.1} cores busy with something else", run.others)
+        run.per_second(),
+        run.cost.own_us,
+        of(run.cost.mongod_us),
+        of(run.cost.rabbitmq_us),
+        run.cost.peak_mb,
+        if run.cost.others > 0.1 {
+            format!("; {:.1} cores busy with something else", run.cost.others)
         } else {
             String::new()
         },

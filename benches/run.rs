@@ -3,31 +3,71 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::contender::{self, Arena, Contender};
 use crate::database::Database;
 use crate::event::{Spread, Workload};
 use crate::report::{self, note};
-use crate::result::Results;
-use crate::{Arguments, Part, library, machine, throughput};
+use crate::result::{Latency, Results};
+use crate::{
+    Arguments, Part, fan_out, hydration, latency, library, machine, publish, start, table, throughput,
+};
 
-/// How many users there are.
+/// How many users there are; and how many for whom the same is measured once more.
 const USERS: u32 = 20_000;
+const MANY_USERS: u32 = 200_000;
+/// How many rounds are the least that results are published of, and how many events.
+const ROUNDS: usize = 3;
+const EVENTS: usize = 200_000;
+/// Users of fan-outs change so many times: a median of more would take too long.
+const FAN_OUTS: usize = 2;
+/// The rates at which latency is measured, in events a second.
+const RATES: [u32; 2] = [500, 2_000];
+/// Of what one can do at most, so much is what one can do for long.
+const SUSTAINABLE: f64 = 0.7;
 
 /// Measures what is asked for.
 pub(crate) async fn all(arguments: &Arguments) -> Result<()> {
-    let arena = arena().await?;
+    let (arena, began) = (arena().await?, Instant::now());
     let mut results = Results { machine: machine::describe(&arena).await?, ..Results::default() };
+    results.rounds = arguments.rounds;
     note(&format!("{} cores, load {}", results.machine.cores, results.machine.load_before));
-    if arguments.wants(Part::Throughput) {
-        backlogs(arguments, &arena, Spread::Uniform, &mut results).await?;
-    }
-    if arguments.wants(Part::Zipf) {
-        backlogs(arguments, &arena, Spread::Zipf, &mut results).await?;
-    }
+    parts(arguments, &arena, &mut results).await?;
     arena.broker.remove().await?;
     arena.database.raw.drop().await?;
+    results.seconds = began.elapsed().as_secs_f64();
+    results.is_whole = arguments.is_whole();
+    report::print(&table::all(&results));
+    publish::keep(&results)
+}
+
+async fn parts(arguments: &Arguments, arena: &Arena, results: &mut Results) -> Result<()> {
+    if arguments.wants(Part::Throughput) {
+        backlogs(arguments, arena, Spread::Uniform, results).await?;
+    }
+    if arguments.wants(Part::Zipf) {
+        backlogs(arguments, arena, Spread::Zipf, results).await?;
+    }
+    if arguments.wants(Part::Latency) {
+        latencies(arena, results).await?;
+    }
+    if arguments.wants(Part::Start) {
+        results.start = Some(start::measure(arena).await?);
+        note("started some times");
+    }
+    if arguments.wants(Part::Hydration) {
+        let found = hydration::measure(arena).await?;
+        note(&format!("hydration: {} products in {:.1} s", found.documents, found.cost.seconds));
+        results.hydration = Some(found);
+    }
+    if arguments.wants(Part::Growth) {
+        growth(arguments, arena, results).await?;
+    }
+    if arguments.wants(Part::FanOut) {
+        results.fan_out = fan_out::measure(arena, arguments.rounds.min(FAN_OUTS)).await?;
+    }
     Ok(())
 }
 
@@ -37,7 +77,7 @@ async fn backlogs(arguments: &Arguments, arena: &Arena, spread: Spread, results:
     for round in 0..arguments.rounds {
         for at in 0..contenders.len() {
             let contender = contenders[(at + round) % contenders.len()];
-            if round >= contender.rounds(arguments.rounds) {
+            if round >= contender.rounds(arguments.rounds, spread) {
                 continue;
             }
             let count = arguments.events / contender.divisor();
@@ -47,6 +87,36 @@ async fn backlogs(arguments: &Arguments, arena: &Arena, spread: Spread, results:
             results.throughput.push(run);
         }
     }
+    Ok(())
+}
+
+async fn growth(arguments: &Arguments, arena: &Arena, results: &mut Results) -> Result<()> {
+    for users in [USERS, MANY_USERS] {
+        for contender in [Contender::Nearcopy, Contender::Raw] {
+            let name = users.to_string();
+            let run = throughput::measure_grown(arena, contender, arguments.events, users, &name).await?;
+            report::turn(1, &run);
+            results.growth.push(run);
+        }
+    }
+    Ok(())
+}
+
+/// nearcopy at fixed rates, and one that writes one event after the other at a rate that it can bear.
+async fn latencies(arena: &Arena, results: &mut Results) -> Result<()> {
+    let mut measured = |found: Latency| {
+        let Latency { contender, rate, p50_ms, p99_ms, .. } = &found;
+        note(&format!("latency of {contender} at {rate} events/s: p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms"));
+        results.latency.push(found);
+    };
+    for rate in RATES {
+        measured(latency::measure(arena, Contender::Nearcopy, rate).await?);
+    }
+    let backlog = Workload::new(Spread::Uniform, 2_000, USERS, 0, 1);
+    let most = throughput::measure(arena, Contender::OneByOne, &backlog, "uniform").await?.per_second();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundreds")]
+    let rate = (most * SUSTAINABLE / 10.0) as u32 * 10;
+    measured(latency::measure(arena, Contender::OneByOne, rate.max(10)).await?);
     Ok(())
 }
 
@@ -81,5 +151,11 @@ impl Arguments {
 
     fn wants_contender(&self, contender: Contender) -> bool {
         self.contenders.is_empty() || self.contenders.iter().any(|name| name == contender.name())
+    }
+
+    /// Whether what is measured may be published.
+    fn is_whole(&self) -> bool {
+        let is_all = self.only.is_empty() && self.contenders.is_empty();
+        is_all && self.rounds >= ROUNDS && self.events >= EVENTS
     }
 }

@@ -1,5 +1,6 @@
 //! How fast a backlog is worked off, and what that costs whom.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -7,9 +8,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::broker::Link;
 use crate::contender::{Arena, Contender, manifest};
-use crate::event::{Event, Workload};
-use crate::process::{Group, Process, busy_us};
-use crate::result::Run;
+use crate::event::{Event, Spread, Workload};
+use crate::meter::Meter;
+use crate::process::Process;
+use crate::result::{Cost, Run};
 
 /// How long it may take until the first event is taken, and until the last one is done.
 const FIRST: Duration = Duration::from_secs(30);
@@ -28,37 +30,63 @@ pub(crate) async fn measure(
 ) -> Result<Run> {
     arena.database.renew().await?;
     let link = arena.broker.renew().await?;
-    let run = work_off(arena, &link, contender, workload, name).await;
-    let run = run.with_context(|| format!("{} failed", contender.name()))?;
+    let cost = work_off(arena, &link, contender, workload, &workload.newest()).await?;
     link.close().await?;
-    Ok(run)
+    Ok(run(contender, name, workload, cost))
 }
 
-/// The same with the database as it is, and a queue that is there and empty.
-pub(crate) async fn work_off(
+/// The same, where all users are there already.
+pub(crate) async fn measure_grown(
+    arena: &Arena,
+    contender: Contender,
+    events: usize,
+    users: u32,
+    name: &str,
+) -> Result<Run> {
+    arena.database.renew().await?;
+    let link = arena.broker.renew().await?;
+    let mut stored = HashMap::new();
+    let first = Workload::each_once(users, 1);
+    stored.extend(first.newest());
+    work_off(arena, &link, contender, &first, &stored).await?;
+    let workload = Workload::new(Spread::Uniform, events, users, 1, 1);
+    stored.extend(workload.newest());
+    let cost = work_off(arena, &link, contender, &workload, &stored).await?;
+    link.close().await?;
+    Ok(run(contender, name, &workload, cost))
+}
+
+fn run(contender: Contender, name: &str, workload: &Workload, cost: Cost) -> Run {
+    let (contender, workload_name) = (contender.name().to_owned(), name.to_owned());
+    Run { contender, workload: workload_name, events: workload.events.len(), cost }
+}
+
+/// One backlog, from its first delivery until all is durable, visible, acknowledged and as it must be.
+async fn work_off(
     arena: &Arena,
     link: &Link,
     contender: Contender,
     workload: &Workload,
-    name: &str,
-) -> Result<Run> {
+    stored: &HashMap<u32, u32>,
+) -> Result<Cost> {
+    let failed = || format!("{} failed", contender.name());
+    let count = workload.events.len();
     link.publish(&workload.events).await?;
     arena.database.settle().await?;
     sleep(SETTLE).await;
-    let count = workload.events.len();
     ensure!(link.waiting().await? == count, "not all that was published is in the queue");
     let mut process = arena.start(contender, &manifest(""))?;
-    first_delivery(link, &mut process, count).await?;
-    let meter = Meter::start(&process);
-    last_visible(arena, &mut process, workload.last).await?;
-    let ended = arena.database.has(&workload.newest_of_tail(TAIL), ALL).await?;
-    let run = meter.read(ended, contender, name, count);
+    first_delivery(link, &mut process, count).await.with_context(failed)?;
+    let meter = Meter::start(process.id());
+    last_visible(arena, &mut process, workload.last, ALL).await.with_context(failed)?;
+    let ended = arena.database.has(&workload.newest_of_tail(TAIL), ALL).await.with_context(failed)?;
+    let cost = meter.read(ended, count);
     // A moment for the last acknowledgement; what is not acknowledged when the consumer is gone is in the queue again.
     sleep(Duration::from_millis(300)).await;
     process.stop().await?;
-    link.holds(0).await?;
-    arena.database.check(&workload.newest()).await?;
-    Ok(run)
+    link.holds(0).await.with_context(failed)?;
+    arena.database.check(stored).await.with_context(failed)?;
+    Ok(cost)
 }
 
 /// Waits until fewer messages wait than there were.
@@ -73,57 +101,17 @@ async fn first_delivery(link: &Link, process: &mut Process, count: usize) -> Res
 }
 
 /// Waits until the last event is visible: most of the others are then, too. Asked rarely, since asking costs.
-async fn last_visible(arena: &Arena, process: &mut Process, last: Event) -> Result<()> {
-    let deadline = Instant::now() + ALL;
+pub(crate) async fn last_visible(
+    arena: &Arena,
+    process: &mut Process,
+    last: Event,
+    within: Duration,
+) -> Result<()> {
+    let deadline = Instant::now() + within;
     while !arena.database.shows(last).await? {
         process.is_sound()?;
         ensure!(Instant::now() < deadline, "it does not come to an end:\n{}", process.last_words());
         sleep(Duration::from_millis(10)).await;
     }
     Ok(())
-}
-
-/// The clocks of all that take part, as they stood at the beginning.
-struct Meter {
-    began: Instant,
-    groups: [Option<Group>; 4],
-    before: [u64; 4],
-    busy: u64,
-}
-
-impl Meter {
-    fn start(process: &Process) -> Self {
-        let groups = [
-            Some(Group::tree(process.id())),
-            Group::service("mongodb", "mongod"),
-            Group::service("rabbitmq", "beam.smp"),
-            Some(Group::only(std::process::id())),
-        ];
-        let before = groups.each_ref().map(used);
-        Self { began: Instant::now(), groups, before, busy: busy_us() }
-    }
-
-    fn read(&self, ended: Instant, contender: Contender, workload: &str, events: usize) -> Run {
-        let after = self.groups.each_ref().map(used);
-        let spent: Vec<u64> = after.iter().zip(&self.before).map(|(after, before)| after - before).collect();
-        let busy = busy_us().saturating_sub(self.busy);
-        let seconds = (ended - self.began).as_secs_f64();
-        let others = busy.saturating_sub(spent.iter().sum());
-        let per_event = |at: usize| self.groups[at].as_ref().map(|_| spent[at] as f64 / events as f64);
-        Run {
-            contender: contender.name().to_owned(),
-            workload: workload.to_owned(),
-            events,
-            seconds,
-            own_us: per_event(0).unwrap_or_default(),
-            mongod_us: per_event(1),
-            rabbitmq_us: per_event(2),
-            peak_mb: self.groups[0].as_ref().map_or(0.0, Group::peak_mb),
-            others: others as f64 / 1e6 / self.began.elapsed().as_secs_f64(),
-        }
-    }
-}
-
-fn used(group: &Option<Group>) -> u64 {
-    group.as_ref().map_or(0, Group::cpu_us)
 }
