@@ -13,9 +13,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::event::Event;
+use crate::manifest::{EXCHANGE, QUEUE};
 
-pub(crate) const EXCHANGE: &str = "users";
-pub(crate) const QUEUE: &str = "bench.users";
 const VHOST: &str = "nearcopy-bench";
 const KEY: &str = "user.updated";
 /// How many messages the broker may owe us its word on.

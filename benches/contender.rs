@@ -5,9 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::broker::{Broker, EXCHANGE, QUEUE};
-use crate::database::{DATABASE, Database, USERS};
+use crate::broker::Broker;
+use crate::database::{DATABASE, Database};
 use crate::event::Spread;
+use crate::manifest::{QUEUE, USERS};
 use crate::process::Process;
 
 /// One of them.
@@ -134,31 +135,6 @@ impl Arena {
 
 /// Where nearcopy serves its numbers.
 pub(crate) const ADMIN: &str = "127.0.0.1:19464";
-
-/// What nearcopy is told: the fields that the others keep, too.
-pub(crate) fn manifest(embeds: &str) -> String {
-    format!(
-        r#"
-service: bench
-sources:
-  users:
-    rabbitmq: {{ exchange: {EXCHANGE}, queue: {QUEUE}, bindings: ["user.#"] }}
-    event: {{ id: id, type: type, time: occurredAt, data: data }}
-replicas:
-  {USERS}:
-    owner: user-service
-    source: users
-    keep: all
-    id: data.id
-    version: data.version
-    fields:
-      username: {{ from: data.username, type: string }}
-      email: {{ from: data.email, type: string }}
-      city: {{ from: data.address.city, type: string }}
-    on: {{ user.updated: upsert }}
-{embeds}"#
-    )
-}
 
 fn contenders() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/contenders"))

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::broker::given;
 use crate::event::Event;
+use crate::manifest::USERS;
 
 pub(crate) const DATABASE: &str = "nearcopy-bench";
-pub(crate) const USERS: &str = "users";
 
 /// The database, as the consuming service sees it.
 pub(crate) struct Database {

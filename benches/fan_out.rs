@@ -9,8 +9,9 @@ use futures::stream::{self, StreamExt};
 use mongodb::IndexModel;
 use tokio::time::{Instant, sleep};
 
-use crate::contender::{Arena, Contender, manifest};
+use crate::contender::{Arena, Contender};
 use crate::event::{Event, Workload};
+use crate::manifest::manifest;
 use crate::meter::Meter;
 use crate::metrics::metric;
 use crate::process::Process;

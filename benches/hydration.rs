@@ -7,9 +7,10 @@ use bson::{Document, doc};
 use mongodb::IndexModel;
 use tokio::time::{Instant, sleep};
 
-use crate::contender::{Arena, Contender, manifest};
+use crate::contender::{Arena, Contender};
 use crate::event::{Event, Workload};
 use crate::fan_out::{EMBED, PRODUCTS, product, quiet};
+use crate::manifest::manifest;
 use crate::meter::Meter;
 use crate::metrics::metric;
 use crate::result::Hydration;

@@ -17,9 +17,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::broker::Link;
-use crate::contender::{Arena, Contender, manifest};
+use crate::contender::{Arena, Contender};
 use crate::database::version_in;
 use crate::event::{Event, Workload};
+use crate::manifest::manifest;
 use crate::result::Latency;
 use crate::throughput::last_visible;
 

@@ -15,6 +15,7 @@ mod hydration;
 mod latency;
 mod library;
 mod machine;
+mod manifest;
 mod meter;
 mod metrics;
 mod process;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio::time::{Instant, sleep};
 
-use crate::contender::{Arena, Contender, manifest};
+use crate::contender::{Arena, Contender};
 use crate::event::Event;
+use crate::manifest::manifest;
 use crate::process::{Group, Process};
 use crate::result::Start;
 

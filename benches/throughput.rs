@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 use tokio::time::{Instant, sleep};
 
 use crate::broker::Link;
-use crate::contender::{Arena, Contender, manifest};
+use crate::contender::{Arena, Contender};
 use crate::event::{Event, Spread, Workload};
+use crate::manifest::manifest;
 use crate::meter::Meter;
 use crate::process::Process;
 use crate::result::{Cost, Run};
