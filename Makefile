@@ -33,7 +33,7 @@ bench-publish: .toolchain ## put the results of the last whole bench into README
 
 instructions: .toolchain ## the instructions an event costs, beside what they were (ACCEPT=1 writes down what they are)
 	@cargo build --quiet --release --example instructions
-	@target/release/examples/instructions $(if $(ACCEPT),--accept)
+	@tests/services valgrind >/dev/null && target/release/examples/instructions $(if $(ACCEPT),--accept)
 
 fuzz: .toolchain ## what must hold of any bytes, sought by coverage in every reader (FUZZ_SECONDS=60, FUZZ="event url")
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked

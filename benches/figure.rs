@@ -1,6 +1,6 @@
 //! What is wanted of nearcopy, and whether it is so.
 
-use crate::result::{Results, Run};
+use crate::result::{FanOut, Latency, Results, Run, Start};
 use crate::statistics::Spread;
 
 /// A figure beside what is wanted of it.
@@ -8,7 +8,8 @@ pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) wanted: Wanted,
     pub(crate) unit: &'static str,
-    pub(crate) found: Spread,
+    /// Nothing where it was not measured.
+    pub(crate) found: Option<Spread>,
 }
 
 /// A bound.
@@ -20,30 +21,25 @@ pub(crate) enum Wanted {
 
 impl Figure {
     pub(crate) fn is_met(&self) -> bool {
-        match self.wanted {
-            Wanted::AtLeast(least) => self.found.median >= least,
-            Wanted::AtMost(most) => self.found.median <= most,
-        }
+        self.found.is_some_and(|found| match self.wanted {
+            Wanted::AtLeast(least) => found.median >= least,
+            Wanted::AtMost(most) => found.median <= most,
+        })
     }
 }
 
-/// All figures of which there are measurements.
+/// All figures; of a run that was a part, those that it measured.
 pub(crate) fn figures(results: &Results) -> Vec<Figure> {
-    let mut all: Vec<Option<Figure>> = Vec::new();
-    all.extend(of_throughput(results));
+    let mut all = of_throughput(results);
     all.extend(of_fan_out(results));
     all.extend(of_latency(results));
     all.extend(of_start(results));
-    all.into_iter().flatten().collect()
+    all.retain(|figure| results.is_whole || figure.found.is_some());
+    all
 }
 
-fn figure(
-    name: impl Into<String>,
-    wanted: Wanted,
-    unit: &'static str,
-    found: Option<Spread>,
-) -> Option<Figure> {
-    Some(Figure { name: name.into(), wanted, unit, found: found? })
+fn figure(name: impl Into<String>, wanted: Wanted, unit: &'static str, found: Option<Spread>) -> Figure {
+    Figure { name: name.into(), wanted, unit, found }
 }
 
 /// Ratios of nearcopy to another contender, round by round, so that what disturbs a round disturbs both.
@@ -60,7 +56,7 @@ pub(crate) fn ratios(
     Spread::of(runs("nearcopy").iter().zip(runs(other)).map(|(ours, theirs)| ours / theirs))
 }
 
-fn of_throughput(results: &Results) -> Vec<Option<Figure>> {
+fn of_throughput(results: &Results) -> Vec<Figure> {
     let peaks = results.throughput.iter().filter(|run| run.contender == "nearcopy");
     let memory = Spread::of(peaks.map(|run| run.cost.peak_mb));
     let ratio = |other: &str, value: fn(&Run) -> f64| ratios(results, "uniform", other, value);
@@ -73,7 +69,7 @@ fn of_throughput(results: &Results) -> Vec<Option<Figure>> {
     ]
 }
 
-fn of_fan_out(results: &Results) -> Vec<Option<Figure>> {
+fn of_fan_out(results: &Results) -> Vec<Figure> {
     groupings(results)
         .into_iter()
         .map(|(users, each)| {
@@ -99,36 +95,32 @@ pub(crate) fn fan_out_rates(results: &Results, contender: &str, users: u32, each
         .fan_out
         .iter()
         .filter(|one| one.contender == contender && (one.users, one.documents_each) == (users, each));
-    of.map(crate::result::FanOut::per_second).collect()
+    of.map(FanOut::per_second).collect()
 }
 
-fn of_latency(results: &Results) -> Vec<Option<Figure>> {
+fn of_latency(results: &Results) -> Vec<Figure> {
     let of = |contender: &str, rate: Option<u32>| {
-        let fits = move |one: &&crate::result::Latency| {
-            one.contender == contender && rate.is_none_or(|rate| one.rate == rate)
-        };
+        let fits =
+            move |one: &&Latency| one.contender == contender && rate.is_none_or(|rate| one.rate == rate);
         results.latency.iter().find(fits)
     };
-    let one = |value: f64| Spread::of([value]);
-    let p50 = |rate: u32| of("nearcopy", Some(rate)).and_then(|found| one(found.p50_ms));
-    let p99 = of("nearcopy", Some(2_000)).zip(of("one-by-one", None));
-    let mut all = vec![
+    let p50 = |rate: u32| of("nearcopy", Some(rate)).and_then(|found| Spread::of([found.p50_ms]));
+    let both = of("nearcopy", Some(2_000)).zip(of("one-by-one", None));
+    let ratio = both.and_then(|(ours, theirs)| Spread::of([ours.p99_ms / theirs.p99_ms]));
+    vec![
         figure("p50 at 500 events/s", Wanted::AtMost(5.0), "ms", p50(500)),
         figure("p50 at 2,000 events/s", Wanted::AtMost(5.0), "ms", p50(2_000)),
-    ];
-    all.extend(p99.map(|(ours, theirs)| {
-        let name = format!("p99 at 2,000 events/s ÷ one by one at {}", theirs.rate);
-        figure(name, Wanted::AtMost(1.0), "", one(ours.p99_ms / theirs.p99_ms))
-    }));
-    all
+        figure("p99 at 2,000 events/s ÷ one by one at its own rate", Wanted::AtMost(1.0), "", ratio),
+    ]
 }
 
-fn of_start(results: &Results) -> Vec<Option<Figure>> {
-    let Some(start) = &results.start else { return Vec::new() };
-    let of = |times: &[f64]| Spread::of(times.iter().copied());
+fn of_start(results: &Results) -> Vec<Figure> {
+    let start = results.start.as_ref();
+    let of = |times: fn(&Start) -> &[f64]| start.and_then(|start| Spread::of(times(start).iter().copied()));
+    let idle = start.and_then(|start| Spread::of([start.idle_mb]));
     vec![
-        figure("first event applied after a start", Wanted::AtMost(300.0), "ms", of(&start.again_ms)),
-        figure("the same, upon an empty database", Wanted::AtMost(300.0), "ms", of(&start.first_ms)),
-        figure("memory at rest", Wanted::AtMost(20.0), "MB", Spread::of([start.idle_mb])),
+        figure("first event applied after a start", Wanted::AtMost(300.0), "ms", of(|start| &start.again_ms)),
+        figure("the same, upon an empty database", Wanted::AtMost(300.0), "ms", of(|start| &start.first_ms)),
+        figure("memory at rest", Wanted::AtMost(20.0), "MB", idle),
     ]
 }

@@ -87,7 +87,7 @@ async fn observe(
         }
     }
     timeout(PATIENCE, publishing).await???;
-    let warm = (u64::from(rate) * WARM.as_secs()) as usize;
+    let warm = usize::try_from(u64::from(rate) * WARM.as_secs())?;
     Ok(times.split_off(warm))
 }
 
@@ -137,14 +137,14 @@ fn shown(change: &ChangeStreamEvent<Document>) -> Option<(u32, u32)> {
 fn summary(contender: Contender, rate: u32, mut times: Vec<Duration>) -> Result<Latency> {
     times.sort_unstable();
     let last = times.len().checked_sub(1).context("nothing was measured")?;
-    let at = |share: f64| times[(last as f64 * share).round() as usize].as_secs_f64() * 1000.0;
+    let at = |permille: usize| times[last * permille / 1000].as_secs_f64() * 1000.0;
     Ok(Latency {
         contender: contender.name().to_owned(),
         rate,
         events: times.len(),
-        p50_ms: at(0.5),
-        p99_ms: at(0.99),
-        p999_ms: at(0.999),
-        most_ms: at(1.0),
+        p50_ms: at(500),
+        p99_ms: at(990),
+        p999_ms: at(999),
+        most_ms: at(1000),
     })
 }

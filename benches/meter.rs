@@ -22,13 +22,13 @@ impl Meter {
             Group::service("rabbitmq", "beam.smp"),
             (process != std::process::id()).then(|| Group::only(std::process::id())),
         ];
-        let before = groups.each_ref().map(used);
+        let before = groups.each_ref().map(|group| used(group.as_ref()));
         Self { began: Instant::now(), groups, before, busy: busy_us() }
     }
 
     /// What it has cost until now, by this count of events or documents; the work itself was done at that time.
     pub(crate) fn read(&self, ended: Instant, count: usize) -> Cost {
-        let after = self.groups.each_ref().map(used);
+        let after = self.groups.each_ref().map(|group| used(group.as_ref()));
         let spent: Vec<u64> =
             after.iter().zip(&self.before).map(|(after, before)| after.saturating_sub(*before)).collect();
         let others = busy_us().saturating_sub(self.busy).saturating_sub(spent.iter().sum());
@@ -44,6 +44,6 @@ impl Meter {
     }
 }
 
-fn used(group: &Option<Group>) -> u64 {
-    group.as_ref().map_or(0, Group::cpu_us)
+fn used(group: Option<&Group>) -> u64 {
+    group.map_or(0, Group::cpu_us)
 }

@@ -112,7 +112,7 @@ impl Group {
             fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|found| found.trim() == program)
         };
         let named: Vec<u32> = processes().into_iter().filter(named).collect();
-        (named.len() == 1).then(|| Self(named))
+        (named.len() == 1).then_some(Self(named))
     }
 
     /// The processor time they have used, in microseconds.

@@ -85,8 +85,8 @@ fn chapter(results: &Results) -> Result<String> {
     let figures = figure::figures(results);
     let met = figures.iter().filter(|figure| figure.is_met()).count();
     writeln!(text, "\n{met} of {} figures are met.", figures.len())?;
-    for told in &results.left_out {
-        writeln!(text, "\nLeft out: {told}.")?;
+    for remark in table::remarks(results) {
+        writeln!(text, "\n{remark}")?;
     }
     Ok(text)
 }

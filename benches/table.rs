@@ -5,6 +5,9 @@ use crate::figure::{Figure, Wanted, fan_out_rates, figures, groupings, ratios};
 use crate::result::{Results, Run};
 use crate::statistics::Spread;
 
+/// So many cores may be busy with something else before it is worth a word.
+const DISTURBED: f64 = 0.1;
+
 /// A table in Markdown, which reads well on a terminal, too.
 pub(crate) struct Table {
     head: Vec<String>,
@@ -52,7 +55,22 @@ pub(crate) fn all(results: &Results) -> String {
         latency(results),
         wanted(results),
     ];
-    parts.into_iter().flatten().map(|(title, text)| format!("\n{title}\n\n{text}")).collect()
+    let shown = parts.into_iter().flatten().map(|(title, text)| format!("\n{title}\n\n{text}"));
+    shown.chain(remarks(results).into_iter().map(|remark| format!("\n{remark}\n"))).collect()
+}
+
+/// What one must know to judge the figures.
+pub(crate) fn remarks(results: &Results) -> Vec<String> {
+    let mut remarks: Vec<String> = results.left_out.iter().map(|told| format!("Left out: {told}.")).collect();
+    let others = results.throughput.iter().chain(&results.growth).map(|run| run.cost.others);
+    let others = others.chain(results.fan_out.iter().map(|one| one.cost.others));
+    if let Some(others) = Spread::of(others).filter(|others| others.median > DISTURBED) {
+        remarks.push(format!(
+            "The machine was busy otherwise: {} of its cores, at the median, with what is none of this.",
+            within(others, 1)
+        ));
+    }
+    remarks
 }
 
 type Titled = Option<(String, String)>;
@@ -80,7 +98,7 @@ pub(crate) fn throughput(results: &Results, workload: &str) -> Titled {
         ]);
     }
     let title = format!("Throughput, users {workload}; CPU in µs an event; median (least–most)");
-    titled(title, table)
+    titled(title, &table)
 }
 
 /// The same upon more documents.
@@ -96,7 +114,7 @@ pub(crate) fn growth(results: &Results) -> Titled {
             format!("{:.0}", run.cost.peak_mb),
         ]);
     }
-    titled("Growth: the same backlog, users uniform, upon few and upon many documents".into(), table)
+    titled("Growth: the same backlog, users uniform, upon few and upon many documents", &table)
 }
 
 /// Fan-out beside bare updates.
@@ -114,7 +132,7 @@ pub(crate) fn fan_out(results: &Results) -> Titled {
             ratio.map_or("-".into(), |ratio| within(ratio, 2)),
         ]);
     }
-    titled("Fan-out: all users change, and all products that embed them".into(), table)
+    titled("Fan-out: all users change, and all products that embed them", &table)
 }
 
 /// New documents.
@@ -139,7 +157,7 @@ pub(crate) fn latency(results: &Results) -> Titled {
         let cells = [found.contender.clone(), found.rate.to_string()];
         table.row(cells.into_iter().chain(times.map(|time| format!("{time:.1}"))));
     }
-    titled("Latency: from when an event is due to be published until a reader sees it".into(), table)
+    titled("Latency: from when an event is due to be published until a reader sees it", &table)
 }
 
 /// What is wanted, and whether it is so.
@@ -148,7 +166,7 @@ pub(crate) fn wanted(results: &Results) -> Titled {
     for figure in figures(results) {
         table.row([figure.name.clone(), bound(&figure), found(&figure), met(&figure)]);
     }
-    titled("What is wanted of nearcopy".into(), table)
+    titled("What is wanted of nearcopy", &table)
 }
 
 fn bound(figure: &Figure) -> String {
@@ -162,15 +180,16 @@ fn bound(figure: &Figure) -> String {
 
 fn found(figure: &Figure) -> String {
     let digits = if figure.unit.is_empty() { 2 } else { 1 };
-    format!("{} {}", within(figure.found, digits), figure.unit).trim().to_owned()
+    let shown = |found| format!("{} {}", within(found, digits), figure.unit).trim().to_owned();
+    figure.found.map_or("not measured".into(), shown)
 }
 
 fn met(figure: &Figure) -> String {
     if figure.is_met() { "met".into() } else { "NOT MET".into() }
 }
 
-fn titled(title: String, table: Table) -> Titled {
-    (!table.rows.is_empty()).then(|| (title, table.text()))
+fn titled(title: impl Into<String>, table: &Table) -> Titled {
+    (!table.rows.is_empty()).then(|| (title.into(), table.text()))
 }
 
 fn median(spread: Option<Spread>, digits: usize) -> String {
@@ -191,7 +210,7 @@ fn within(spread: Spread, digits: usize) -> String {
 fn thousands(spread: Spread) -> String {
     let shown = |value: f64| {
         let hundreds = (value / 100.0).round() / 10.0;
-        if value < 10_000.0 { format!("{:.0}", value) } else { format!("{hundreds:.1}k") }
+        if value < 10_000.0 { format!("{value:.0}") } else { format!("{hundreds:.1}k") }
     };
     let Spread { median, least, most } = spread;
     if least < most {

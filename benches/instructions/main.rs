@@ -15,7 +15,6 @@ mod event;
 #[path = "../manifest.rs"]
 mod manifest;
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -27,11 +26,14 @@ use server::Server;
 use work::Step;
 
 /// So many events, and twice as many.
-const EVENTS: u64 = 5_000;
+const EVENTS: u64 = 2_000;
 /// By how much a figure may differ from the one that is written down.
 const TOLERANCE: f64 = 0.03;
 /// How a line of callgrind begins that says how many instructions there were.
 const COLLECTED: &str = "Collected :";
+
+/// Instructions an event, by step, in the order of steps.
+type Figures = Vec<(String, f64)>;
 
 /// Counts the instructions that an event costs.
 #[derive(Parser)]
@@ -75,21 +77,21 @@ fn run(arguments: &Arguments) -> Result<()> {
     compare(&read(&known)?, &found)
 }
 
-/// Instructions an event, by step.
-fn count() -> Result<BTreeMap<String, f64>> {
+/// Counts them all.
+fn count() -> Result<Figures> {
     let server = Server::start()?;
-    let (mut found, mut before, mut total) = (BTreeMap::new(), 0.0, 0.0);
+    let (mut found, mut before, mut total) = (Figures::new(), 0.0, 0.0);
     for step in Step::ALL {
         let [some, twice] = [EVENTS, 2 * EVENTS].map(|events| collected(step, events, &server));
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let each = (twice? - some?) as f64 / EVENTS as f64;
         if step != Step::Prepare {
-            found.insert(step.name().to_owned(), each - before);
+            found.push((step.name().to_owned(), each - before));
             total += each - before;
         }
         before = each;
     }
-    found.insert("total".into(), total);
+    found.push(("total".into(), total));
     Ok(found)
 }
 
@@ -107,10 +109,11 @@ fn collected(step: Step, events: u64, server: &Server) -> Result<u64> {
     line.with_context(|| format!("callgrind does not say how many:\n{told}"))?.parse().context("a number")
 }
 
-fn compare(known: &BTreeMap<String, f64>, found: &BTreeMap<String, f64>) -> Result<()> {
+fn compare(known: &[(String, f64)], found: &[(String, f64)]) -> Result<()> {
     let mut wrong = Vec::new();
     for (name, found) in found {
-        let Some(known) = known.get(name) else { bail!("{name} is not written down: run with --accept") };
+        let known = known.iter().find(|(of, _)| of == name);
+        let Some((_, known)) = known else { bail!("{name} is not written down: run with --accept") };
         let change = found / known - 1.0;
         let is_right = change.abs() <= TOLERANCE;
         tell(&format!(
@@ -131,7 +134,7 @@ fn compare(known: &BTreeMap<String, f64>, found: &BTreeMap<String, f64>) -> Resu
     Ok(())
 }
 
-fn text(figures: &BTreeMap<String, f64>) -> String {
+fn text(figures: &[(String, f64)]) -> String {
     let mut text =
         String::from("# Instructions an event, by step; written by `make instructions ACCEPT=1`.\n");
     for (name, figure) in figures {
@@ -141,7 +144,7 @@ fn text(figures: &BTreeMap<String, f64>) -> String {
     text
 }
 
-fn read(text: &str) -> Result<BTreeMap<String, f64>> {
+fn read(text: &str) -> Result<Figures> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {

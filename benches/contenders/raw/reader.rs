@@ -12,7 +12,14 @@ use crate::batch::Batch;
 /// The one that was asked for.
 pub(super) enum Reader {
     Own(Amqp),
-    Lapin { _connection: Connection, channel: Channel, consumer: Consumer },
+    Lapin(Box<Lapin>),
+}
+
+pub(super) struct Lapin {
+    /// Closed when it is dropped.
+    _connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
 }
 
 impl Reader {
@@ -25,14 +32,14 @@ impl Reader {
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
         let consumer = channel.basic_consume(queue.into(), "raw".into(), options, none).await?;
-        Ok(Self::Lapin { _connection: connection, channel, consumer })
+        Ok(Self::Lapin(Box::new(Lapin { _connection: connection, channel, consumer })))
     }
 
     /// Waits for events, and takes those that are there, as far as they fit. Nothing is lost if nobody waits to the end.
     pub(super) async fn fill(&mut self, batch: &mut Batch) -> Result<()> {
         let consumer = match self {
             Self::Own(amqp) => return amqp.fill(batch).await,
-            Self::Lapin { consumer, .. } => consumer,
+            Self::Lapin(lapin) => &mut lapin.consumer,
         };
         let mut next = consumer.next().await;
         loop {
@@ -53,8 +60,8 @@ impl Reader {
     pub(super) async fn acknowledge(&mut self, tag: u64) -> Result<()> {
         match self {
             Self::Own(amqp) => amqp.acknowledge(tag).await,
-            Self::Lapin { channel, .. } => {
-                channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?;
+            Self::Lapin(lapin) => {
+                lapin.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?;
                 Ok(())
             }
         }
