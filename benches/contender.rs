@@ -62,8 +62,8 @@ impl Contender {
     /// In how many of so many rounds it takes part.
     pub(crate) fn rounds(self, rounds: usize, spread: Spread) -> usize {
         match (self, spread) {
-            (Self::Raw | Self::Nearcopy | Self::OneByOne, _) | (Self::Node, Spread::Uniform) => rounds,
-            (_, Spread::Uniform) => rounds.div_ceil(2),
+            (Self::Raw | Self::Nearcopy | Self::Node, Spread::Uniform) => rounds,
+            (_, Spread::Uniform) | (Self::Raw | Self::Nearcopy, Spread::Zipf) => rounds.div_ceil(2),
             (_, Spread::Zipf) => 1,
         }
     }

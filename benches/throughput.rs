@@ -20,7 +20,7 @@ const ALL: Duration = Duration::from_secs(300);
 /// Of how many of the last events the users are looked at before it is over: more than anybody has under way.
 const TAIL: usize = 10_000;
 /// How long broker and database are left alone after the backlog is there.
-const SETTLE: Duration = Duration::from_millis(1_500);
+const SETTLE: Duration = Duration::from_millis(1_000);
 
 /// Has a contender work off these events upon an empty database, and checks what it has written.
 pub(crate) async fn measure(
