@@ -43,6 +43,9 @@ struct Arguments {
     /// How many events a backlog has.
     #[arg(long, default_value_t = 200_000)]
     events: usize,
+    /// About how long a whole run may take: rounds after the first are left out where it would take longer.
+    #[arg(long, default_value_t = 15.0)]
+    minutes: f64,
     /// The parts to run; all, unless some are named.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,

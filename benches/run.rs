@@ -28,13 +28,18 @@ const RATES: [u32; 2] = [500, 2_000];
 /// Of what one can do at most, so much is what one can do for long.
 const SUSTAINABLE: f64 = 0.7;
 
+/// By when, of all the time that there is, no further round of a part begins.
+const UNTIL_UNIFORM: f64 = 0.40;
+const UNTIL_ZIPF: f64 = 0.55;
+const UNTIL_FAN_OUT: f64 = 0.75;
+
 /// Measures what is asked for.
 pub(crate) async fn all(arguments: &Arguments) -> Result<()> {
     let (arena, began) = (arena().await?, Instant::now());
     let mut results = Results { machine: machine::describe(&arena).await?, ..Results::default() };
     results.rounds = arguments.rounds;
     note(&format!("{} cores, load {}", results.machine.cores, results.machine.load_before));
-    parts(arguments, &arena, &mut results).await?;
+    parts(arguments, &arena, began, &mut results).await?;
     arena.broker.remove().await?;
     arena.database.raw.drop().await?;
     results.seconds = began.elapsed().as_secs_f64();
@@ -43,12 +48,12 @@ pub(crate) async fn all(arguments: &Arguments) -> Result<()> {
     publish::keep(&results)
 }
 
-async fn parts(arguments: &Arguments, arena: &Arena, results: &mut Results) -> Result<()> {
+async fn parts(arguments: &Arguments, arena: &Arena, began: Instant, results: &mut Results) -> Result<()> {
     if arguments.wants(Part::Throughput) {
-        backlogs(arguments, arena, Spread::Uniform, results).await?;
+        backlogs(arguments, arena, began, Spread::Uniform, results).await?;
     }
     if arguments.wants(Part::Zipf) {
-        backlogs(arguments, arena, Spread::Zipf, results).await?;
+        backlogs(arguments, arena, began, Spread::Zipf, results).await?;
     }
     if arguments.wants(Part::Latency) {
         latencies(arena, results).await?;
@@ -66,15 +71,28 @@ async fn parts(arguments: &Arguments, arena: &Arena, results: &mut Results) -> R
         growth(arguments, arena, results).await?;
     }
     if arguments.wants(Part::FanOut) {
-        results.fan_out = fan_out::measure(arena, arguments.rounds.min(FAN_OUTS)).await?;
+        let is_early = arguments.has_time(began, UNTIL_FAN_OUT);
+        let rounds = if is_early { arguments.rounds.min(FAN_OUTS) } else { 1 };
+        results.fan_out = fan_out::measure(arena, rounds).await?;
     }
     Ok(())
 }
 
 /// Every contender in turn, round by round; each round begins with another one.
-async fn backlogs(arguments: &Arguments, arena: &Arena, spread: Spread, results: &mut Results) -> Result<()> {
+async fn backlogs(
+    arguments: &Arguments,
+    arena: &Arena,
+    began: Instant,
+    spread: Spread,
+    results: &mut Results,
+) -> Result<()> {
     let contenders = contenders(arguments, arena, results);
+    let until = if spread == Spread::Uniform { UNTIL_UNIFORM } else { UNTIL_ZIPF };
     for round in 0..arguments.rounds {
+        if round > 0 && !arguments.has_time(began, until) {
+            leave_out(results, format!("{}, from round {} on: it took too long", spread.name(), round + 1));
+            break;
+        }
         for at in 0..contenders.len() {
             let contender = contenders[(at + round) % contenders.len()];
             if round >= contender.rounds(arguments.rounds, spread) {
@@ -126,16 +144,17 @@ fn contenders(arguments: &Arguments, arena: &Arena, results: &mut Results) -> Ve
     for contender in contender::ALL.into_iter().filter(|contender| arguments.wants_contender(*contender)) {
         match library::get(contender, &arena.folder) {
             Ok(()) => able.push(contender),
-            Err(reason) => {
-                let told = format!("{}: {reason}", contender.name());
-                note(&format!("left out: {told}"));
-                if !results.left_out.contains(&told) {
-                    results.left_out.push(told);
-                }
-            }
+            Err(reason) => leave_out(results, format!("{}: {reason}", contender.name())),
         }
     }
     able
+}
+
+fn leave_out(results: &mut Results, what: String) {
+    note(&format!("left out: {what}"));
+    if !results.left_out.contains(&what) {
+        results.left_out.push(what);
+    }
 }
 
 async fn arena() -> Result<Arena> {
@@ -151,6 +170,11 @@ impl Arguments {
 
     fn wants_contender(&self, contender: Contender) -> bool {
         self.contenders.is_empty() || self.contenders.iter().any(|name| name == contender.name())
+    }
+
+    /// Whether a further round may begin. Who asks for a part has all the time for it.
+    fn has_time(&self, began: Instant, until: f64) -> bool {
+        !self.only.is_empty() || began.elapsed().as_secs_f64() < self.minutes * 60.0 * until
     }
 
     /// Whether what is measured may be published.
