@@ -147,7 +147,7 @@ async fn ask_owner(owners: &HttpFetch, of: &Subscription) -> Finding {
         IdKind::Uuid => EntityId::Uuid(uuid::Uuid::nil()),
     };
     let asked = format!("`{}`, asked for an entity of `{}` that nobody has", of.owner, of.name);
-    match owners.ask(of, &[nobody]).await.pop() {
+    match owners.ask(of, &[nobody]).await.pop().map(|reply| reply.outcome) {
         Some(Ok(Answer::NotFound)) => Finding::fine(format!("{asked}, says that it does not know it")),
         Some(Ok(Answer::Found { .. })) => Finding::advice(format!("{asked}, knows it after all")),
         Some(Err(error)) => Finding::wrong(format!("{asked}: {}", report(&error))),

@@ -10,9 +10,9 @@ use rustls::crypto::{CryptoProvider, ring};
 use super::owner::Owner;
 use super::request;
 use super::single_flight::Flight;
-use super::{Fetch, FetchError};
+use super::{Fetch, Reply};
 use crate::event::{EntityId, EntityType};
-use crate::replication::{Answer, Subscription};
+use crate::replication::Subscription;
 use crate::telemetry::trace;
 
 /// Asks owners over HTTP, each by its own bounds and its own breaker.
@@ -57,9 +57,9 @@ impl HttpFetch {
 
 #[async_trait]
 impl Fetch for HttpFetch {
-    async fn ask(&self, of: &Subscription, ids: &[EntityId]) -> Vec<Result<Answer, FetchError>> {
+    async fn ask(&self, of: &Subscription, ids: &[EntityId]) -> Vec<Reply> {
         let Some(owner) = self.owners.get(&of.name) else {
-            return ids.iter().map(|_| Err(FetchError::NotDeclared)).collect();
+            return ids.iter().map(|_| Reply::not_declared()).collect();
         };
         let (seats, flights) = owner.flights.board(ids);
         if !seats.is_empty() {

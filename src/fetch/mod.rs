@@ -24,13 +24,23 @@ pub use http::{FetchSetupError, HttpFetch};
 pub trait Fetch: Send + Sync {
     /// Asks for some entities at once, and singly for those that the batch answer leaves out.
     ///
-    /// There is one outcome for each id, in their order. At most one request for an entity is under way from
+    /// There is one reply for each id, in their order. At most one request for an entity is under way from
     /// this process, and no more requests than declared; while the owner's breaker is open nothing is sent and
-    /// every outcome is [`FetchError::Resting`].
-    async fn ask(&self, of: &Subscription, ids: &[EntityId]) -> Vec<Result<Answer, FetchError>>;
+    /// every reply is [`FetchError::Resting`].
+    async fn ask(&self, of: &Subscription, ids: &[EntityId]) -> Vec<Reply>;
 
     /// Whether a question would be sent now, or the owner is being left in peace.
     fn is_resting(&self, of: &EntityType) -> bool;
+}
+
+/// What came of a question about one entity.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// What the owner said, or why there is no answer.
+    pub outcome: Result<Answer, FetchError>,
+    /// Whether it was asked already, for somebody else, when this question was put: then the answer may be older than
+    /// the question, and settles nothing.
+    pub is_shared: bool,
 }
 
 /// Why there is no answer. Ids are named by the caller, who knows them.
@@ -54,6 +64,13 @@ pub enum FetchError {
     /// The answer is none of the declared form.
     #[error("the owner's answer is unreadable: {0}")]
     Unreadable(#[from] DecodeError),
+}
+
+impl Reply {
+    /// There is nobody to ask.
+    pub fn not_declared() -> Self {
+        Self { outcome: Err(FetchError::NotDeclared), is_shared: false }
+    }
 }
 
 impl FetchError {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::FetchError;
+use super::{FetchError, Reply};
 use crate::event::EntityId;
 use crate::replication::Answer;
 
@@ -24,24 +24,28 @@ pub(super) struct Seat {
     outcome: watch::Sender<Option<Outcome>>,
 }
 
-/// The outcome to come.
-pub(super) struct Flight(Landing);
+/// The reply to come.
+pub(super) struct Flight {
+    landing: Landing,
+    is_shared: bool,
+}
 
 impl Flights {
     /// Joins the questions under way and opens those that are not: a seat for each to be asked, a flight for
     /// each id in their order.
     pub(super) fn board(&self, ids: &[EntityId]) -> (Vec<Seat>, Vec<Flight>) {
         let mut under_way = self.lock();
-        let mut seats = Vec::new();
-        let flights = ids.iter().map(|id| {
+        let mut seats: Vec<Seat> = Vec::new();
+        let mut flights = Vec::with_capacity(ids.len());
+        for id in ids {
             let landing = under_way.entry(id.clone()).or_insert_with(|| {
                 let (outcome, landing) = watch::channel(None);
                 seats.push(Seat { id: id.clone(), flights: self.clone(), outcome });
                 landing
             });
-            Flight(landing.clone())
-        });
-        let flights = flights.collect();
+            let is_shared = !seats.iter().any(|seat| seat.id == *id);
+            flights.push(Flight { landing: landing.clone(), is_shared });
+        }
         (seats, flights)
     }
 
@@ -69,13 +73,14 @@ impl Drop for Seat {
 }
 
 impl Flight {
-    /// Waits for the outcome.
-    pub(super) async fn landed(mut self) -> Outcome {
+    /// Waits for what comes of it.
+    pub(super) async fn landed(mut self) -> Reply {
         let lost = || Err(FetchError::Unreachable("the question was given up".into()));
-        match self.0.wait_for(Option::is_some).await {
+        let outcome = match self.landing.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or_else(lost),
             Err(_) => lost(),
-        }
+        };
+        Reply { outcome, is_shared: self.is_shared }
     }
 }
 
@@ -98,11 +103,13 @@ mod tests {
         seats.pop().unwrap().land(Ok(Answer::NotFound));
         let mut seen = Vec::new();
         for flight in first.into_iter().chain(second) {
-            seen.push(flight.landed().await.map_err(|error| error.to_string()));
+            let Reply { outcome, is_shared } = flight.landed().await;
+            seen.push((outcome.map_err(|error| error.to_string()), is_shared));
         }
         let failed = Err("the owner answered with status 500".to_owned());
         let found = Ok(Answer::NotFound);
-        assert_eq!(seen, [found.clone(), failed.clone(), found.clone(), failed, found]);
+        let expected = [(&found, false), (&failed, false), (&found, false), (&failed, true), (&found, true)];
+        assert_eq!(seen, expected.map(|(outcome, is_shared)| (outcome.clone(), is_shared)));
         assert_eq!(flights.board(&ids(&["a"])).0.len(), 1, "the next question is a new one");
     }
 
@@ -111,7 +118,7 @@ mod tests {
         let flights = Flights::default();
         let (seats, mut waiting) = flights.board(&ids(&["a"]));
         drop(seats);
-        let outcome = waiting.remove(0).landed().await;
+        let outcome = waiting.remove(0).landed().await.outcome;
         assert!(matches!(outcome, Err(FetchError::Unreachable(_))));
         assert_eq!(flights.board(&ids(&["a"])).0.len(), 1);
     }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::{Halted, Pipeline};
 use crate::event::EntityId;
-use crate::fetch::FetchError;
+use crate::fetch::{FetchError, Reply};
 use crate::replication::{
     Answer, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, has_gone_back, merge,
     merge_overtaken,
@@ -69,14 +69,15 @@ impl Pipeline {
         &self,
         of: &Subscription,
         spec: &FetchSpec,
-        claimed: Vec<Record>,
+        mut claimed: Vec<Record>,
     ) -> Result<(), Halted> {
         let ids: Vec<EntityId> = claimed.iter().map(|record| record.id.clone()).collect();
         let mut epoch = self.timeline(of).await?.current();
         if self.was_behind(epoch, claimed.iter()).await? {
             epoch = self.timeline(of).await?.current();
         }
-        let answers = self.ask_holding(of, &claimed, &ids, hold(spec)).await?;
+        let replies = self.ask_holding(of, &claimed, &ids, hold(spec)).await?;
+        let answers = outcomes(&mut claimed, replies);
         let writes: Vec<RecordWrite> = claimed
             .iter()
             .zip(&answers)
@@ -138,12 +139,12 @@ impl Pipeline {
         claimed: &[Record],
         ids: &[EntityId],
         hold: Duration,
-    ) -> Result<Vec<Result<Answer, FetchError>>, Halted> {
+    ) -> Result<Vec<Reply>, Halted> {
         let mut asking = self.fetch.ask(of, ids);
         loop {
             tokio::select! {
                 biased;
-                answers = &mut asking => return Ok(answers),
+                replies = &mut asking => return Ok(replies),
                 () = tokio::time::sleep(hold / 3) => {}
             }
             self.persist(|| self.store.renew(of, claimed, hold)).await?;
@@ -154,6 +155,16 @@ impl Pipeline {
 /// How long a claim lasts before it must be renewed.
 fn hold(spec: &FetchSpec) -> Duration {
     spec.timeout + SLACK
+}
+
+/// What came of the questions. One that was under way before its record was claimed is as good as not asked since: it
+/// may bring content, and settles nothing.
+fn outcomes(claimed: &mut [Record], replies: Vec<Reply>) -> Vec<Result<Answer, FetchError>> {
+    let outcome = |(record, reply): (&mut Record, Reply)| {
+        record.asked = record.asked.filter(|_| !reply.is_shared);
+        reply.outcome
+    };
+    claimed.iter_mut().zip(replies).map(outcome).collect()
 }
 
 fn brings_content(write: &RecordWrite) -> bool {

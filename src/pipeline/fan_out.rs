@@ -8,7 +8,7 @@ use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, Record, RecordWrite, Rendering, Scope, Subscription};
-use crate::store::{Removal, Written};
+use crate::store::Written;
 use crate::telemetry::metric;
 
 /// Up to so many documents are brought in line with one statement; a record with more goes page by page.
@@ -137,8 +137,7 @@ impl Pipeline {
             if ids.is_empty() {
                 return Ok(());
             }
-            let removal = Removal { ids: &ids, unstamped: false };
-            let removed = self.persist(|| self.store.remove(embed, of, record, removal)).await?;
+            let removed = self.persist(|| self.store.remove(embed, of, record, &ids)).await?;
             tracing::info!(
                 event = "embed.removed",
                 embed = embed.name,

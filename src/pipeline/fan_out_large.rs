@@ -1,7 +1,8 @@
 //! Fan-outs too large to be done at once: page by page, each record in its turn, so that none holds up another.
 //!
 //! There is no position to keep: how far one has come stands in the stamps, and that it is owed stands in the
-//! record. A crash, or a cursor lost, costs a walk past documents that are done.
+//! record. A crash, or a cursor lost, costs a walk past documents that are done. A lease for each record keeps two
+//! pods from doing the same pages; without it they would, to no harm.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,17 +10,20 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::traffic::Lookout;
 use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
 use crate::event::{EntityId, EntityType};
 use crate::replication::{Embed, Record, RecordWrite, Scope, Subscription};
 use crate::store::Pages;
 
-/// How long one page should take: others wait behind no more than that.
-const PAGE_TIME: Duration = Duration::from_millis(20);
+/// How long one page should take while events come: they wait behind no more than that.
+const PAGE_TIME: Duration = Duration::from_millis(10);
 /// The smallest and the largest page. What lies side by side on disk costs a fraction of what lies scattered, so
 /// a page is measured by the time it takes, not by its documents.
-const PAGES: std::ops::RangeInclusive<usize> = 200..=1_000;
+const PAGES: std::ops::RangeInclusive<usize> = 50..=1_000;
+/// How long a pod works on a record before another may. Short, so that a crash holds nothing up.
+const LEASE: Duration = Duration::from_secs(5);
 
 /// Records that wait for their large fan-out.
 #[derive(Default)]
@@ -33,8 +37,11 @@ struct Job {
     of: Arc<Subscription>,
     id: EntityId,
     pass: Option<Pass>,
-    /// How many documents the next page has.
+    /// How many documents the next page has while events come.
     page: usize,
+    lookout: Lookout,
+    /// Since when the lease is ours.
+    leased: Option<Stopwatch>,
 }
 
 /// One walk through all documents of a record, for each embed in turn.
@@ -76,7 +83,14 @@ impl Pipeline {
             for (name, id) in self.large.take() {
                 let known = jobs.iter().any(|job| job.of.name == name && job.id == id);
                 if let (false, Ok(of)) = (known, self.declaration.replica(name.as_str())) {
-                    jobs.push_back(Job { of: of.clone(), id, pass: None, page: *PAGES.start() });
+                    jobs.push_back(Job {
+                        of: of.clone(),
+                        id,
+                        pass: None,
+                        page: *PAGES.start(),
+                        lookout: self.traffic.lookout(),
+                        leased: None,
+                    });
                 }
             }
             let Some(mut job) = jobs.pop_front() else {
@@ -86,10 +100,25 @@ impl Pipeline {
                     () = self.large.filled.notified() => continue,
                 }
             };
-            if self.step(&mut job).await? == Step::More {
+            if !self.holds(&mut job).await? {
+                // Another pod is at it. Should it fail to, the debt is found by the rounds.
+            } else if self.step(&mut job).await? == Step::More {
                 jobs.push_back(job);
+            } else {
+                let lease = job.lease();
+                self.persist(|| self.store.release(&lease)).await?;
             }
         }
+    }
+
+    /// Takes the lease of a job, or goes on holding it.
+    async fn holds(&self, job: &mut Job) -> Result<bool, Halted> {
+        if job.leased.is_none_or(|leased| leased.elapsed() > LEASE / 3) {
+            let lease = job.lease();
+            let taken = self.persist(|| self.store.lease(&lease, LEASE)).await?;
+            job.leased = taken.then(Stopwatch::start);
+        }
+        Ok(job.leased.is_some())
     }
 
     /// One page of a job. The record is read anew for each, so that what is shown is never older than need be.
@@ -106,8 +135,8 @@ impl Pipeline {
         let Some((embed, pages)) = &mut pass.pages else {
             return self.next_embed(job, &record).await;
         };
-        let watch = Stopwatch::start();
-        let Ok(page) = pages.next(job.page).await else {
+        let (watch, alone) = (Stopwatch::start(), job.lookout.is_alone(&self.traffic));
+        let Ok(page) = pages.next(if alone { *PAGES.end() } else { job.page }).await else {
             // The cursor is lost: what is done is done, and the walk begins again.
             job.pass = None;
             return self.pause(self.rhythm.sweep_every).await.map(|()| Step::More);
@@ -118,8 +147,10 @@ impl Pipeline {
         }
         let embed = embed.clone();
         self.show(&embed, &of, std::iter::once(&record), Scope::Page(&page)).await?;
-        job.page = next_page(page.len(), watch.elapsed());
-        self.pause(watch.elapsed() / 4).await?;
+        if !alone {
+            job.page = next_page(page.len(), watch.elapsed());
+            self.pause(watch.elapsed()).await?;
+        }
         Ok(Step::More)
     }
 
@@ -142,6 +173,12 @@ impl Pipeline {
     }
 }
 
+impl Job {
+    fn lease(&self) -> String {
+        format!("fan-out:{}:{}", self.of.name, self.id)
+    }
+}
+
 /// The size of the next page, after one of this size took so long: at most twice or half as large.
 fn next_page(size: usize, took: Duration) -> usize {
     let micros = |time: Duration| usize::try_from(time.as_micros()).unwrap_or(usize::MAX);
@@ -157,13 +194,13 @@ mod tests {
     #[test]
     fn a_page_is_as_large_as_its_time_allows() {
         let page = |size, millis| next_page(size, Duration::from_millis(millis));
-        assert_eq!(page(400, 20), 400);
-        assert_eq!(page(400, 10), 800);
+        assert_eq!(page(400, 10), 400);
+        assert_eq!(page(400, 5), 800);
         assert_eq!(page(400, 1), 800, "at most twice as large");
-        assert_eq!(page(800, 40), 400);
+        assert_eq!(page(800, 20), 400);
         assert_eq!(page(800, 900), 400, "at least half as large");
-        assert_eq!(page(250, 900), 200);
+        assert_eq!(page(80, 900), 50);
         assert_eq!(page(1_000, 0), 1_000);
-        assert_eq!(page(0, 0), 200);
+        assert_eq!(page(0, 0), 50);
     }
 }

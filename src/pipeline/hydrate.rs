@@ -6,19 +6,17 @@ use std::time::Duration;
 
 use bson::{Bson, Document};
 
-use super::{Halted, Pipeline};
+use super::{Halted, Pipeline, patience};
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, RecordWrite, Rendering, Scope, Subscription};
-use crate::store::{Changes, Moment, Records, Removal, StoreError};
+use crate::store::{Changes, Moment, Records, StoreError};
 use crate::telemetry::metric;
 
 /// How long a pod follows a collection before it must say that it is still there.
 const LEASE: Duration = Duration::from_secs(10);
 /// How many documents are looked at together when a whole collection is walked through.
 const PAGE: usize = 500;
-/// How often a record is freed or made before it is left for the next look: nobody retires it that often.
-const ATTEMPTS: usize = 5;
 /// After so many quiet looks the position is stored, so that it does not grow older than the log.
 const QUIET: u32 = 20;
 
@@ -110,17 +108,20 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Looks at every document of a collection: the way to start, and to repair what no event or hint told of.
+    /// Looks at every document of a collection, as it is from now on: the way to start, and to repair what no event or
+    /// hint told of.
     pub(super) async fn walk(&self, embeds: &[Arc<Embed>], is_repair: bool) -> Result<(), Halted> {
+        // A deposed primary may not know of documents that the change stream has passed by already.
+        let moment = self.persist(|| self.store.heartbeat()).await?;
         for embed in embeds {
             let mut from: Option<Bson> = None;
             loop {
-                let page = self.persist(|| self.store.scan(embed, from.as_ref(), PAGE)).await?;
+                let page = self.persist(|| self.store.scan(embed, from.as_ref(), PAGE, moment)).await?;
                 let Some(last) = page.last().and_then(|document| document.get("_id").cloned()) else { break };
                 if is_repair {
                     self.unpark_documents(embed, &page).await?;
                 }
-                let changed = self.hydrate_documents(embed, &page, None).await?;
+                let changed = self.hydrate_documents(embed, &page, moment).await?;
                 if is_repair {
                     metric::drift_repaired(&embed.name, changed);
                 }
@@ -155,8 +156,7 @@ impl Pipeline {
                 continue;
             };
             if embed.render(record) == Rendering::Remove {
-                let removal = Removal { ids, unstamped: true };
-                self.persist(|| self.store.remove(embed, of, record, removal)).await?;
+                self.persist(|| self.store.remove(embed, of, record, ids)).await?;
             }
             writes.extend(embed.writes(record, Scope::Exactly(ids)));
         }
@@ -183,8 +183,8 @@ impl Pipeline {
         moment: Option<Moment>,
     ) -> Result<Records, Halted> {
         let (mut records, mut left, mut after) = (Records::new(), ids.to_vec(), moment);
-        let ask = of.fetch.is_some();
-        for _ in 0..ATTEMPTS {
+        let (ask, mut pauses) = (of.fetch.is_some(), patience::pauses());
+        loop {
             let mut read = self.persist(|| self.store.read(of, &left, after)).await?;
             left.retain(|id| read.get(id).is_none_or(|record| record.marked));
             let free = |id: &EntityId| match read.remove(id) {
@@ -196,10 +196,14 @@ impl Pipeline {
             if writes.is_empty() {
                 return Ok(records);
             }
-            after = after.max(self.persist(|| self.store.write(of, &writes, 0)).await?.moment);
+            let written = self.persist(|| self.store.write(of, &writes, 0)).await?;
+            after = after.max(written.moment);
             self.wanted.send_replace(());
+            if written.changed == 0 {
+                // Who takes the writes and who answers the reads do not agree: the database is between two primaries.
+                self.pause(pauses.next().unwrap_or_default()).await?;
+            }
         }
-        Ok(records)
     }
 }
 

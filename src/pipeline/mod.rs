@@ -18,6 +18,7 @@ mod replicate;
 mod retire;
 mod suspect;
 mod sweep;
+mod traffic;
 mod upgrade;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use fan_out_large::Backlog;
 pub use park::Retry;
 pub use patience::Halted;
 pub use rebase::{Pace, RebaseError, Rebased};
+use traffic::Traffic;
 
 /// The rhythm of the work that no event sets off.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,7 @@ pub struct Pipeline {
     /// Moves whenever somebody is wanted, or must be asked about, at once.
     wanted: watch::Sender<()>,
     large: Backlog,
+    traffic: Traffic,
     heard: Heard,
     regressions: Regressions,
 }
@@ -82,12 +85,13 @@ impl Pipeline {
         stop: CancellationToken,
     ) -> Arc<Self> {
         let (wanted, large) = (watch::Sender::new(()), Backlog::default());
-        let (heard, regressions) = (Heard::default(), Regressions::default());
-        Arc::new(Self { declaration, store, fetch, rhythm, stop, wanted, large, heard, regressions })
+        let (traffic, heard, regressions) = (Traffic::default(), Heard::default(), Regressions::default());
+        Arc::new(Self { declaration, store, fetch, rhythm, stop, wanted, large, traffic, heard, regressions })
     }
 
     /// Works through one batch, as a part of its trace where it has one.
     async fn run_batch(&self, source: &SourceSpec, deliveries: Vec<Delivery>) -> Result<(), Halted> {
+        self.traffic.comes();
         let trace = trace_of(&deliveries);
         trace::within(trace, self.work_through(source, deliveries)).await
     }

@@ -46,7 +46,8 @@ impl Embed {
             Rendering::Nothing => vec![subject.clear()],
             Rendering::Leave => vec![subject.evict(None), subject.restamp(None)],
             Rendering::Mark(path) => vec![subject.evict(Some(&path)), subject.restamp(Some(&path))],
-            Rendering::Wait | Rendering::Remove => vec![subject.evict(None)],
+            Rendering::Wait => vec![subject.evict(None)],
+            Rendering::Remove => std::iter::once(subject.evict(None)).chain(subject.scrub()).collect(),
         };
         tidy.into_iter().chain(shown).collect()
     }
@@ -118,10 +119,7 @@ impl Embed {
         let reference = entity.to_bson();
         let condition = |prefix: &str| {
             let exactly = doc! { "$eq": &reference, "$not": { "$type": "array" } };
-            let paths = self.owned_paths().into_iter();
-            let shows: Vec<Document> =
-                paths.map(|path| doc! { format!("{prefix}{path}"): { "$exists": true } }).collect();
-            doc! { format!("{prefix}{}", self.reference.leaf()): exactly, "$or": shows }
+            doc! { format!("{prefix}{}", self.reference.leaf()): exactly, "$or": self.shows_any(prefix) }
         };
         self.write(Scope::Everywhere, &condition, Document::new()).filter
     }
@@ -152,6 +150,12 @@ impl Embed {
         prefix + path
     }
 
+    /// Each way of showing anything at all.
+    fn shows_any(&self, prefix: &str) -> Vec<Document> {
+        let paths = self.owned_paths().into_iter();
+        paths.map(|path| doc! { format!("{prefix}{path}"): { "$exists": true } }).collect()
+    }
+
     fn unset(&self) -> Document {
         self.owned_paths().into_iter().map(|path| (self.element_path(path), Bson::from(""))).collect()
     }
@@ -177,12 +181,8 @@ impl Subject<'_> {
     }
 
     fn clear(&self) -> EmbedWrite {
-        let shows = |prefix: &str| {
-            let paths = self.embed.owned_paths().into_iter();
-            paths.map(|path| doc! { format!("{prefix}{path}"): { "$exists": true } }).collect()
-        };
         let update = doc! { "$unset": self.embed.unset(), "$set": { self.stamp_at(): self.stamp(false) } };
-        self.write(&|prefix| self.guarded(prefix, shows(prefix)), update)
+        self.write(&|prefix| self.guarded(prefix, self.embed.shows_any(prefix)), update)
     }
 
     /// Takes away what another entity left behind.
@@ -204,6 +204,22 @@ impl Subject<'_> {
             }
         }
         self.write(&condition, update)
+    }
+
+    /// Takes away what the consumer has written beside the stamp of this very revision, where nothing is to be shown.
+    fn scrub(&self) -> Option<EmbedWrite> {
+        let Scope::Exactly(_) = self.scope else { return None };
+        let stamp = self.embed.stamp_path();
+        let condition = |prefix: &str| {
+            let mut condition = self.refers(prefix);
+            condition.extend(doc! {
+                format!("{prefix}{stamp}.ref"): { "$eq": &self.reference },
+                format!("{prefix}{stamp}.rev"): self.record.rev,
+                "$or": self.embed.shows_any(prefix),
+            });
+            condition
+        };
+        Some(self.write(&condition, doc! { "$unset": self.embed.unset() }))
     }
 
     /// Moves the stamp and leaves what is shown; never what is another entity's, for the document may have come to

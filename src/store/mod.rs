@@ -219,12 +219,13 @@ pub trait EmbedStore: Send + Sync {
         after: Option<Moment>,
     ) -> Result<Vec<Document>, StoreError>;
 
-    /// The documents after `from` in the order of `_id`, as [`EmbedStore::documents`] has them.
+    /// The documents after `from` in the order of `_id`, as [`EmbedStore::documents`] has them, read after that moment.
     async fn scan(
         &self,
         embed: &Embed,
         from: Option<&Bson>,
         most: usize,
+        after: Option<Moment>,
     ) -> Result<Vec<Document>, StoreError>;
 
     /// Which of these entities any document refers to, read after that moment.
@@ -235,13 +236,14 @@ pub trait EmbedStore: Send + Sync {
         after: Option<Moment>,
     ) -> Result<Vec<EntityId>, StoreError>;
 
-    /// Deletes documents that refer to a deleted record, under the guard that it is deleted still; says how many.
+    /// Deletes those of these documents that refer to a deleted record and have not shown its deletion: they show an
+    /// older revision of it, or nobody. The record must be as it was read; says how many were deleted.
     async fn remove(
         &self,
         embed: &Embed,
         of: &Subscription,
         record: &Record,
-        removal: Removal<'_>,
+        ids: &[Bson],
     ) -> Result<u64, StoreError>;
 }
 
@@ -250,16 +252,6 @@ pub trait EmbedStore: Send + Sync {
 pub trait Pages: Send {
     /// The next ids, at most so many, the first time as many as came at once; none, once it is over.
     async fn next(&mut self, most: usize) -> Result<Vec<Bson>, StoreError>;
-}
-
-/// Which documents go with a deleted record.
-#[derive(Clone, Copy, Debug)]
-pub struct Removal<'a> {
-    /// Their `_id`s.
-    pub ids: &'a [Bson],
-    /// Whether those go, too, that have not shown anything yet: they referred to the deleted entity from the
-    /// beginning.
-    pub unstamped: bool,
 }
 
 /// Why an event was put aside.

@@ -63,7 +63,7 @@ fn of_answers() -> Vec<Row> {
         (AnswerRev, "an answer enters only at the revision claimed", small::passed_by()),
         (Voids, "who calls for a look takes the claim away", small::told_vaguely()),
         (Since, "settled means a read lag after it was called for", small::told_vaguely()),
-        (Need, "a need ends by a settled answer new enough", small::created_again()),
+        (Need, "a need ends by a settled answer new enough", small::told_of_what_is_overdue()),
     ]
 }
 

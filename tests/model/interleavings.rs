@@ -135,6 +135,11 @@ pub(crate) fn told_by_version() -> Setting {
     says(held(), [Say::saved(0, 2).told(Told::Version), Say::saved(0, 3)])
 }
 
+/// F2: an event tells a version that the owner's read side does not show for longer than it declares.
+pub(crate) fn told_of_what_is_overdue() -> Setting {
+    Setting { overdue: 2, ..says(held(), [Say::saved(0, 2).told(Told::Version)]) }
+}
+
 /// V2: two events tell that there is something new, no more.
 pub(crate) fn told_vaguely() -> Setting {
     says(held(), [Say::saved(0, 2).told(Told::Vaguely), Say::saved(0, 3).told(Told::Vaguely)])

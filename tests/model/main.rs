@@ -121,11 +121,12 @@ fn a_late_404_takes_nothing_away() {
     holds(&small::late_404());
 }
 
-/// V2: an event may tell a version only, or not even that.
+/// V2, F2: an event may tell a version only, or not even that; and the owner's read side may show it late.
 #[test]
 fn what_is_only_announced_is_asked_for() {
     holds(&small::told_by_version());
     holds(&small::told_vaguely());
+    holds(&small::told_of_what_is_overdue());
     holds(&small::created_again());
 }
 

@@ -330,7 +330,7 @@ impl Model for Protocol {
         let mut world = last.clone();
         match action {
             Action::Say => {
-                world.young[usize::from(world.said)] = NOW;
+                world.young[usize::from(world.said)] = NOW + self.setting.overdue;
                 world.queue |= 1 << world.said;
                 world.said += 1;
             }

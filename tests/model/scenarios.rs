@@ -38,6 +38,7 @@ pub(crate) fn interleavings() -> Vec<Scenario> {
         named("A11  a late 404 takes nothing away", small::late_404()),
         named("A14  a placeholder is filled by an event", small::filled_by_an_event()),
         named("V2   an event tells a version only", small::told_by_version()),
+        named("F2   the owner shows a version later than declared", small::told_of_what_is_overdue()),
         named("V2   an event tells not even a version", small::told_vaguely()),
         named("V2   created again, told by its version only", small::created_again()),
         named("B1   a crash after an answer is written", small::crash_after_an_answer()),

@@ -94,6 +94,8 @@ pub(crate) struct Setting {
     pub pods: usize,
     /// In how many parts the owner's read lag goes by: 1, or 2 for two changes less than a lag apart.
     pub parts: u8,
+    /// For how many ticks the owner's read side is behind longer than it declares.
+    pub overdue: u8,
     /// Whether debts are swept while others may still pay them.
     pub sweeps: bool,
     /// Events, as bits, that the database refuses to take.

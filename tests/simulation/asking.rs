@@ -1,13 +1,13 @@
 //! The owner's API as one pod sees it: slow, behind by up to `settle`, at times in trouble, and asked at most once
 //! about an entity at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nearcopy::event::{EntityId, EntityType};
-use nearcopy::fetch::{Fetch, FetchError};
+use nearcopy::fetch::{Fetch, FetchError, Reply};
 use nearcopy::replication::{Answer, FetchSpec, Subscription};
 use tokio::sync::{Notify, Semaphore};
 
@@ -57,12 +57,13 @@ impl Asking {
 
 #[async_trait]
 impl Fetch for Asking {
-    async fn ask(&self, of: &Subscription, ids: &[EntityId]) -> Vec<Outcome> {
+    async fn ask(&self, of: &Subscription, ids: &[EntityId]) -> Vec<Reply> {
         let Some(spec) = of.fetch.clone() else {
-            return ids.iter().map(|_| Err(FetchError::NotDeclared)).collect();
+            return ids.iter().map(|_| Reply::not_declared()).collect();
         };
         let fate = self.0.faults.enter(&self.0.life, "ask", || format!("{ids:?}")).await;
         let (seats, flights) = self.0.board(ids);
+        let own: BTreeSet<EntityId> = seats.iter().map(|(id, _)| id.clone()).collect();
         if !seats.is_empty() {
             let (way, of) = (self.0.clone(), of.clone());
             tokio::spawn(async move { way.answer(&of, &spec, seats, fate).await });
@@ -73,7 +74,8 @@ impl Fetch for Asking {
         }
         self.0.faults.leave(&self.0.life, fate).await;
         self.0.journal.note(|| format!("{}: answers {:?}", self.0.life, told(ids, &outcomes)));
-        outcomes
+        let reply = |(id, outcome)| Reply { outcome, is_shared: !own.contains(id) };
+        ids.iter().zip(outcomes).map(reply).collect()
     }
 
     fn is_resting(&self, _: &EntityType) -> bool {

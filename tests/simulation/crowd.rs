@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::faults::{Fate, Strike};
@@ -32,8 +32,8 @@ pub(crate) struct Tally {
     pub(crate) runs: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) longest_rest: Duration,
-    /// The first case in which a law was broken.
-    pub(crate) broken: Option<Case>,
+    /// The cases in which a law was broken.
+    pub(crate) broken: Vec<Case>,
 }
 
 impl Case {
@@ -67,19 +67,17 @@ pub(crate) fn sweep() -> Vec<Case> {
     strikes.map(|strike| Case { plan: plan::rich(), strike: Some(strike) }).collect()
 }
 
-/// Plays all cases; stops early where a law is broken.
+/// Plays all cases.
 pub(crate) fn play_all(cases: &[Case]) -> Tally {
-    let (next, stop, tally) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(Tally::default()));
+    let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
     let worker = || {
-        while !stop.load(Ordering::Relaxed) {
-            let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let outcome = case.play(false);
             let is_broken = !outcome.violations.is_empty();
             let mut tally = tally.lock().unwrap();
             tally.add(outcome);
             if is_broken {
-                stop.store(true, Ordering::Relaxed);
-                tally.broken.get_or_insert_with(|| case.clone());
+                tally.broken.push(case.clone());
             }
         }
     };
@@ -107,7 +105,7 @@ impl Tally {
         for (what, count) in &self.counts {
             table += &format!("{count:>12}  {what}\n");
         }
-        let broken = u8::from(self.broken.is_some());
+        let broken = self.broken.len();
         table
             + &format!(
                 "{:>12?}  until the last one came to rest\n{broken:>12}  violations\n",

@@ -50,6 +50,8 @@ struct Inner {
     journal: Journal,
     number: AtomicU64,
     over: AtomicBool,
+    /// When the last of what is late will have come, in milliseconds.
+    late: AtomicU64,
     crashed: mpsc::UnboundedSender<Life>,
 }
 
@@ -62,8 +64,8 @@ impl Faults {
         journal: Journal,
         crashed: mpsc::UnboundedSender<Life>,
     ) -> Self {
-        let (number, over) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self(Arc::new(Inner { trouble, strike, chance, journal, number, over, crashed }))
+        let (number, over, late) = (AtomicU64::new(0), AtomicBool::new(false), AtomicU64::new(0));
+        Self(Arc::new(Inner { trouble, strike, chance, journal, number, over, late, crashed }))
     }
 
     /// How much goes wrong.
@@ -78,6 +80,17 @@ impl Faults {
 
     pub(crate) fn are_over(&self) -> bool {
         self.0.over.load(Ordering::Relaxed)
+    }
+
+    /// When the last of what is late will have come.
+    pub(crate) fn late_until(&self) -> Duration {
+        Duration::from_millis(self.0.late.load(Ordering::Relaxed))
+    }
+
+    async fn be_late(&self, pause: Duration) {
+        let until = self.0.journal.now() + pause;
+        self.0.late.fetch_max(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        tokio::time::sleep(pause).await;
     }
 
     /// How many effects there have been while things could go wrong.
@@ -111,7 +124,7 @@ impl Faults {
                 pending::<()>().await;
             }
             Fate::SlowBefore(pause) => {
-                tokio::time::sleep(pause).await;
+                self.be_late(pause).await;
                 // What is on its way arrives, whatever has become of the sender; or it never left.
                 if !life.is(Mode::Runs) && self.0.chance.happens(500) {
                     self.0.journal.note(|| format!("{life}: {what} arrives nevertheless"));
@@ -131,7 +144,7 @@ impl Faults {
                 self.crash(life);
                 pending::<()>().await;
             }
-            Fate::SlowAfter(pause) => tokio::time::sleep(pause).await,
+            Fate::SlowAfter(pause) => self.be_late(pause).await,
             _ => {}
         }
         life.pass().await;

@@ -61,13 +61,16 @@ fn main() -> ExitCode {
     tell(&crowd::play_all(&cases))
 }
 
-/// The first broken law with all that belongs to it, and the tally.
+/// One case of a broken law with all that belongs to it, the names of the others, and the tally.
 fn tell(tally: &Tally) -> ExitCode {
-    if let Some(case) = &tally.broken {
+    if let Some(case) = tally.broken.first() {
         println!("{}\ncommit {}", case.report(), commit());
     }
+    for Case { plan, strike } in &tally.broken {
+        println!("broken: seed {} {strike:?}", plan.seed);
+    }
     println!("{}", tally.table());
-    ExitCode::from(u8::from(tally.broken.is_some()))
+    ExitCode::from(u8::from(!tally.broken.is_empty()))
 }
 
 fn commit() -> String {

@@ -83,7 +83,14 @@ async fn play(plan: Arc<Plan>, strike: Option<Strike>, keeps_lines: bool) -> Out
     }
     let effects = stage.faults.effects();
     hands.mend(&mut pods);
-    let rested_after = rest(&stage).await;
+    let rested_after = rest(&stage, || {
+        // What was under way when the faults ended may be a pod's last yet.
+        while let Ok(life) = crashes.try_recv() {
+            hands.bury(&mut pods, &life);
+            hands.mend(&mut pods);
+        }
+    })
+    .await;
     let journal = &stage.journal;
     Outcome {
         violations: journal.violations(),
@@ -94,13 +101,16 @@ async fn play(plan: Arc<Plan>, strike: Option<Strike>, keeps_lines: bool) -> Out
     }
 }
 
-/// Waits until all is as it must be, and stays so.
-async fn rest(stage: &Stage) -> Duration {
+/// Waits until all is as it must be, and stays so; looks after the pods meanwhile.
+async fn rest(stage: &Stage, mut look_after: impl FnMut()) -> Duration {
     let begun = stage.journal.now();
     stage.journal.note(|| "nothing goes wrong any more".into());
+    // What was on its way when the faults ended arrives yet, and may set off work of its own.
+    tokio::time::sleep(stage.faults.late_until().saturating_sub(begun)).await;
     let mut found = Vec::new();
     while stage.journal.now().saturating_sub(begun) < PATIENCE {
         tokio::time::sleep(LOOK).await;
+        look_after();
         found = judge::judge(stage);
         if found.is_empty() {
             break;

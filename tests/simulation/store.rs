@@ -10,7 +10,7 @@ use nearcopy::event::{EntityId, EntityType};
 use nearcopy::replication::{Embed, EmbedWrite, Record, RecordWrite, Subscription};
 use nearcopy::store::{
     Backlog, ChangeStore, Changes, EmbedStore, Hints, Moment, Pages, Parked, ParkedStore, RecordStore,
-    Records, Removal, RetireStore, StoreError, Written,
+    Records, RetireStore, StoreError, Written,
 };
 
 use crate::faults::{Fate, Faults};
@@ -187,8 +187,15 @@ impl EmbedStore for Troubled {
         self.effect("documents", on, self.inner.documents(embed, ids, after)).await
     }
 
-    async fn scan(&self, embed: &Embed, from: Option<&Bson>, most: usize) -> Done<Vec<Document>> {
-        self.effect("scan", || embed.name.clone(), self.inner.scan(embed, from, most)).await
+    async fn scan(
+        &self,
+        embed: &Embed,
+        from: Option<&Bson>,
+        most: usize,
+        after: Option<Moment>,
+    ) -> Done<Vec<Document>> {
+        let on = || format!("{} after {after:?}", embed.name);
+        self.effect("scan", on, self.inner.scan(embed, from, most, after)).await
     }
 
     async fn referenced(
@@ -206,15 +213,15 @@ impl EmbedStore for Troubled {
         embed: &Embed,
         of: &Subscription,
         record: &Record,
-        removal: Removal<'_>,
+        ids: &[Bson],
     ) -> Done<u64> {
         let act = async {
             let before = self.watch.documents(embed);
-            let removed = self.inner.remove(embed, of, record, removal).await;
+            let removed = self.inner.remove(embed, of, record, ids).await;
             self.watch.compare(&self.life, embed, &before);
             removed
         };
-        let on = || format!("{} of {} {:?}", embed.name, record.id, removal.ids);
+        let on = || format!("{} of {} {:?}", embed.name, record.id, ids);
         self.effect("remove", on, act).await
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bson::{Document, doc};
 use nearcopy::event::{EntityId, EntityType, Version};
-use nearcopy::fetch::{Fetch, FetchError};
+use nearcopy::fetch::{Fetch, FetchError, Reply};
 use nearcopy::replication::{Answer, Content, Subscription};
 use tokio::sync::watch;
 
@@ -79,8 +79,9 @@ impl Owner {
 
 #[async_trait]
 impl Fetch for Owner {
-    async fn ask(&self, _: &Subscription, ids: &[EntityId]) -> Vec<Result<Answer, FetchError>> {
-        let answers = ids.iter().map(|id| self.answer(id)).collect();
+    async fn ask(&self, _: &Subscription, ids: &[EntityId]) -> Vec<Reply> {
+        let reply = |id| Reply { outcome: self.answer(id), is_shared: false };
+        let answers = ids.iter().map(reply).collect();
         drop(self.open.subscribe().wait_for(|open| *open).await);
         answers
     }

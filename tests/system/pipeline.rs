@@ -301,7 +301,7 @@ async fn on_a_standalone_server_sweeps_find_what_is_new() {
 #[tokio::test]
 async fn on_a_standalone_server_no_document_is_deleted() {
     use nearcopy::replication::{Class, Level};
-    use nearcopy::store::{EmbedStore, Removal};
+    use nearcopy::store::EmbedStore;
     let keeping = shop("referenced", ASKED, &[PRODUCTS]);
     let declaration = shop("referenced", ASKED, &[&format!("{PRODUCTS}\n    when_deleted: delete")]);
     let database = Database::at(&standalone(), &keeping).await;
@@ -310,8 +310,7 @@ async fn on_a_standalone_server_no_document_is_deleted() {
     database.write(&[placeholder("ann")]).await;
     database.write(&of_events(&declaration, &[deleted("ann", 1)])).await;
     let (record, embed) = (database.record("ann").await, &declaration.embeds[0]);
-    let removal = Removal { ids: &["p1".into()], unstamped: true };
-    let refused = database.store.remove(embed, database.of(), &record, removal).await.unwrap_err();
+    let refused = database.store.remove(embed, database.of(), &record, &["p1".into()]).await.unwrap_err();
     assert_eq!(refused.class(), Class::Misconfigured);
     assert!(database.product("p1").await.is_some());
     let findings = database.store.inspect(&declaration).await.unwrap();

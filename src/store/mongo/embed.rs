@@ -9,7 +9,7 @@ use super::cursor::IdPages;
 use super::{Mongo, command, record::limit};
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, Record, Subscription};
-use crate::store::{EmbedStore, Moment, Pages, Removal, StoreError, Written};
+use crate::store::{EmbedStore, Moment, Pages, StoreError, Written};
 
 #[async_trait]
 impl EmbedStore for Mongo {
@@ -80,6 +80,7 @@ impl EmbedStore for Mongo {
         embed: &Embed,
         from: Option<&Bson>,
         most: usize,
+        after: Option<Moment>,
     ) -> Result<Vec<Document>, StoreError> {
         let filter =
             from.map_or_else(Document::new, |id| doc! { "$expr": { "$gt": ["$_id", { "$literal": id }] } });
@@ -89,7 +90,7 @@ impl EmbedStore for Mongo {
             "projection": { embed.reference.dotted(): 1 },
             "sort": { "_id": 1 },
             "limit": limit(most),
-            "readConcern": self.read_concern(None),
+            "readConcern": self.read_concern(after),
         };
         self.fetch_all(&format!("walking through `{}`", embed.collection), command).await
     }
@@ -122,8 +123,8 @@ impl EmbedStore for Mongo {
         embed: &Embed,
         of: &Subscription,
         record: &Record,
-        removal: Removal<'_>,
+        ids: &[Bson],
     ) -> Result<u64, StoreError> {
-        self.remove_under_guard(embed, of, record, removal).await
+        self.remove_under_guard(embed, of, record, ids).await
     }
 }

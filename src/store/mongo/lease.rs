@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 
-use super::{Mongo, change, record_statement};
+use super::{Mongo, change, command, record_statement};
 use crate::store::StoreError;
 
 const LEASES: &str = "nearcopy.leases";
@@ -36,8 +36,10 @@ impl Mongo {
 
     /// Gives a lease back, so that the next pod need not wait for its end.
     pub(super) async fn give_lease_back(&self, name: &str) -> Result<(), StoreError> {
-        let mine = doc! { "q": { "_id": name, "holder": &self.pod }, "u": { "$set": { "holder": "" } } };
-        self.update(LEASES, vec![mine], true).await.map(|_| ())
+        let mine = doc! { "q": { "_id": name, "holder": &self.pod }, "limit": 1 };
+        let command =
+            doc! { "delete": LEASES, "deletes": [mine], "writeConcern": command::write_concern() };
+        self.run(&format!("giving the lease `{name}` back"), command).await.map(|_| ())
     }
 
     /// The stored position of that name.

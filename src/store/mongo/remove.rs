@@ -1,23 +1,23 @@
 //! The one write that destroys: documents go with the entity they refer to, where the manifest says so.
 
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 use mongodb::ClientSession;
 use mongodb::error::Error;
 use mongodb::options::{ReadConcern, WriteConcern};
 
 use super::{Mongo, command};
 use crate::replication::{Embed, Record, Subscription};
-use crate::store::{Removal, StoreError};
+use crate::store::StoreError;
 
 impl Mongo {
-    /// Deletes documents that refer to a record and show an older revision of it, in one transaction with a
-    /// touch of the record: if it is not deleted any more, or changed, nothing happens.
+    /// Deletes documents that refer to a record and show an older revision of it, or nobody, in one transaction with
+    /// a touch of the record: if it is not deleted any more, or changed, nothing happens.
     pub(super) async fn remove_under_guard(
         &self,
         embed: &Embed,
         of: &Subscription,
         record: &Record,
-        removal: Removal<'_>,
+        ids: &[Bson],
     ) -> Result<u64, StoreError> {
         let action = format!("deleting documents of `{}`", embed.collection);
         if !self.is_replica_set() {
@@ -37,14 +37,10 @@ impl Mongo {
             format!("{stamp}.ref"): { "$eq": &reference },
             format!("{stamp}.rev"): { "$lt": record.rev },
         };
-        let mut outdated = vec![shown];
-        if removal.unstamped {
-            outdated.push(doc! { &stamp: { "$exists": false } });
-        }
         let theirs = doc! {
-            "_id": { "$in": removal.ids },
+            "_id": { "$in": ids },
             embed.reference.dotted(): { "$eq": &reference, "$not": { "$type": "array" } },
-            "$or": outdated,
+            "$or": [shown, { &stamp: { "$exists": false } }],
         };
         let (mongo, records, documents) = (self.clone(), of.name.to_string(), embed.collection.clone());
         let transaction =

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::owner::{Asked, TestOwner, asking, endless, honest, id, ok, replica, status, user};
+use super::owner::{Asked, TestOwner, asking, endless, honest, id, ok, outcomes, replica, status, user};
 
 /// Asks a fresh owner for one user and says what came of it, in one word, and after how many requests.
 async fn outcome_of(
@@ -26,7 +26,7 @@ async fn outcome_of(
     })
     .await;
     let replica = replica(owner.address, |_| {});
-    let outcome = asking(&replica).ask(&replica, &[id("42")]).await.remove(0);
+    let outcome = outcomes(&asking(&replica), &replica, &[id("42")]).await.remove(0);
     (word(outcome), owner.count())
 }
 
@@ -115,7 +115,7 @@ async fn a_request_asks_for_exactly_what_was_declared() {
     let replica = replica(owner.address, |_| {});
     let hostile = ["../admin", "a/b?c=d#e", "%2e%2e", "...", "..", "."];
     let ids: Vec<EntityId> = hostile.iter().map(|text| id(text)).collect();
-    let outcomes = asking(&replica).ask(&replica, &ids).await;
+    let outcomes = outcomes(&asking(&replica), &replica, &ids).await;
     let words: Vec<String> = outcomes.into_iter().map(word).collect();
     let (not_found, refused) = ("NotFound", "unreadable: bad_id");
     assert_eq!(words, [not_found, not_found, not_found, not_found, refused, refused]);
@@ -150,7 +150,7 @@ async fn a_question_ends_within_its_deadline_however_slow_the_owner_is() {
         let owner = TestOwner::start(move |_| async move { endless(b" ", every) }).await;
         let replica = replica(owner.address, |spec| spec.timeout = Duration::from_millis(300));
         let started = clock::now();
-        let outcome = asking(&replica).ask(&replica, &[id("42")]).await.remove(0);
+        let outcome = outcomes(&asking(&replica), &replica, &[id("42")]).await.remove(0);
         assert!(matches!(&outcome, Err(FetchError::Unreachable(why)) if why.contains("no whole answer")));
         let took = started.elapsed();
         assert!((300..900).contains(&took.as_millis()), "{took:?}");
@@ -174,7 +174,7 @@ async fn an_answer_cut_off_on_the_way_is_asked_for_again() {
             stream.write_all(format!("{head}{sent}").as_bytes()).await.unwrap();
         }
     });
-    let outcome = asking(&replica).ask(&replica, &[id("42")]).await.remove(0);
+    let outcome = outcomes(&asking(&replica), &replica, &[id("42")]).await.remove(0);
     assert!(word(outcome).starts_with("found"));
     server.await.unwrap();
 }
@@ -183,7 +183,7 @@ async fn an_answer_cut_off_on_the_way_is_asked_for_again() {
 async fn an_owner_that_is_not_there_is_unreachable_and_no_id_is_told() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let replica = replica(address, |_| {});
-    let error = asking(&replica).ask(&replica, &[id("secret-id")]).await.remove(0).unwrap_err();
+    let error = outcomes(&asking(&replica), &replica, &[id("secret-id")]).await.remove(0).unwrap_err();
     assert_eq!(error.class(), Class::Transient);
     assert!(error.to_string().contains("refused"), "{error}");
     assert!(!error.to_string().contains("secret-id"), "{error}");
@@ -195,8 +195,8 @@ async fn the_trace_of_an_event_goes_on_to_the_owner() {
     let replica = replica(owner.address, |_| {});
     let fetch = asking(&replica);
     let context = TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
-    trace::within(Some(context), fetch.ask(&replica, &[id("1")])).await.remove(0).unwrap();
-    fetch.ask(&replica, &[id("2")]).await.remove(0).unwrap();
+    trace::within(Some(context), outcomes(&fetch, &replica, &[id("1")])).await.remove(0).unwrap();
+    outcomes(&fetch, &replica, &[id("2")]).await.remove(0).unwrap();
     let [with, without] = owner.asked().try_into().unwrap();
     let told = TraceContext::parse(with.headers[trace::HEADER].to_str().unwrap()).unwrap();
     assert_eq!(told.trace_id(), context.trace_id());
@@ -208,7 +208,7 @@ async fn the_trace_of_an_event_goes_on_to_the_owner() {
 async fn a_replica_without_a_way_to_ask_is_never_asked_for() {
     let replica = replica("127.0.0.1:9".parse().unwrap(), |_| {});
     let fetch = HttpFetch::new([]).unwrap();
-    let outcome = fetch.ask(&replica, &[id("1"), id("2")]).await;
+    let outcome = outcomes(&fetch, &replica, &[id("1"), id("2")]).await;
     assert!(matches!(outcome[..], [Err(FetchError::NotDeclared), Err(FetchError::NotDeclared)]));
     assert!(!fetch.is_resting(&EntityType::new("users")));
 }

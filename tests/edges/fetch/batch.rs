@@ -6,7 +6,7 @@ use nearcopy::fetch::{Fetch, FetchError};
 use nearcopy::replication::{Answer, Content};
 use serde_json::{Value, json};
 
-use super::owner::{Asked, TestOwner, asking, batched, honest, id, ok, replica, status, user};
+use super::owner::{Asked, TestOwner, asking, batched, honest, id, ok, outcomes, replica, status, user};
 
 /// What came of asking for these ids: the name found, `-` for not found, the error otherwise; and what was asked,
 /// batches in brackets.
@@ -25,7 +25,7 @@ async fn ask(
         spec.concurrency = 1;
     });
     let ids: Vec<EntityId> = ids.iter().map(|text| id(text)).collect();
-    let outcomes = asking(&replica).ask(&replica, &ids).await;
+    let outcomes = outcomes(&asking(&replica), &replica, &ids).await;
     let requests = owner.asked().into_iter().map(|asked| {
         let list = asked.ids.join(",");
         if asked.batch { format!("[{list}]") } else { list }

@@ -12,8 +12,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nearcopy::event::{EntityId, EntityType, Field, FieldPath, FieldType, IdKind, Selection, VersionRule};
-use nearcopy::fetch::HttpFetch;
-use nearcopy::replication::{AnswerPaths, FetchSpec, Keep, Lineage, Subscription, UrlTemplate};
+use nearcopy::fetch::{Fetch, FetchError, HttpFetch};
+use nearcopy::replication::{Answer, AnswerPaths, FetchSpec, Keep, Lineage, Subscription, UrlTemplate};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -202,4 +202,13 @@ pub(crate) fn batched(address: SocketAddr) -> UrlTemplate {
 
 pub(crate) fn asking(replica: &Arc<Subscription>) -> Arc<HttpFetch> {
     Arc::new(HttpFetch::new([replica]).unwrap())
+}
+
+/// What came of asking for these, without who else had asked.
+pub(crate) async fn outcomes(
+    fetch: &HttpFetch,
+    of: &Subscription,
+    ids: &[EntityId],
+) -> Vec<Result<Answer, FetchError>> {
+    fetch.ask(of, ids).await.into_iter().map(|reply| reply.outcome).collect()
 }

@@ -10,10 +10,10 @@ use nearcopy::event::EntityId;
 use nearcopy::fetch::{Fetch, FetchError, HttpFetch};
 use nearcopy::replication::{Answer, Subscription};
 
-use super::owner::{TestOwner, asking, honest, id, replica, status};
+use super::owner::{TestOwner, asking, honest, id, outcomes, replica, status};
 
 async fn ask_one(fetch: &HttpFetch, replica: &Subscription, text: &str) -> Result<Answer, FetchError> {
-    fetch.ask(replica, &[id(text)]).await.remove(0)
+    outcomes(fetch, replica, &[id(text)]).await.remove(0)
 }
 
 /// Asks again and again until there is an answer, and says how long that took.
@@ -78,7 +78,7 @@ async fn the_declared_number_of_requests_is_not_exceeded() {
     let asks = (0..4).map(|asker| {
         let ids: Vec<EntityId> = (0..10).map(|n| id(&format!("{asker}-{n}"))).collect();
         let (fetch, replica) = (fetch.clone(), replica.clone());
-        async move { fetch.ask(&replica, &ids).await }
+        async move { outcomes(&fetch, &replica, &ids).await }
     });
     let outcomes: Vec<_> = join_all(asks).await.into_iter().flatten().collect();
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 40);
@@ -130,7 +130,7 @@ async fn a_herd_on_a_failing_owner_becomes_single_probes() {
     let replica = replica(owner.address, |spec| spec.concurrency = 4);
     let fetch = asking(&replica);
     let ids: Vec<EntityId> = (0..500).map(|n| id(&n.to_string())).collect();
-    let outcomes = fetch.ask(&replica, &ids).await;
+    let outcomes = outcomes(&fetch, &replica, &ids).await;
     assert!(outcomes.iter().all(Result::is_err));
     let at_first = owner.count();
     assert!((5..=9).contains(&at_first), "{at_first} requests for 500 entities");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 use nearcopy::event::EntityId;
 use nearcopy::replication::{Embed, EmbedWrite, Record, State, Subscription, Why};
-use nearcopy::store::{EmbedStore, Moment, Pages, Refusal, Removal, StoreError, Written};
+use nearcopy::store::{EmbedStore, Moment, Pages, Refusal, StoreError, Written};
 
 use super::order::Id;
 use super::{Contents, Database, Pod, changed, filter, first, refusal, update};
@@ -65,10 +65,11 @@ impl EmbedStore for Pod {
         embed: &Embed,
         from: Option<&Bson>,
         most: usize,
+        after: Option<Moment>,
     ) -> Result<Vec<Document>, StoreError> {
         let database = self.lock();
         let (from, everything) = (from.cloned().map(Id), Document::new());
-        let found = matching(database.seen(&self.name, None), embed, &everything)
+        let found = matching(database.seen(&self.name, after), embed, &everything)
             .filter(|(id, _)| from.as_ref().is_none_or(|from| *id > from));
         Ok(first(found.map(|(_, document)| projected(embed, document)), most))
     }
@@ -93,7 +94,7 @@ impl EmbedStore for Pod {
         embed: &Embed,
         of: &Subscription,
         record: &Record,
-        removal: Removal<'_>,
+        ids: &[Bson],
     ) -> Result<u64, StoreError> {
         let mut database = self.lock();
         let held = database.held(of, &record.id).map(|held| (held.record.rev, held.record.state));
@@ -101,17 +102,14 @@ impl EmbedStore for Pod {
             return Ok(0);
         }
         let (reference, stamp) = (record.id.to_bson(), embed.stamp_path());
-        let mut outdated = vec![doc! {
+        let shown = doc! {
             format!("{stamp}.ref"): { "$eq": &reference },
             format!("{stamp}.rev"): { "$lt": record.rev },
-        }];
-        if removal.unstamped {
-            outdated.push(doc! { stamp: { "$exists": false } });
-        }
+        };
         let theirs = doc! {
-            "_id": { "$in": removal.ids },
+            "_id": { "$in": ids },
             embed.reference.dotted(): { "$eq": &reference, "$not": { "$type": "array" } },
-            "$or": outdated,
+            "$or": [shown, { stamp: { "$exists": false } }],
         };
         let ids: Vec<Id> = matching(&database.contents, embed, &theirs).map(|(id, _)| id.clone()).collect();
         let removed = ids.iter().filter(|id| database.delete(&embed.collection, id)).count();

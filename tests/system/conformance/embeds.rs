@@ -128,7 +128,7 @@ impl Both {
             documents.sort_by_key(|document| document.get_i32("_id").unwrap());
             said.push((
                 documents,
-                store.scan(embed, from.as_ref(), usize::try_from(most).unwrap()).await.unwrap(),
+                store.scan(embed, from.as_ref(), usize::try_from(most).unwrap(), None).await.unwrap(),
                 store.count(embed, &everybody, most).await.unwrap(),
                 store.referenced(embed, &everybody, None).await.unwrap(),
             ));
