@@ -1,6 +1,6 @@
 # What a person types. Everything else is cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo test model simulate chaos fuzz check deny services-up services-down
+.PHONY: help demo test model simulate chaos bench bench-publish instructions fuzz check deny services-up services-down
 
 services = tests/services up && urls=$$(tests/services env) && eval "$$urls"
 
@@ -23,6 +23,17 @@ simulate: .toolchain ## the real pipeline under seeded faults, in virtual time (
 chaos: .toolchain ## real processes, killed, paused and cut off, judged by an oracle (KILLS=20, MINUTES=10, SEED=n; or SCENARIO=hot-entity, outage, failover)
 	@cargo build --quiet --release --bin nearcopy --example chaos
 	@target/release/examples/chaos --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO))
+
+bench: .toolchain ## how fast it is, beside others that do the same (BENCH_ROUNDS=3, BENCH_EVENTS=200000, BENCH_ONLY=throughput,latency)
+	@cargo build --quiet --release --bin nearcopy --example bench --example raw
+	@$(services) && target/release/examples/bench $(if $(BENCH_ROUNDS),--rounds $(BENCH_ROUNDS)) $(if $(BENCH_EVENTS),--events $(BENCH_EVENTS)) $(if $(BENCH_ONLY),--only $(BENCH_ONLY)) $(if $(BENCH_CONTENDERS),--contenders $(BENCH_CONTENDERS))
+
+bench-publish: .toolchain ## put the results of the last whole bench into README.md and benches/
+	@cargo run --quiet --release --example bench -- --publish
+
+instructions: .toolchain ## the instructions an event costs, beside what they were (ACCEPT=1 writes down what they are)
+	@cargo build --quiet --release --example instructions
+	@tests/services valgrind >/dev/null && target/release/examples/instructions $(if $(ACCEPT),--accept)
 
 fuzz: .toolchain ## what must hold of any bytes, sought by coverage in every reader (FUZZ_SECONDS=60, FUZZ="event url")
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked

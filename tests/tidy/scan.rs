@@ -32,7 +32,7 @@ pub(crate) fn sources() -> Vec<File> {
 }
 
 pub(crate) fn all() -> Vec<File> {
-    ["src", "tests", "examples"].into_iter().flat_map(files).collect()
+    ["src", "tests", "examples", "benches"].into_iter().flat_map(files).collect()
 }
 
 /// Every Rust file below a folder.
