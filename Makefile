@@ -17,8 +17,8 @@ test: .toolchain ## every test, upon a real RabbitMQ and MongoDB
 model: .toolchain ## every interleaving of the protocol in the small, and what breaks when a guard is taken out
 	@cargo run --quiet --release --example model
 
-simulate: .toolchain ## the real pipeline under seeded faults, in virtual time (SEEDS=1000, SEED=n replays one)
-	@cargo run --quiet --release --example simulate -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+simulate: .toolchain ## the real pipeline under seeded faults, in virtual time (SEEDS=2000, SEED=n replays one)
+	@cargo run --quiet --release --example simulate -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
 chaos: .toolchain ## real processes, killed, paused and cut off, judged by an oracle (KILLS=20, MINUTES=10, SEED=n; or SCENARIO=hot-entity, outage, failover)
 	@cargo build --quiet --release --bin nearcopy --example chaos
