@@ -209,13 +209,7 @@ impl EmbedStore for Troubled {
         self.effect("referenced", on, self.inner.referenced(embed, ids, after)).await
     }
 
-    async fn remove(
-        &self,
-        embed: &Embed,
-        of: &Subscription,
-        record: &Record,
-        ids: &[Bson],
-    ) -> Done<u64> {
+    async fn remove(&self, embed: &Embed, of: &Subscription, record: &Record, ids: &[Bson]) -> Done<u64> {
         let act = async {
             let before = self.watch.documents(embed);
             let removed = self.inner.remove(embed, of, record, ids).await;

@@ -37,8 +37,7 @@ impl Mongo {
     /// Gives a lease back, so that the next pod need not wait for its end.
     pub(super) async fn give_lease_back(&self, name: &str) -> Result<(), StoreError> {
         let mine = doc! { "q": { "_id": name, "holder": &self.pod }, "limit": 1 };
-        let command =
-            doc! { "delete": LEASES, "deletes": [mine], "writeConcern": command::write_concern() };
+        let command = doc! { "delete": LEASES, "deletes": [mine], "writeConcern": command::write_concern() };
         self.run(&format!("giving the lease `{name}` back"), command).await.map(|_| ())
     }
 
