@@ -2,7 +2,7 @@
 
 use axum::response::{Html, IntoResponse};
 use nearcopy::event::EntityId;
-use nearcopy::fetch::{Fetch, FetchError};
+use nearcopy::fetch::FetchError;
 use nearcopy::replication::{Answer, Content};
 use serde_json::{Value, json};
 
