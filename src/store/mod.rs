@@ -130,10 +130,7 @@ pub trait RecordStore: Send + Sync {
         ids: &[EntityId],
         batch: i64,
         after: Option<Moment>,
-    ) -> Result<Records, StoreError> {
-        let read = self.read(of, ids, after).await?;
-        Ok(read.into_iter().filter(|(_, record)| record.batch != Some(batch)).collect())
-    }
+    ) -> Result<Records, StoreError>;
 
     /// Claims up to `most` records whose owner is to be asked, so that nobody else asks for `hold`. Records of newer
     /// generations are left to those who know them.

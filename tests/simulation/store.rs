@@ -83,6 +83,17 @@ impl RecordStore for Troubled {
         self.effect("read", on, self.inner.read(of, ids, after)).await
     }
 
+    async fn read_others(
+        &self,
+        of: &Subscription,
+        ids: &[EntityId],
+        batch: i64,
+        after: Option<Moment>,
+    ) -> Done<Records> {
+        let on = || format!("{} not of {batch} after {after:?}", list(ids));
+        self.effect("read others", on, self.inner.read_others(of, ids, batch, after)).await
+    }
+
     async fn claim_due(&self, of: &Subscription, most: usize, hold: Duration) -> Done<Vec<Record>> {
         let act = async {
             let claimed = self.inner.claim_due(of, most, hold).await;
@@ -209,13 +220,7 @@ impl EmbedStore for Troubled {
         self.effect("referenced", on, self.inner.referenced(embed, ids, after)).await
     }
 
-    async fn remove(
-        &self,
-        embed: &Embed,
-        of: &Subscription,
-        record: &Record,
-        ids: &[Bson],
-    ) -> Done<u64> {
+    async fn remove(&self, embed: &Embed, of: &Subscription, record: &Record, ids: &[Bson]) -> Done<u64> {
         let act = async {
             let before = self.watch.documents(embed);
             let removed = self.inner.remove(embed, of, record, ids).await;
