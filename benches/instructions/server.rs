@@ -61,11 +61,11 @@ fn number(header: &[u8; HEADER], at: usize) -> Result<i32> {
     Ok(i32::from_le_bytes(header[at..at + 4].try_into()?))
 }
 
-/// What fits as an answer to anything: a greeting, and the result of a write.
+/// What fits as an answer to anything: a greeting, and the result of a write that found all that it was for.
 fn yes() -> Result<Vec<u8>> {
     let answer: Document = doc! {
         "ok": 1.0,
-        "n": 0,
+        "n": 1_000,
         "nModified": 0,
         "isWritablePrimary": true,
         "helloOk": true,

@@ -68,7 +68,7 @@ fn structured(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
             "the event has no `specversion`, so it is no CloudEvent",
         ));
     }
-    Notice::new(attributes, data, serde_json::from_str(text).ok(), limits)
+    Notice::new(attributes, data, Some(text), limits)
 }
 
 fn binary<'a>(message: &Message<'a>, text: &'a str, limits: Limits) -> Result<Notice<'a>, DecodeError> {
@@ -89,7 +89,7 @@ fn binary<'a>(message: &Message<'a>, text: &'a str, limits: Limits) -> Result<No
         "" => None,
         json => Some(serde_json::from_str(json).map_err(|error| broken(&error))?),
     };
-    Notice::new(attributes, data, data, limits)
+    Notice::new(attributes, data, data.map(RawValue::get), limits)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::extract::{Members, Wanted, broken};
+use super::extract::{Members, Wanted, broken, text};
 use super::{DecodeError, EventId, FieldPath, Limits, Message, Reason, cloudevents, version::parse_time};
 
 /// How the events of a source are written.
@@ -45,7 +45,7 @@ pub struct Notice<'a> {
     pub limits: Limits,
     attributes: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
     data: Option<&'a RawValue>,
-    body: Option<&'a RawValue>,
+    body: Option<&'a str>,
 }
 
 impl Envelope {
@@ -94,15 +94,14 @@ impl Envelope {
             .into_iter()
             .filter_map(|(name, raw)| Some((Cow::Borrowed(name), Cow::Borrowed(raw?))))
             .collect();
-        let body = serde_json::from_str(text).ok();
-        Notice::new(attributes, data, body, self.limits)
+        Notice::new(attributes, data, Some(text), self.limits)
     }
 }
 
 fn open_excerpt(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
     let Members(members) = serde_json::from_str(text).map_err(|error| broken(&error))?;
     let part = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, raw)| *raw);
-    let (data, body) = (part("data"), part("body"));
+    let (data, body) = (part("data"), part("body").map(RawValue::get));
     let attributes = members.into_iter().map(|(name, raw)| (name, Cow::Borrowed(raw))).collect();
     Notice::new(attributes, data, body, limits)
 }
@@ -112,20 +111,23 @@ impl<'a> Notice<'a> {
     pub(super) fn new(
         attributes: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
         data: Option<&'a RawValue>,
-        body: Option<&'a RawValue>,
+        body: Option<&'a str>,
         limits: Limits,
     ) -> Result<Self, DecodeError> {
         let kind = attributes
             .iter()
             .find(|(name, _)| name == "type")
-            .and_then(|(_, raw)| serde_json::from_str::<String>(raw.get()).ok())
+            .and_then(|(_, raw)| match raw {
+                Cow::Borrowed(raw) => text(raw.get()),
+                Cow::Owned(raw) => text(raw.get()).map(|kind| Cow::Owned(kind.into_owned())),
+            })
             .ok_or_else(|| DecodeError::new(Reason::NoType, "the event does not say its type in text"))?;
-        Ok(Self { kind: kind.into(), limits, attributes, data, body })
+        Ok(Self { kind, limits, attributes, data, body })
     }
 
     /// Presents an owner's answer as if it were an event, so that one selection reads both.
     pub fn of_answer(answer: &'a RawValue, data: Option<&'a RawValue>, limits: Limits) -> Self {
-        Self { kind: Cow::Borrowed(""), limits, attributes: Vec::new(), data, body: Some(answer) }
+        Self { kind: Cow::Borrowed(""), limits, attributes: Vec::new(), data, body: Some(answer.get()) }
     }
 
     /// An attribute by name: `id`, `type`, `time`, and with CloudEvents every extension.
@@ -138,8 +140,13 @@ impl<'a> Notice<'a> {
         self.data
     }
 
-    /// The whole body.
+    /// The whole body, which few ask for: it costs a pass over all of it.
     pub fn body(&self) -> Option<&'a RawValue> {
+        serde_json::from_str(self.body?).ok()
+    }
+
+    /// The whole body as text.
+    pub(super) fn body_text(&self) -> Option<&'a str> {
         self.body
     }
 
@@ -149,7 +156,7 @@ impl<'a> Notice<'a> {
         if raw.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
             return Some(EventId::new(raw));
         }
-        serde_json::from_str::<String>(raw).ok().map(|text| EventId::new(&text))
+        text(raw).map(|text| EventId::new(&text))
     }
 
     /// The owner's time of the change in microseconds since 1970; an unreadable one is no time.

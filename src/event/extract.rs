@@ -53,6 +53,9 @@ impl Wanted {
     /// A key that stands twice on a wanted path is an error, because readers differ on which one counts.
     pub fn extract<'a>(&self, json: &'a str) -> Result<Slots<'a>, DecodeError> {
         let mut slots = vec![None; self.slots];
+        if self.slots == 0 {
+            return Ok(slots);
+        }
         let mut parser = serde_json::Deserializer::from_str(json);
         Descend { node: &self.root, slots: &mut slots }
             .deserialize(&mut parser)
@@ -196,6 +199,11 @@ impl<'a> Visitor<'a> for Descend<'_, '_, 'a> {
 /// An object key, borrowed from the text unless it contains escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The text that a JSON string says, borrowed unless it contains escapes; `None` for any other value.
+pub(super) fn text(json: &str) -> Option<Cow<'_, str>> {
+    serde_json::from_str(json).ok().map(|Name(text)| text)
+}
 
 /// The members of an object in their order, values unread.
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);

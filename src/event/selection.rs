@@ -104,11 +104,9 @@ impl Selection {
 
     /// Finds the wanted values of a notice.
     pub fn find<'n, 'a>(&self, notice: &'n Notice<'a>) -> Result<Values<'n, 'a>, DecodeError> {
-        let look = |wanted: &Wanted, raw: Option<&'a RawValue>| match raw {
-            Some(raw) => wanted.extract(raw.get()),
-            None => wanted.extract("null"),
-        };
-        Ok(Values { notice, data: look(&self.data, notice.data())?, body: look(&self.body, notice.body())? })
+        let look = |wanted: &Wanted, text: Option<&'a str>| wanted.extract(text.unwrap_or("null"));
+        let data = look(&self.data, notice.data().map(RawValue::get))?;
+        Ok(Values { notice, data, body: look(&self.body, notice.body_text())? })
     }
 
     /// Reads which entity the notice speaks of.

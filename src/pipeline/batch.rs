@@ -163,36 +163,39 @@ impl Batch {
     /// Closes the books on every delivery and tells the broker. What has no outcome is not settled.
     pub fn settle(self, source: &SourceSpec) {
         let now = clock::wall_micros();
-        let mut books: BTreeMap<(String, Outcome), usize> = BTreeMap::new();
-        let mut lags: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for Item { delivery, parts } in self.items {
-            if parts.iter().any(|part| part.outcome.is_none()) {
-                continue;
-            }
+        let mut books: BTreeMap<(&str, Outcome), usize> = BTreeMap::new();
+        let mut lags: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for Item { parts, .. } in self.items.iter().filter(|item| item.is_done()) {
             for (replica, at) in parts.iter().filter_map(Part::applied_at) {
                 #[expect(
                     clippy::cast_precision_loss,
                     reason = "a lag of seconds needs no more than 52 bits"
                 )]
-                lags.entry(replica.to_owned()).or_default().push((now - at) as f64 / 1e6);
+                lags.entry(replica).or_default().push((now - at) as f64 / 1e6);
             }
-            *books.entry(entry(&parts)).or_default() += 1;
-            delivery.settle();
+            *books.entry(entry(parts)).or_default() += 1;
         }
         for ((replica, outcome), count) in books {
-            metric::events(&source.name, &replica, outcome, count);
+            metric::events(&source.name, replica, outcome, count);
         }
         for (replica, lags) in lags {
-            metric::lags(&replica, lags);
+            metric::lags(replica, lags);
         }
+        self.items.into_iter().filter(Item::is_done).for_each(|item| item.delivery.settle());
     }
 }
 
 /// A delivery's one entry in the books: what mattered most of what became of it, and for which replica.
-fn entry(parts: &[Part]) -> (String, Outcome) {
+fn entry(parts: &[Part]) -> (&str, Outcome) {
     let weightiest = parts.iter().max_by_key(|part| part.outcome);
     let replica = weightiest.and_then(|part| part.of.as_ref()).map_or("", |of| of.name.as_str());
-    (replica.to_owned(), weightiest.and_then(|part| part.outcome).unwrap_or(Outcome::Ignored))
+    (replica, weightiest.and_then(|part| part.outcome).unwrap_or(Outcome::Ignored))
+}
+
+impl Item {
+    fn is_done(&self) -> bool {
+        self.parts.iter().all(|part| part.outcome.is_some())
+    }
 }
 
 impl Part {

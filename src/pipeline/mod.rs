@@ -103,7 +103,7 @@ impl Pipeline {
         let mut batch = batch::decode(&self.declaration, source, deliveries); // ② bytes to meaning
         let mut debts = Vec::new();
         for (of, events) in batch.events() {
-            let replicated = self.replicate(&of, &events).await?; // ③ decide ⑥ write, and read back
+            let replicated = self.replicate(&of, events).await?; // ③ decide ⑥ write, and read back
             let paid = self.fan_out(&of, &replicated.owing, replicated.moment).await?; // embeds, or a durable debt
             batch.conclude(source, &of, replicated.verdicts);
             debts.push((of, paid));

@@ -151,7 +151,7 @@ impl Pipeline {
             },
         };
         let event = dated(event, parked);
-        let replicated = self.replicate(of, &[event]).await?;
+        let replicated = self.replicate(of, vec![event]).await?;
         let paid = self.fan_out(of, &replicated.owing, replicated.moment).await?;
         self.pay(of, &paid).await?;
         match replicated.verdicts.into_iter().next() {

@@ -7,9 +7,9 @@ use super::{Halted, Pipeline, patience};
 use crate::event::{ChangeEvent, DecodeError, EntityId, Reason};
 use crate::replication::{
     Due, Expected, Folded, Judgement, Outcome, Record, RecordWrite, Revised, Subscription, Timeline, fold,
-    judge, revise,
+    judge, judge_by_others, revise, tells_by_others,
 };
-use crate::store::{Moment, Records, Refusal};
+use crate::store::{Moment, Records, Refusal, Written};
 use crate::telemetry::metric;
 
 /// What became of a replica's part of a batch.
@@ -48,10 +48,9 @@ impl Pipeline {
     pub(super) async fn replicate(
         &self,
         of: &Subscription,
-        events: &[ChangeEvent],
+        events: Vec<ChangeEvent>,
     ) -> Result<Replicated, Halted> {
-        let mut events: Vec<Open> =
-            events.iter().map(|event| Open { event: event.clone(), verdict: None }).collect();
+        let mut events: Vec<Open> = events.into_iter().map(|event| Open { event, verdict: None }).collect();
         let mut known = Known::default();
         let mut pauses = patience::pauses();
         let open = |events: &[Open]| events.iter().filter(|open| open.verdict.is_none()).count();
@@ -69,36 +68,89 @@ impl Pipeline {
         Ok(Replicated { verdicts: judged.collect(), owing, moment: known.moment })
     }
 
-    /// One write of all that is still open, and one look at what it left.
+    /// One write of all that is still open, and one look at what it left; none, where that is known without.
     async fn round(&self, of: &Subscription, events: &mut [Open], known: &mut Known) -> Result<(), Halted> {
         let open = known.next(events);
-        let still: Vec<ChangeEvent> = open.iter().map(|at| events[*at].event.clone()).collect();
-        let ids: Vec<EntityId> =
-            still.iter().map(|event| event.entity.clone()).collect::<BTreeSet<_>>().into_iter().collect();
         let timeline = self.timeline(of).await?;
-        let Revised { folded: Folded { writes, expected }, gaps } =
-            self.fold(of, &still, &ids, &timeline, known).await?;
+        let Revised { folded, gaps } = self.fold(of, events, &open, &timeline, known).await?;
         let batch = tag();
-        let written = self.persist(|| self.store.write(of, &writes, batch)).await?;
+        let written = self.persist(|| self.store.write(of, &folded.writes, batch)).await?;
         metric::records_written(of.name.as_str(), usize::try_from(written.changed).unwrap_or(usize::MAX));
-        if writes.iter().any(asks) {
+        refuse(&folded.writes, &written.refused, &folded.expected, &open, events, &mut known.suspects);
+        if let Some(judgements) = self.without_reading(of, &folded, &written, &timeline, batch).await? {
+            return self.conclude(of, events, &open, &folded, judgements).await;
+        }
+        if folded.writes.iter().any(asks) {
             self.wanted.send_replace(());
         }
-        refuse(&writes, &written.refused, &expected, &open, events, &mut known.suspects);
-        let moment = match written.changed {
-            0 => self.persist(|| self.store.heartbeat()).await?,
-            _ => written.moment,
-        };
+        let moment = self.moment(&written).await?;
+        let ids = entities(events, &open);
         let records = self.persist(|| self.store.read(of, &ids, moment)).await?;
         if self.was_behind(timeline.current(), records.values()).await? {
             return Ok(());
         }
+        let claims = folded.expected.iter();
+        let judged = claims.map(|(entity, claim)| judge(claim, records.get(entity), &of.keep, batch));
+        self.conclude(of, events, &open, &folded, judged.collect()).await?;
+        let brought = |at: &&usize| {
+            let done = |outcome| matches!(outcome, Outcome::Applied | Outcome::Deferred);
+            matches!(events[open[**at]].verdict, Some(Verdict::Done(outcome)) if done(outcome))
+        };
+        metric::version_gaps(of.name.as_str(), gaps.iter().filter(brought).count());
+        known.moment = known.moment.max(moment);
+        known.read(of, records);
+        Ok(())
+    }
+
+    /// Judges what can be judged without reading all records back; those that hold another's state must be, unless
+    /// there is none.
+    async fn without_reading(
+        &self,
+        of: &Subscription,
+        folded: &Folded,
+        written: &Written,
+        timeline: &Timeline,
+        batch: i64,
+    ) -> Result<Option<Vec<Judgement>>, Halted> {
+        if !tells_by_others(folded) || !written.refused.is_empty() {
+            return Ok(None);
+        }
+        let mut others = Records::new();
+        if written.changed < folded.writes.len() as u64 {
+            let moment = self.moment(written).await?;
+            let ids: Vec<EntityId> = folded.writes.iter().map(|write| write.id().clone()).collect();
+            others = self.persist(|| self.store.read_others(of, &ids, batch, moment)).await?;
+        }
+        if others.values().any(|record| record.owes || record.epoch() > timeline.current()) {
+            return Ok(None);
+        }
+        Ok(judge_by_others(folded, written.changed, &others, &of.keep, batch))
+    }
+
+    /// When a write was durable. Where it has changed nothing, another one is made, so that a deposed primary cannot
+    /// answer.
+    async fn moment(&self, written: &Written) -> Result<Option<Moment>, Halted> {
+        match written.changed {
+            0 => self.persist(|| self.store.heartbeat()).await,
+            _ => Ok(written.moment),
+        }
+    }
+
+    /// Notes the judgements on events without a verdict; what is in conflict is put before the owner.
+    async fn conclude(
+        &self,
+        of: &Subscription,
+        events: &mut [Open],
+        open: &[usize],
+        folded: &Folded,
+        judgements: Vec<Judgement>,
+    ) -> Result<(), Halted> {
         let mut conflicts = Vec::new();
-        for (at, (entity, claim)) in open.iter().zip(&expected) {
+        for ((at, (entity, _)), judgement) in open.iter().zip(&folded.expected).zip(judgements) {
             if events[*at].verdict.is_some() {
                 continue;
             }
-            events[*at].verdict = match judge(claim, records.get(entity), &of.keep, batch) {
+            events[*at].verdict = match judgement {
                 Judgement::Covered(outcome) => Some(Verdict::Done(outcome)),
                 Judgement::Open => None,
                 Judgement::Conflict => {
@@ -107,13 +159,6 @@ impl Pipeline {
                 }
             };
         }
-        let brought = |at: &&usize| {
-            let done = |outcome| matches!(outcome, Outcome::Applied | Outcome::Deferred);
-            matches!(events[open[**at]].verdict, Some(Verdict::Done(outcome)) if done(outcome))
-        };
-        metric::version_gaps(of.name.as_str(), gaps.iter().filter(brought).count());
-        known.moment = known.moment.max(moment);
-        known.read(of, records);
         self.resolve(of, conflicts).await
     }
 
@@ -122,19 +167,24 @@ impl Pipeline {
     async fn fold(
         &self,
         of: &Subscription,
-        events: &[ChangeEvent],
-        ids: &[EntityId],
+        events: &[Open],
+        open: &[usize],
         timeline: &Timeline,
         known: &mut Known,
     ) -> Result<Revised, Halted> {
+        let still = open.iter().map(|at| &events[*at].event);
         if !of.compares() {
-            return Ok(Revised { folded: fold(of, events, timeline), gaps: Vec::new() });
+            return Ok(Revised { folded: fold(of, still, timeline), gaps: Vec::new() });
         }
         let held = match known.held.take() {
             Some(held) => held,
-            None => self.persist(|| self.store.read(of, ids, None)).await?,
+            None => {
+                let ids = entities(events, open);
+                self.persist(|| self.store.read(of, &ids, None)).await?
+            }
         };
-        Ok(revise(of, events, timeline, &held))
+        let still: Vec<ChangeEvent> = still.cloned().collect();
+        Ok(revise(of, &still, timeline, &held))
     }
 
     /// Two contents under one version: where the owner can be asked, it decides.
@@ -174,6 +224,12 @@ impl Known {
         self.owing.extend(owing.map(|record| (record.id.clone(), record.clone())));
         self.held = of.compares().then_some(records);
     }
+}
+
+/// The entities that these events are about, each once.
+fn entities(events: &[Open], open: &[usize]) -> Vec<EntityId> {
+    let ids: BTreeSet<&EntityId> = open.iter().map(|at| &events[*at].event.entity).collect();
+    ids.into_iter().cloned().collect()
 }
 
 /// Whether a write plans a look at the owner at once.

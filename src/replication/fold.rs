@@ -26,11 +26,15 @@ struct Leader<'e> {
 
 /// Folds the events of one replica. Which one wins depends on their keys alone, never on their order, but for
 /// equal versions of different content, of which the first stays until the owner has decided.
-pub fn fold(of: &Subscription, events: &[ChangeEvent], timeline: &Timeline) -> Folded {
+pub fn fold<'e>(
+    of: &Subscription,
+    events: impl IntoIterator<Item = &'e ChangeEvent>,
+    timeline: &Timeline,
+) -> Folded {
     let mut leaders: BTreeMap<&EntityId, Leader<'_>> = BTreeMap::new();
     let mut needs: BTreeMap<&EntityId, Option<Key>> = BTreeMap::new();
-    let mut expected = Vec::with_capacity(events.len());
-    for (at, event) in events.iter().enumerate() {
+    let mut expected = Vec::new();
+    for (at, event) in events.into_iter().enumerate() {
         let epoch = timeline.epoch_at(event.stamp.at);
         match state(of, event, epoch) {
             Some((key, content)) => {

@@ -123,6 +123,15 @@ pub trait RecordStore: Send + Sync {
         after: Option<Moment>,
     ) -> Result<Records, StoreError>;
 
+    /// Reads those of these records back that another batch than this was the last to write.
+    async fn read_others(
+        &self,
+        of: &Subscription,
+        ids: &[EntityId],
+        batch: i64,
+        after: Option<Moment>,
+    ) -> Result<Records, StoreError>;
+
     /// Claims up to `most` records whose owner is to be asked, so that nobody else asks for `hold`. Records of newer
     /// generations are left to those who know them.
     async fn claim_due(

@@ -7,6 +7,7 @@ mod completed;
 #[expect(dead_code, reason = "the tests on real servers use the rest")]
 mod declared;
 mod embed;
+mod entered;
 mod epoch;
 mod fold;
 mod interpret;

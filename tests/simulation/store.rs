@@ -83,6 +83,17 @@ impl RecordStore for Troubled {
         self.effect("read", on, self.inner.read(of, ids, after)).await
     }
 
+    async fn read_others(
+        &self,
+        of: &Subscription,
+        ids: &[EntityId],
+        batch: i64,
+        after: Option<Moment>,
+    ) -> Done<Records> {
+        let on = || format!("{} not of {batch} after {after:?}", list(ids));
+        self.effect("read others", on, self.inner.read_others(of, ids, batch, after)).await
+    }
+
     async fn claim_due(&self, of: &Subscription, most: usize, hold: Duration) -> Done<Vec<Record>> {
         let act = async {
             let claimed = self.inner.claim_due(of, most, hold).await;

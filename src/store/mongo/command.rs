@@ -74,13 +74,25 @@ impl Mongo {
         statements: Vec<Document>,
         ordered: bool,
     ) -> Result<Written, StoreError> {
+        let encoded = statements.iter().map(RawDocumentBuf::try_from).collect();
+        self.send(collection, encoded, ordered).await.map(|sent| sent.written)
+    }
+
+    /// The same for statements that are encoded already, as far as they can be.
+    pub(super) async fn send(
+        &self,
+        collection: &str,
+        statements: Vec<Result<RawDocumentBuf, bson::error::Error>>,
+        ordered: bool,
+    ) -> Result<Sent, StoreError> {
         let action = format!("writing to `{collection}`");
-        let mut total = Written { statements: statements.len(), ..Written::default() };
-        for chunk in chunks(&statements) {
+        let mut total = Sent::default();
+        total.written.statements = statements.len();
+        for chunk in chunks(statements) {
             let (first, updates) = match chunk {
                 Chunk::Fitting { first, statements } => (first, statements),
                 Chunk::Unsendable(refusal) => {
-                    total.refused.push(refusal);
+                    total.written.refused.push(refusal);
                     continue;
                 }
             };
@@ -91,11 +103,8 @@ impl Mongo {
                 cstr!("writeConcern"),
                 RawDocumentBuf::try_from(&write_concern()).unwrap_or_default(),
             );
-            let done = written(&action, &self.run_raw(&action, command).await?)?;
-            let moved = |refusal: Refusal| Refusal { index: refusal.index + first, ..refusal };
-            total.refused.extend(done.refused.into_iter().map(moved));
-            total.changed += done.changed;
-            total.moment = total.moment.max(done.moment);
+            let done = sent(&action, &self.run_raw(&action, command).await?)?;
+            total.add(done, |at| Some(first + at));
         }
         Ok(total)
     }
@@ -136,17 +145,17 @@ enum Chunk {
 }
 
 /// Groups statements so that no command exceeds the server's limit of 16 MB, which counts all of them together.
-fn chunks(statements: &[Document]) -> Vec<Chunk> {
+fn chunks(statements: Vec<Result<RawDocumentBuf, bson::error::Error>>) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let (mut first, mut bytes, mut count, mut group) = (0, 0, 0, RawArrayBuf::new());
-    for (at, statement) in statements.iter().enumerate() {
-        let encoded = encode(statement);
-        let size = encoded.as_ref().map_or(usize::MAX, |encoded| encoded.as_bytes().len());
+    for (at, statement) in statements.into_iter().enumerate() {
+        let sendable = sendable(statement);
+        let size = sendable.as_ref().map_or(usize::MAX, |encoded| encoded.as_bytes().len());
         if count > 0 && (size > LARGEST_COMMAND - bytes || count == MOST_STATEMENTS) {
             chunks.push(Chunk::Fitting { first, statements: std::mem::take(&mut group) });
             (bytes, count) = (0, 0);
         }
-        match encoded {
+        match sendable {
             Ok(encoded) => {
                 first = if count == 0 { at } else { first };
                 group.push(encoded);
@@ -161,9 +170,14 @@ fn chunks(statements: &[Document]) -> Vec<Chunk> {
     chunks
 }
 
+/// The refusal of what has no form in BSON.
+pub(super) fn unencodable(index: usize) -> Refusal {
+    Refusal { index, code: TOO_LARGE, reason: "the document cannot be encoded".into() }
+}
+
 /// A statement as it is sent, or why it cannot be.
-fn encode(statement: &Document) -> Result<RawDocumentBuf, String> {
-    match RawDocumentBuf::try_from(statement) {
+fn sendable(statement: Result<RawDocumentBuf, bson::error::Error>) -> Result<RawDocumentBuf, String> {
+    match statement {
         Err(_) => Err("the document cannot be encoded".into()),
         Ok(encoded) if encoded.as_bytes().len() > LARGEST_COMMAND => {
             Err("the document would exceed 16 MB".into())
@@ -172,8 +186,29 @@ fn encode(statement: &Document) -> Result<RawDocumentBuf, String> {
     }
 }
 
+/// What statements did that were sent.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// What they changed.
+    pub(super) written: Written,
+    /// How many documents there were for them, changed or not.
+    pub(super) matched: u64,
+}
+
+impl Sent {
+    /// Adds what other statements did; `place` says which of ours each of them stands for.
+    pub(super) fn add(&mut self, other: Self, place: impl Fn(usize) -> Option<usize>) {
+        let Written { changed, moment, refused, .. } = other.written;
+        let placed = |refusal: Refusal| Some(Refusal { index: place(refusal.index)?, ..refusal });
+        self.written.refused.extend(refused.into_iter().filter_map(placed));
+        self.written.changed += changed;
+        self.written.moment = self.written.moment.max(moment);
+        self.matched += other.matched;
+    }
+}
+
 /// Reads the reply to an `update` or `delete` command. A majority that did not confirm is an unknown outcome.
-fn written(action: &str, reply: &Document) -> Result<Written, StoreError> {
+fn sent(action: &str, reply: &Document) -> Result<Sent, StoreError> {
     if let Ok(doubt) = reply.get_document("writeConcernError") {
         let detail = format!("the majority did not confirm ({})", doubt.get_i32("code").unwrap_or_default());
         return Err(StoreError::Unavailable { action: action.to_owned(), detail });
@@ -194,12 +229,9 @@ fn written(action: &str, reply: &Document) -> Result<Written, StoreError> {
         let index = usize::try_from(error.get_i32("index").unwrap_or_default()).unwrap_or_default();
         refused.push(Refusal { index, code, reason: reason(code, error) });
     }
-    Ok(Written {
-        changed: count(reply, "nModified") + upserted(reply),
-        moment: moment(reply),
-        refused,
-        statements: 0,
-    })
+    let changed = count(reply, "nModified") + upserted(reply);
+    let written = Written { changed, moment: moment(reply), refused, statements: 0 };
+    Ok(Sent { written, matched: count(reply, "n") })
 }
 
 /// A duplicate `_id` means that another pod inserted it at the same moment. Any other unique index is not ours.
@@ -295,11 +327,11 @@ mod tests {
     fn what_passes_is_not_held_against_a_document() {
         let reply = |code: i32| doc! { "ok": 1, "n": 0, "nModified": 0, "writeErrors": [{ "index": 0, "code": code }] };
         for code in [14_031, 11_601, 10_107, 91, 365, 371, 388, 112] {
-            let outcome = written("writing", &reply(code));
+            let outcome = sent("writing", &reply(code)).map(|sent| sent.written);
             assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{code}: {outcome:?}");
         }
         for code in [121, 10_334, 28, 2] {
-            assert_eq!(written("writing", &reply(code)).unwrap().refused[0].code, code);
+            assert_eq!(sent("writing", &reply(code)).unwrap().written.refused[0].code, code);
         }
     }
 }

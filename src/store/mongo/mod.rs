@@ -19,6 +19,8 @@ mod retire;
 mod revise_statement;
 mod setup;
 mod shape;
+mod state;
+mod state_statement;
 
 use std::time::Duration;
 

@@ -19,8 +19,7 @@ impl RecordStore for Mongo {
         writes: &[RecordWrite],
         batch: i64,
     ) -> Result<Written, StoreError> {
-        let statements = writes.iter().map(|write| record_statement::statement(of, write, batch)).collect();
-        self.update(of.name.as_str(), statements, false).await
+        self.write_records(of, writes, batch).await
     }
 
     async fn heartbeat(&self) -> Result<Option<Moment>, StoreError> {
@@ -33,12 +32,19 @@ impl RecordStore for Mongo {
         ids: &[EntityId],
         after: Option<Moment>,
     ) -> Result<Records, StoreError> {
-        let ids: Vec<Bson> = ids.iter().map(EntityId::to_bson).collect();
-        let mut command = self.find(of, doc! { "_id": { "$in": ids } }, after);
-        if !of.embedded && !of.compares() {
-            command.insert("projection", doc! { "_nearcopy": 1 });
-        }
-        self.records(of, command).await
+        self.read_matching(of, ids_in(ids), after).await
+    }
+
+    async fn read_others(
+        &self,
+        of: &Subscription,
+        ids: &[EntityId],
+        batch: i64,
+        after: Option<Moment>,
+    ) -> Result<Records, StoreError> {
+        let mut filter = ids_in(ids);
+        filter.insert("_nearcopy.batch", doc! { "$ne": batch });
+        self.read_matching(of, filter, after).await
     }
 
     async fn claim_due(
@@ -148,6 +154,11 @@ impl RecordStore for Mongo {
     }
 }
 
+fn ids_in(ids: &[EntityId]) -> Document {
+    let ids: Vec<Bson> = ids.iter().map(EntityId::to_bson).collect();
+    doc! { "_id": { "$in": ids } }
+}
+
 /// The records of earlier generations.
 fn older(of: &Subscription) -> Document {
     doc! { "_nearcopy.s": { "$lt": of.shape } }
@@ -166,6 +177,19 @@ impl Mongo {
 
     fn find(&self, of: &Subscription, filter: Document, after: Option<Moment>) -> Document {
         doc! { "find": of.name.as_str(), "filter": filter, "readConcern": self.read_concern(after) }
+    }
+
+    async fn read_matching(
+        &self,
+        of: &Subscription,
+        filter: Document,
+        after: Option<Moment>,
+    ) -> Result<Records, StoreError> {
+        let mut command = self.find(of, filter, after);
+        if !of.embedded && !of.compares() {
+            command.insert("projection", doc! { "_nearcopy": 1 });
+        }
+        self.records(of, command).await
     }
 
     async fn records(&self, of: &Subscription, command: Document) -> Result<Records, StoreError> {

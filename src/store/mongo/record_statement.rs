@@ -11,17 +11,12 @@ use super::revise_statement;
 use crate::event::Stamp;
 use crate::replication::{Content, Due, Key, RecordWrite, Subscription, Why};
 
-/// The statement for a write, as it stands in an `update` command.
+/// The statement for a write, as it stands in an `update` command. States have theirs in [`super::state_statement`].
 pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document {
     let id = write.id().to_bson();
     let known = doc! { "_id": &id, "_nearcopy": { "$exists": true } };
     match write {
-        RecordWrite::State { content, key, guard, stamp, create, owes, .. } => {
-            let next = state(of, &id, (content, key), stamp, *owes, batch);
-            let newer = doc! { "$lt": ["$_nearcopy.key", literal(guard.to_document())] };
-            let pipeline = replace(choose(newer, next, "$$ROOT"));
-            doc! { "q": { "_id": id }, "u": pipeline, "upsert": create }
-        }
+        RecordWrite::State { .. } => Document::new(),
         RecordWrite::Revise { .. } => revise_statement::statement(of, write, batch),
         RecordWrite::Need { floor: Some(floor), .. } => doc! { "q": known, "u": need(floor) },
         RecordWrite::Need { floor: None, .. } => doc! { "q": known, "u": call_for("$$NOW") },
@@ -61,49 +56,6 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
     }
 }
 
-/// The whole record as an event makes it.
-fn state(
-    of: &Subscription,
-    id: &Bson,
-    (content, key): (&Content, &Key),
-    stamp: &Stamp,
-    owes: bool,
-    batch: i64,
-) -> Document {
-    let mut unmet = doc! { "$gt": ["$_nearcopy.need", key.version.get()] };
-    if key.epoch > 0 {
-        // A need of an epoch that is over can no longer be met.
-        unmet = doc! { "$and": [unmet, { "$gte": ["$_nearcopy.key.e", key.epoch] }] };
-    }
-    let mut meta = described(of, content, Some(key));
-    meta.extend(doc! {
-        "rev": next_rev(),
-        "need": choose(unmet, "$_nearcopy.need", "$$REMOVE"),
-        "due": "$_nearcopy.due",
-        "tries": "$_nearcopy.tries",
-        "asked": "$_nearcopy.asked",
-        "mark": "$_nearcopy.mark",
-        "hold": "$_nearcopy.hold",
-        "origin": "event",
-        "batch": batch,
-    });
-    if let Some(fetch) = &of.fetch {
-        let planned = fetch.reconcile.map_or("$_nearcopy.due".into(), |reconcile| {
-            Bson::from(doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] })
-        });
-        // The owner's last word may have been about more than this event, which came late: it is asked again.
-        let decided = doc! { "$eq": ["$_nearcopy.key.h", Key::SETTLED] };
-        let soon = doc! { "$min": ["$_nearcopy.due", from_now(fetch.settle)] };
-        meta.insert("due", choose(decided, soon, planned));
-    }
-    meta.extend(stamped(stamp, owes));
-    let mut parts = vec![Bson::from(literal(shown(id, content))), doc! { "_nearcopy": meta }.into()];
-    if let Content::Live(fields) = content {
-        parts.insert(0, newer_fields(of, fields).into());
-    }
-    doc! { "$mergeObjects": parts }
-}
-
 /// What an event says about itself, and whether it is to be fanned out.
 pub(super) fn stamped(stamp: &Stamp, owes: bool) -> Document {
     let mut meta = Document::new();
@@ -117,16 +69,6 @@ pub(super) fn stamped(stamp: &Stamp, owes: bool) -> Document {
         meta.insert("owes", true);
     }
     meta
-}
-
-/// What a newer generation holds besides the fields that this one declares: an older pod does not know it, and leaves
-/// it to those that do.
-fn newer_fields(of: &Subscription, fields: &Document) -> Document {
-    let unset = of.selection.fields().filter(|field| !fields.contains_key(&field.name));
-    let rest = unset.fold(Bson::from("$$ROOT"), |rest, field| {
-        doc! { "$unsetField": { "field": literal(field.name.as_str()), "input": rest } }.into()
-    });
-    choose(doc! { "$gt": ["$_nearcopy.s", of.shape] }, rest, doc! {})
 }
 
 /// What an older generation held becomes what this one keeps.
@@ -292,7 +234,8 @@ pub(super) fn due_value(due: Due) -> Option<Bson> {
 /// The record's own order: the server's clock in microseconds, and in any case more than before.
 pub(super) fn next_rev() -> Document {
     let now = doc! { "$multiply": [{ "$toLong": "$$NOW" }, 1000_i64] };
-    doc! { "$max": [now, { "$add": [{ "$ifNull": ["$_nearcopy.rev", 0_i64] }, 1_i64] }] }
+    // Where there is none before, the sum is null, which is never the highest.
+    doc! { "$max": [now, { "$add": ["$_nearcopy.rev", 1_i64] }] }
 }
 
 /// A time from now, by the server's clock.

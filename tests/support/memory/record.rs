@@ -61,6 +61,17 @@ impl RecordStore for Pod {
         Ok(by_id(shown))
     }
 
+    async fn read_others(
+        &self,
+        of: &Subscription,
+        ids: &[EntityId],
+        batch: i64,
+        after: Option<Moment>,
+    ) -> Result<Records, StoreError> {
+        let read = self.read(of, ids, after).await?;
+        Ok(read.into_iter().filter(|(_, record)| record.batch != Some(batch)).collect())
+    }
+
     async fn claim_due(
         &self,
         of: &Subscription,

@@ -23,6 +23,7 @@ const DUE: [Due; 3] = [Due::Now, Due::After(HOUR), Due::Never];
 enum Step {
     Write(Vec<Intent>, i64),
     Remember,
+    Others(i64),
     Claim(usize, Duration),
     Renew(Duration),
     AskAll,
@@ -136,6 +137,11 @@ impl Side {
                 self.read = self.held().await;
                 Said::Known(self.read.keys().cloned().collect())
             }
+            Step::Others(batch) => {
+                let moment = store.heartbeat().await.unwrap();
+                let others = store.read_others(&of, &everybody(), *batch, moment).await.unwrap();
+                Said::Known(others.into_keys().collect())
+            }
             Step::Claim(most, hold) => {
                 let claimed = store.claim_due(&of, *most, *hold).await.unwrap();
                 let ids = claimed.iter().map(|record| record.id.clone()).collect();
@@ -215,7 +221,8 @@ impl Side {
 fn step(dice: &mut Rng) -> Step {
     match dice.u8(0..33) {
         0..14 => Step::Write(intents(dice), dice.i64(1..4)),
-        14..17 => Step::Remember,
+        14..16 => Step::Remember,
+        16 => Step::Others(dice.i64(1..4)),
         17..20 => Step::Claim(10, choose(dice, &[HOUR, Duration::ZERO])),
         20 => Step::Renew(HOUR),
         21 => Step::AskAll,
@@ -237,6 +244,9 @@ fn from(dice: &mut Rng) -> Option<EntityId> {
 
 /// Some writes; of one entity none that says the same twice, because between two a millisecond may pass or not.
 fn intents(dice: &mut Rng) -> Vec<Intent> {
+    if dice.u8(0..4) == 0 {
+        return everybody().into_iter().map(|id| Intent::Plain(state(dice, id))).collect();
+    }
     let mut intents = BTreeMap::new();
     for _ in 0..dice.usize(0..6) {
         let (kind, id) = (dice.u8(0..13), who(dice));
