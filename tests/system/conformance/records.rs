@@ -23,7 +23,6 @@ const DUE: [Due; 3] = [Due::Now, Due::After(HOUR), Due::Never];
 enum Step {
     Write(Vec<Intent>, i64),
     Remember,
-    Others(i64),
     Claim(usize, Duration),
     Renew(Duration),
     AskAll,
@@ -135,12 +134,8 @@ impl Side {
             }
             Step::Remember => {
                 self.read = self.held().await;
-                Said::Known(self.read.keys().cloned().collect())
-            }
-            Step::Others(batch) => {
-                let moment = store.heartbeat().await.unwrap();
-                let others = store.read_others(&of, &everybody(), *batch, moment).await.unwrap();
-                Said::Known(others.into_keys().collect())
+                let others = store.read_others(&of, &everybody(), 1, None).await.unwrap();
+                Said::Known(self.read.keys().chain(others.keys()).cloned().collect())
             }
             Step::Claim(most, hold) => {
                 let claimed = store.claim_due(&of, *most, *hold).await.unwrap();
@@ -221,8 +216,7 @@ impl Side {
 fn step(dice: &mut Rng) -> Step {
     match dice.u8(0..33) {
         0..14 => Step::Write(intents(dice), dice.i64(1..4)),
-        14..16 => Step::Remember,
-        16 => Step::Others(dice.i64(1..4)),
+        14..17 => Step::Remember,
         17..20 => Step::Claim(10, choose(dice, &[HOUR, Duration::ZERO])),
         20 => Step::Renew(HOUR),
         21 => Step::AskAll,
