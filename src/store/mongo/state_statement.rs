@@ -64,7 +64,9 @@ pub fn groups<'r, 'w>(rows: &'r [Row<'w>]) -> impl Iterator<Item = &'r [Row<'w>]
 /// Writes the states of a group into the records that are there.
 pub fn together(of: &Subscription, rows: &[Row<'_>]) -> RawDocumentBuf {
     let mut ids = RawArrayBuf::new();
-    rows.iter().for_each(|row| ids.push(id_of(row.id)));
+    for row in rows {
+        ids.push(id_of(row.id));
+    }
     let epoch = rows.first().map_or(0, |row| row.epoch);
     let update = pipeline(of, epoch, &ids, rows);
     rawdoc! { "q": { "_id": { "$in": ids } }, "u": [update], "multi": true }
