@@ -38,7 +38,7 @@ mod watch;
 use crowd::Case;
 
 /// How many seeds are played.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 300;
 
 fn hold(cases: &[Case]) -> crowd::Tally {
     let tally = crowd::play_all(cases);
@@ -56,7 +56,7 @@ fn every_seed_comes_to_rest_with_every_law_kept() {
     let cases: Vec<Case> = (1..=SEEDS).map(Case::of_seed).collect();
     let tally = hold(&cases);
     assert_eq!(tally.runs, SEEDS);
-    assert!(tally.counts["effects"] > 1_000_000, "{}", tally.table());
+    assert!(tally.counts["effects"] > 150_000, "{}", tally.table());
 }
 
 /// D4, C6, M2: every effect on broker, owner and store, one by one, is the pod's last, fails, is lost, or is late.
