@@ -4,11 +4,10 @@
 
 const amqp = require('amqplib');
 const { MongoClient } = require('mongodb');
-const { durable, updateOf } = require('./user');
+const { durable, fail, insisting, updateOf } = require('./user');
 
 const BATCH = 500;
 const IN_FLIGHT = 2;
-const DUPLICATE_KEY = 11000;
 
 async function main() {
   const { RABBITMQ_URL, QUEUE, MONGODB_URL, DATABASE, COLLECTION } = process.env;
@@ -56,21 +55,9 @@ async function main() {
   });
 }
 
-// Two batches may insert the same user at once; then one of them goes round again.
-async function write(users, updates) {
+function write(users, updates) {
   const operations = updates.map(update => ({ updateOne: update }));
-  for (;;) {
-    try {
-      return await users.bulkWrite(operations, { ordered: false });
-    } catch (error) {
-      if (error.code !== DUPLICATE_KEY) throw error;
-    }
-  }
-}
-
-function fail(error) {
-  console.error(error);
-  process.exit(1);
+  return insisting(() => users.bulkWrite(operations, { ordered: false }));
 }
 
 main().catch(fail);

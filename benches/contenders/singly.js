@@ -3,10 +3,9 @@
 
 const amqp = require('amqplib');
 const { MongoClient } = require('mongodb');
-const { durable, updateOf } = require('./user');
+const { durable, fail, insisting, updateOf } = require('./user');
 
 const PREFETCH = 100;
-const DUPLICATE_KEY = 11000;
 
 async function main() {
   const { RABBITMQ_URL, QUEUE, MONGODB_URL, DATABASE, COLLECTION } = process.env;
@@ -20,20 +19,8 @@ async function main() {
   });
 }
 
-// Two messages may insert the same user at once; then one of them goes round again.
-async function write(users, { filter, update, upsert }) {
-  for (;;) {
-    try {
-      return await users.updateOne(filter, update, { upsert });
-    } catch (error) {
-      if (error.code !== DUPLICATE_KEY) throw error;
-    }
-  }
-}
-
-function fail(error) {
-  console.error(error);
-  process.exit(1);
+function write(users, { filter, update, upsert }) {
+  return insisting(() => users.updateOne(filter, update, { upsert }));
 }
 
 main().catch(fail);

@@ -1,4 +1,4 @@
-// What both Node consumers make of an event.
+// What both Node consumers make of an event, and how they bring it in.
 'use strict';
 
 exports.durable = { writeConcern: { w: 'majority', journal: true } };
@@ -15,4 +15,22 @@ exports.updateOf = function updateOf(body) {
   };
   const guarded = { $cond: [{ $lt: ['$v', user.v] }, { $literal: user }, '$$ROOT'] };
   return { filter: { _id: user._id }, update: [{ $replaceWith: guarded }], upsert: true };
+};
+
+const DUPLICATE_KEY = 11000;
+
+// Two writes may insert the same user at once; then one of them goes round again.
+exports.insisting = async function insisting(write) {
+  for (;;) {
+    try {
+      return await write();
+    } catch (error) {
+      if (error.code !== DUPLICATE_KEY) throw error;
+    }
+  }
+};
+
+exports.fail = function fail(error) {
+  console.error(error);
+  process.exit(1);
 };
