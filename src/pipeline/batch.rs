@@ -61,14 +61,18 @@ pub struct Unreadable<'b> {
 
 /// Reads what each delivery means to the replicas that a source feeds.
 pub fn decode(declaration: &Declaration, source: &SourceSpec, deliveries: Vec<Delivery>) -> Batch {
-    metric::source_received(&source.name, deliveries.len());
-    metric::redelivered(&source.name, deliveries.iter().filter(|delivery| delivery.redelivered).count());
+    note_received(source, &deliveries);
     let now = clock::wall_micros();
     let read = |delivery: Delivery| {
         let parts = parts(declaration, source, &delivery, now);
         Item { delivery, parts }
     };
     Batch { items: deliveries.into_iter().map(read).collect() }
+}
+
+fn note_received(source: &SourceSpec, deliveries: &[Delivery]) {
+    metric::source_received(&source.name, deliveries.len());
+    metric::redelivered(&source.name, deliveries.iter().filter(|delivery| delivery.redelivered).count());
 }
 
 fn parts(declaration: &Declaration, source: &SourceSpec, delivery: &Delivery, now: i64) -> Vec<Part> {
@@ -94,15 +98,17 @@ fn parts(declaration: &Declaration, source: &SourceSpec, delivery: &Delivery, no
 }
 
 impl Batch {
-    /// A delivery that is not read at all.
-    pub fn unread(source: &SourceSpec, delivery: Delivery) -> Self {
-        metric::source_received(&source.name, 1);
-        metric::redelivered(&source.name, usize::from(delivery.redelivered));
+    /// Deliveries that are not read at all.
+    pub fn unread(source: &SourceSpec, deliveries: Vec<Delivery>) -> Self {
+        note_received(source, &deliveries);
         let error = DecodeError::new(Reason::CrashSuspect, "the process has ended each time it was read");
-        let misread = Misread { entity: None, version: None, error };
-        let parked = Box::new(parked(source, None, &delivery, None, &misread));
-        let part = Part { of: None, meaning: Meaning::Unreadable(misread, parked), outcome: None };
-        Self { items: vec![Item { delivery, parts: vec![part] }] }
+        let item = |delivery: Delivery| {
+            let misread = Misread { entity: None, version: None, error: error.clone() };
+            let parked = Box::new(parked(source, None, &delivery, None, &misread));
+            let part = Part { of: None, meaning: Meaning::Unreadable(misread, parked), outcome: None };
+            Item { delivery, parts: vec![part] }
+        };
+        Self { items: deliveries.into_iter().map(item).collect() }
     }
 
     /// Makes all changes events that are put aside.

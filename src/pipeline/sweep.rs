@@ -101,7 +101,7 @@ impl Pipeline {
                 if suspects.is_empty() {
                     return Err(Halted);
                 }
-                self.work_alone(&source, suspects).await?;
+                self.work_apart(&source, suspects).await?;
                 drop(all);
             }
             if deliveries.is_empty() {

@@ -9,6 +9,7 @@
 
 mod epoch;
 pub mod mongo;
+mod parked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,10 +17,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bson::{Bson, Document};
 
-use crate::event::{EntityId, EntityType};
+use crate::event::EntityId;
 use crate::replication::{Class, Embed, EmbedWrite, Record, RecordWrite, Subscription};
 
 pub use epoch::{EpochStore, Epochs, Presence, Timelines};
+pub use parked::{Parked, ParkedStore};
 
 /// A point in the database's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -271,80 +273,6 @@ pub trait EmbedStore: Send + Sync {
 pub trait Pages: Send {
     /// The next ids, at most so many, the first time as many as came at once; none, once it is over.
     async fn next(&mut self, most: usize) -> Result<Vec<Bson>, StoreError>;
-}
-
-/// Why an event was put aside.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Parked {
-    /// Its id in the store of parked events.
-    pub id: uuid::Uuid,
-    /// The source it came from.
-    pub source: String,
-    /// The replica it was for, if that much is known.
-    pub replica: Option<EntityType>,
-    /// The entity it speaks of, if that much was readable.
-    pub entity: Option<EntityId>,
-    /// The version it carries, likewise.
-    pub version: Option<i64>,
-    /// The event's type, likewise.
-    pub kind: Option<String>,
-    /// The publisher's id of the event, likewise.
-    pub event: Option<String>,
-    /// The reason, as a fixed word.
-    pub reason: String,
-    /// The reason, for a person; free of payload.
-    pub detail: String,
-    /// Headers, without values that are nobody's business here.
-    pub headers: BTreeMap<String, String>,
-    /// The declared parts of the event, as JSON; `None` where it could not be read at all.
-    pub excerpt: Option<String>,
-    /// The size of the body in bytes.
-    pub size: i64,
-    /// A hash of the body, to find the original by.
-    pub hash: String,
-    /// When it was parked, in milliseconds since 1970; given by the database.
-    pub at: Option<i64>,
-}
-
-/// Keeps parked events.
-#[async_trait]
-pub trait ParkedStore: Send + Sync {
-    /// Puts events aside; the same event parked twice is one.
-    async fn park(&self, parked: &[Parked]) -> Result<(), StoreError>;
-
-    /// Lists parked events, the oldest first.
-    async fn parked(&self, replica: Option<&str>, most: usize) -> Result<Vec<Parked>, StoreError>;
-
-    /// One parked event.
-    async fn parked_one(&self, id: uuid::Uuid) -> Result<Option<Parked>, StoreError>;
-
-    /// Forgets parked events; says how many there were.
-    async fn unpark(&self, ids: &[uuid::Uuid]) -> Result<u64, StoreError>;
-
-    /// The parked events that speak of an entity of this replica; without one, those that may, and do not say so.
-    async fn parked_about(
-        &self,
-        replica: &EntityType,
-        entity: Option<&EntityId>,
-    ) -> Result<Vec<uuid::Uuid>, StoreError>;
-
-    /// Counts parked events by replica; those of no known replica under the empty text.
-    async fn count_parked(&self) -> Result<BTreeMap<String, u64>, StoreError>;
-
-    /// Notes that a message is begun with that may end the process; says how often it was, this time included. Who
-    /// was not begun with for an hour is forgotten.
-    async fn suspect(&self, id: uuid::Uuid) -> Result<u64, StoreError>;
-
-    /// Forgets a suspect: it has ended nothing.
-    async fn acquit(&self, id: uuid::Uuid) -> Result<(), StoreError>;
-
-    /// The parked events after `from`, in the order of their ids, that speak of an entity of this replica.
-    async fn parked_page(
-        &self,
-        replica: &EntityType,
-        from: Option<uuid::Uuid>,
-        most: usize,
-    ) -> Result<Vec<Parked>, StoreError>;
 }
 
 /// What happened in a consumer's collection, as far as embeds are concerned.

@@ -255,12 +255,16 @@ impl ParkedStore for Troubled {
         self.effect("parked about", String::new, self.inner.parked_about(replica, entity)).await
     }
 
-    async fn suspect(&self, id: uuid::Uuid) -> Done<u64> {
-        self.effect("suspect", || id.to_string(), self.inner.suspect(id)).await
+    async fn suspicions(&self, ids: &[uuid::Uuid]) -> Done<BTreeMap<uuid::Uuid, u64>> {
+        self.effect("suspicions", || ids.len().to_string(), self.inner.suspicions(ids)).await
     }
 
-    async fn acquit(&self, id: uuid::Uuid) -> Done<()> {
-        self.effect("acquit", || id.to_string(), self.inner.acquit(id)).await
+    async fn suspect(&self, ids: &[uuid::Uuid]) -> Done<()> {
+        self.effect("suspect", || ids.len().to_string(), self.inner.suspect(ids)).await
+    }
+
+    async fn acquit(&self, ids: &[uuid::Uuid]) -> Done<()> {
+        self.effect("acquit", || ids.len().to_string(), self.inner.acquit(ids)).await
     }
 
     async fn count_parked(&self) -> Done<BTreeMap<String, u64>> {

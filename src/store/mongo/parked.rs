@@ -7,10 +7,12 @@ use bson::{Bson, Document, doc};
 
 use super::{Mongo, command, record::limit, record_statement};
 use crate::event::{EntityId, EntityType, IdKind};
-use crate::store::{Parked, ParkedStore, StoreError};
+use crate::store::{Parked, ParkedStore, StoreError, Written};
 
 /// Beside the leases, where what is not renewed goes after an hour.
 const SUSPECTS: &str = "nearcopy.leases";
+/// How the id of a suspect begins there.
+const SUSPECT: &str = "suspect:";
 /// The collection of parked events.
 const PARKED: &str = "nearcopy.parked";
 
@@ -26,15 +28,7 @@ impl ParkedStore for Mongo {
             }] };
             doc! { "q": { "_id": parked.id.to_string() }, "u": [{ "$replaceWith": kept }], "upsert": true }
         });
-        let written = self.update(PARKED, statements.collect(), false).await?;
-        match written.refused.into_iter().next() {
-            None => Ok(()),
-            Some(refusal) => Err(StoreError::Refused {
-                action: "parking an event".into(),
-                code: refusal.code,
-                detail: refusal.reason,
-            }),
-        }
+        complete("parking an event", self.update(PARKED, statements.collect(), false).await?)
     }
 
     async fn parked(&self, replica: Option<&str>, most: usize) -> Result<Vec<Parked>, StoreError> {
@@ -93,27 +87,34 @@ impl ParkedStore for Mongo {
         Ok(found.iter().filter_map(counted).collect())
     }
 
-    async fn suspect(&self, id: uuid::Uuid) -> Result<u64, StoreError> {
-        let noted = doc! { "times": { "$add": [{ "$ifNull": ["$times", 0_i64] }, 1_i64] }, "at": "$$NOW" };
+    async fn suspicions(&self, ids: &[uuid::Uuid]) -> Result<BTreeMap<uuid::Uuid, u64>, StoreError> {
         let command = doc! {
-            "findAndModify": SUSPECTS,
-            "query": { "_id": suspect(id) },
-            "update": [{ "$set": noted }],
-            "upsert": true,
-            "new": true,
-            "writeConcern": command::write_concern(),
+            "find": SUSPECTS,
+            "filter": { "_id": { "$in": suspects(ids) } },
+            "readConcern": self.read_concern(None),
         };
-        let reply = self.run("noting a suspect", command).await?;
-        Ok(reply.get_document("value").map_or(1, |noted| command::count(noted, "times")))
+        let found = self.fetch_all("looking for suspects", command).await?;
+        let noted = |noted: &Document| {
+            let id = noted.get_str("_id").ok()?.strip_prefix(SUSPECT)?;
+            Some((uuid::Uuid::parse_str(id).ok()?, command::count(noted, "times")))
+        };
+        Ok(found.iter().filter_map(noted).collect())
     }
 
-    async fn acquit(&self, id: uuid::Uuid) -> Result<(), StoreError> {
+    async fn suspect(&self, ids: &[uuid::Uuid]) -> Result<(), StoreError> {
+        let noted = doc! { "times": { "$add": [{ "$ifNull": ["$times", 0_i64] }, 1_i64] }, "at": "$$NOW" };
+        let note = |id: Bson| doc! { "q": { "_id": id }, "u": [{ "$set": &noted }], "upsert": true };
+        let notes = suspects(ids).into_iter().map(note).collect();
+        complete("noting suspects", self.update(SUSPECTS, notes, false).await?)
+    }
+
+    async fn acquit(&self, ids: &[uuid::Uuid]) -> Result<(), StoreError> {
         let command = doc! {
             "delete": SUSPECTS,
-            "deletes": [{ "q": { "_id": suspect(id) }, "limit": 1 }],
+            "deletes": [{ "q": { "_id": { "$in": suspects(ids) } }, "limit": 0 }],
             "writeConcern": command::write_concern(),
         };
-        self.run("forgetting a suspect", command).await.map(|_| ())
+        self.run("forgetting suspects", command).await.map(|_| ())
     }
 
     async fn parked_page(
@@ -132,8 +133,18 @@ impl ParkedStore for Mongo {
     }
 }
 
-fn suspect(id: uuid::Uuid) -> String {
-    format!("suspect:{id}")
+fn suspects(ids: &[uuid::Uuid]) -> Vec<Bson> {
+    ids.iter().map(|id| format!("{SUSPECT}{id}").into()).collect()
+}
+
+/// What was to be written wholly was.
+fn complete(action: &str, written: Written) -> Result<(), StoreError> {
+    match written.refused.into_iter().next() {
+        None => Ok(()),
+        Some(refusal) => {
+            Err(StoreError::Refused { action: action.into(), code: refusal.code, detail: refusal.reason })
+        }
+    }
 }
 
 fn store(parked: &Parked) -> Document {

@@ -63,17 +63,24 @@ impl ParkedStore for Pod {
         Ok(found.map(|parked| parked.id).collect())
     }
 
-    async fn suspect(&self, id: uuid::Uuid) -> Result<u64, StoreError> {
-        let mut database = self.lock();
-        database.next();
-        let times = database.contents.suspects.entry(id).or_default();
-        *times += 1;
-        Ok(*times)
+    async fn suspicions(&self, ids: &[uuid::Uuid]) -> Result<BTreeMap<uuid::Uuid, u64>, StoreError> {
+        let database = self.lock();
+        let noted = &database.seen(&self.name, None).suspects;
+        Ok(ids.iter().filter_map(|id| Some((*id, *noted.get(id)?))).collect())
     }
 
-    async fn acquit(&self, id: uuid::Uuid) -> Result<(), StoreError> {
+    async fn suspect(&self, ids: &[uuid::Uuid]) -> Result<(), StoreError> {
         let mut database = self.lock();
-        database.contents.suspects.remove(&id);
+        for id in ids {
+            *database.contents.suspects.entry(*id).or_default() += 1;
+            database.next();
+        }
+        Ok(())
+    }
+
+    async fn acquit(&self, ids: &[uuid::Uuid]) -> Result<(), StoreError> {
+        let mut database = self.lock();
+        database.contents.suspects.retain(|id, _| !ids.contains(id));
         database.next();
         Ok(())
     }

@@ -72,10 +72,11 @@ async fn parked_events_are_the_same_in_memory() {
                 0 => store.unpark(&ids).await.unwrap(),
                 _ => store.park(&some).await.map(|()| 0).unwrap(),
             };
-            let suspected = match kind {
-                0 => store.acquit(ids[1]).await.map(|()| 0).unwrap(),
-                _ => store.suspect(ids[0]).await.unwrap(),
-            };
+            match kind {
+                0 => store.acquit(&ids[1..]).await.unwrap(),
+                _ => store.suspect(&ids[..usize::from(kind)]).await.unwrap(),
+            }
+            let suspected = store.suspicions(&ids).await.unwrap();
             let mut listed = store.parked(dice_free(step, &["users", "others"]), 100).await.unwrap();
             listed.sort_by_key(|parked| parked.id);
             said.push((
