@@ -4,7 +4,7 @@ use std::fmt;
 
 use bson::Document;
 
-use super::{EntityId, Version};
+use super::{EntityId, Fields, Version};
 
 /// The publisher's own name for an event; it identifies, it does not order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +61,7 @@ pub struct ChangeEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// This is its full state, in the declared fields.
-    Upsert(Document),
+    Upsert(Fields),
     /// These of its declared fields changed; what is not named here is as it was.
     Patch(Document),
     /// It is not, or no longer, in the subset that is kept.

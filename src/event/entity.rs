@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bson::{Bson, oid::ObjectId};
 use serde_json::value::RawValue;
 
+use super::extract::text;
 use super::{DecodeError, Reason};
 
 /// The longest identifier accepted, in bytes of UTF-8; longer ones are refused, not cut.
@@ -80,8 +81,12 @@ impl EntityId {
         let refused = |found: &str| {
             DecodeError::new(Reason::BadId, format!("the id is {found}, the replica declares {kind}"))
         };
+        if kind != IdKind::Int
+            && let Some(text) = text(raw.get())
+        {
+            return Self::parse(&text, kind);
+        }
         match serde_json::from_str(raw.get()) {
-            Ok(serde_json::Value::String(text)) if kind != IdKind::Int => Self::parse(&text, kind),
             Ok(serde_json::Value::Number(number)) if kind == IdKind::Int => {
                 number.as_i64().map(Self::Int).ok_or_else(|| refused("a number that is no 64-bit integer"))
             }

@@ -202,7 +202,9 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The text that a JSON string says, borrowed unless it contains escapes; `None` for any other value.
 pub(super) fn text(json: &str) -> Option<Cow<'_, str>> {
-    serde_json::from_str(json).ok().map(|Name(text)| text)
+    // To be told that a number is no text would cost more than to read it.
+    let is_text = json.starts_with('"');
+    is_text.then(|| serde_json::from_str(json).ok().map(|Name(text)| text)).flatten()
 }
 
 /// The members of an object in their order, values unread.

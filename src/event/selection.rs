@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document};
+use bson::raw::CStr;
+use bson::{Bson, Document, RawBson, RawDocumentBuf};
 use serde_json::value::RawValue;
 
 use super::extract::{Slots, Wanted};
-use super::{DecodeError, EntityId, FieldPath, FieldType, IdKind, Notice, Reason, Version};
+use super::{DecodeError, EntityId, FieldPath, FieldType, Fields, IdKind, Notice, Reason, Version};
 
 /// One field of the subset that is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,37 +135,45 @@ impl Selection {
     }
 
     /// Reads the declared fields, each as its declared type.
-    pub fn document(&self, values: &Values<'_, '_>) -> Result<Document, DecodeError> {
-        self.read(values, |_, field| Ok(field.default.clone()))
+    pub fn state(&self, values: &Values<'_, '_>) -> Result<Fields, DecodeError> {
+        let mut encoded = RawDocumentBuf::new();
+        for (place, field) in &self.fields {
+            let name =
+                <&CStr>::try_from(field.name.as_str()).map_err(|_| field.refused("its name has a NUL"))?;
+            if let Some(raw) = values.at(place) {
+                let depth = values.notice.limits.depth;
+                field.kind.write(raw, depth, name, &mut encoded).map_err(|error| field.blame(&error))?;
+            } else if let Some(default) = &field.default {
+                let default = RawBson::try_from(default.clone());
+                encoded.append(name, default.map_err(|_| field.refused("its default cannot be stored"))?);
+            }
+        }
+        Ok(Fields::new(encoded))
     }
 
     /// Reads those of the declared fields that are there. Where a part that should contain one is `null`, the
     /// field went with it: it then has its default, or is null itself.
     pub fn partial(&self, values: &Values<'_, '_>) -> Result<Document, DecodeError> {
-        self.read(values, |place, field| {
-            let lost = values.is_lost(place, &field.from)?;
-            Ok(lost.then(|| field.default.clone().unwrap_or(Bson::Null)))
-        })
-    }
-
-    fn read(
-        &self,
-        values: &Values<'_, '_>,
-        missing: impl Fn(&Place, &Field) -> Result<Option<Bson>, DecodeError>,
-    ) -> Result<Document, DecodeError> {
         let mut document = Document::new();
         for (place, field) in &self.fields {
-            let value = match values.at(place) {
-                Some(raw) => Some(field.kind.read(raw, values.notice.limits.depth).map_err(|error| {
-                    DecodeError::new(error.reason, format!("field `{}`: {}", field.name, error.detail))
-                })?),
-                None => missing(place, field)?,
-            };
-            if let Some(value) = value {
-                document.insert(&field.name, value);
+            if let Some(raw) = values.at(place) {
+                let value = field.kind.read(raw, values.notice.limits.depth);
+                document.insert(&field.name, value.map_err(|error| field.blame(&error))?);
+            } else if values.is_lost(place, &field.from)? {
+                document.insert(&field.name, field.default.clone().unwrap_or(Bson::Null));
             }
         }
         Ok(document)
+    }
+}
+
+impl Field {
+    fn blame(&self, error: &DecodeError) -> DecodeError {
+        DecodeError::new(error.reason, format!("field `{}`: {}", self.name, error.detail))
+    }
+
+    fn refused(&self, why: &str) -> DecodeError {
+        self.blame(&DecodeError::new(Reason::BadField, why))
     }
 }
 

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bson::{Bson, Document};
+use bson::raw::CStr;
+use bson::{Bson, Document, RawBson, RawDocumentBuf};
 use serde_json::value::RawValue;
 
-use super::extract::{Members, broken};
+use super::extract::{Members, broken, text};
 use super::{DecodeError, Reason, version::parse_time};
 
 /// The BSON type a field is stored as.
@@ -51,6 +52,25 @@ impl FieldType {
             Self::Object | Self::Array => Err(self.mismatch(text)),
             _ => self.scalar(text).ok_or_else(|| self.mismatch(text)),
         }
+    }
+
+    /// Converts one JSON value and puts it behind those that are encoded already.
+    pub fn write(
+        self,
+        raw: &RawValue,
+        depth: usize,
+        name: &CStr,
+        into: &mut RawDocumentBuf,
+    ) -> Result<(), DecodeError> {
+        if self == Self::String
+            && let Some(text) = text(raw.get())
+        {
+            into.append(name, text.as_ref());
+            return Ok(());
+        }
+        let value = RawBson::try_from(self.read(raw, depth)?);
+        into.append(name, value.map_err(|_| DecodeError::new(Reason::BadField, "it cannot be stored"))?);
+        Ok(())
     }
 
     fn scalar(self, text: &str) -> Option<Bson> {

@@ -47,7 +47,7 @@ pub fn judge_by_others(
 
 /// Judges a state by the one of the same batch that was written instead of it.
 fn beside(key: &Key, held: &Key) -> Judgement {
-    if held.without_hash() != key.without_hash() {
+    if !held.is_level_with(key) {
         Judgement::Covered(Outcome::Stale)
     } else if held.hash == key.hash {
         Judgement::Covered(Outcome::Duplicate)

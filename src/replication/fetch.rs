@@ -177,7 +177,7 @@ impl AnswerPaths {
         let version = self.selection.version(&values, time_of_day)?;
         let content = match &of.keep {
             Keep::Where(condition) if !condition.holds(data)? => Content::Gone(Why::Out),
-            _ => Content::Live(self.selection.document(&values)?),
+            _ => Content::Live(self.selection.state(&values)?),
         };
         Ok((entity, Answer::Found { version, content }))
     }

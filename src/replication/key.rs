@@ -6,7 +6,7 @@ use bson::{Document, doc};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Why;
-use crate::event::Version;
+use crate::event::{Fields, Version};
 
 /// Compares as one document, field by field in this order: the higher key wins.
 ///
@@ -43,8 +43,8 @@ impl Key {
     pub const SETTLED: &'static str = "~";
 
     /// The key of a live state.
-    pub fn live(version: Version, shape: i32, fields: &Document) -> Self {
-        Self { epoch: 0, version, rank: Rank::Live, shape, hash: content_hash(fields) }
+    pub fn live(version: Version, shape: i32, fields: &Fields) -> Self {
+        Self { epoch: 0, version, rank: Rank::Live, shape, hash: hash(fields.as_raw().as_bytes()) }
     }
 
     /// The key of a deletion, or of an exit from the subset.
@@ -68,6 +68,12 @@ impl Key {
     #[must_use]
     pub fn without_hash(&self) -> Self {
         Self { hash: String::new(), ..self.clone() }
+    }
+
+    /// Whether another key has the same place in the owner's order: all but the hash.
+    pub fn is_level_with(&self, other: &Self) -> bool {
+        let place = |key: &Self| (key.epoch, key.version, key.rank, key.shape);
+        place(self) == place(other)
     }
 
     /// The key of what an older generation held, once it is what this one keeps; `fields` where it is live.
@@ -117,6 +123,9 @@ impl fmt::Display for Key {
 
 /// A hash of the declared fields' BSON that stays the same over releases.
 pub(super) fn content_hash(fields: &Document) -> String {
-    let bytes = fields.to_vec().unwrap_or_default();
-    format!("{:016x}", xxh3_64(&bytes))
+    hash(&fields.to_vec().unwrap_or_default())
+}
+
+fn hash(encoded: &[u8]) -> String {
+    format!("{:016x}", xxh3_64(encoded))
 }

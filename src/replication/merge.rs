@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Content, Due, FetchSpec, Key, Rank, Record, RecordWrite, State, Why};
-use crate::event::Version;
+use crate::event::{Fields, Version};
 
 /// What the owner said of one entity.
 #[derive(Clone, Debug, PartialEq)]
@@ -243,10 +243,14 @@ fn carried(record: &Record, epoch: i64, shape: i32) -> Option<Key> {
 /// What an answer says, but for the fields that the record holds at newer versions.
 fn keeping(record: &Record, patched: &BTreeMap<String, Version>, content: &Content) -> Content {
     let Content::Live(fields) = content else { return content.clone() };
-    let mut fields = fields.clone();
+    if patched.is_empty() {
+        return content.clone();
+    }
+    let mut fields = fields.to_document();
     let newer = patched.keys().filter_map(|name| Some((name.clone(), record.fields.get(name)?.clone())));
     fields.extend(newer);
-    Content::Live(fields)
+    // What has been stored can be stored.
+    Fields::try_from(fields).map_or_else(|_| content.clone(), Content::Live)
 }
 
 /// The key under which an entity is gone that the owner does not know: that of all that was known of it.
@@ -260,7 +264,7 @@ fn floor(record: &Record, epoch: i64, shape: i32) -> Option<Key> {
 /// Whether a record shows something else than the answer says.
 fn differs(record: &Record, content: &Content) -> bool {
     match (record.state, content) {
-        (State::Live, Content::Live(fields)) => record.fields != *fields,
+        (State::Live, Content::Live(fields)) => record.fields != fields.to_document(),
         (State::Gone(_), Content::Gone(_)) => false,
         _ => true,
     }

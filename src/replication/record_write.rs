@@ -6,13 +6,13 @@ use std::time::Duration;
 use bson::Document;
 
 use super::{Key, Revision, Why};
-use crate::event::{EntityId, Stamp, Version};
+use crate::event::{EntityId, Fields, Stamp, Version};
 
 /// What a record is to hold.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// These declared fields.
-    Live(Document),
+    Live(Fields),
     /// Nothing, and why.
     Gone(Why),
 }

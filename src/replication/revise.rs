@@ -183,7 +183,7 @@ impl Revision {
         match content {
             Content::Live(fields) => {
                 self.state = State::Live;
-                self.fields = fields;
+                self.fields = fields.to_document();
                 if self.shape > of.shape {
                     // What a newer generation holds besides is not known here, and left to those who know it.
                     let declared = |name: &String| of.selection.fields().any(|field| field.name == *name);

@@ -2,6 +2,7 @@
 
 use bson::Document;
 
+use super::key::content_hash;
 use super::revise::outranks;
 use super::{Keep, Key, Rank, Record, State};
 use crate::event::Version;
@@ -106,14 +107,12 @@ fn judge_state(key: &Key, guard: &Key, winner: bool, record: &Record, batch: i64
     let Some(held) = record.key.as_ref().filter(|held| *held >= guard) else {
         return Judgement::Open;
     };
-    if held.without_hash() != key.without_hash() {
+    if !held.is_level_with(key) {
         return Judgement::Covered(Outcome::Stale);
     }
     // What the owner has decided may have changed since, under the very same version: only it can say.
     let says_the_same = match record.state {
-        State::Live if held.hash == Key::SETTLED => {
-            Key::live(key.version, key.shape, &record.fields).hash == key.hash
-        }
+        State::Live if held.hash == Key::SETTLED => content_hash(&record.fields) == key.hash,
         _ => held.hash == key.hash || held.hash == Key::SETTLED,
     };
     if !says_the_same {

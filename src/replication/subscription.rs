@@ -123,7 +123,7 @@ impl Subscription {
             (Reaction::Delete, Some(_)) => Ok(Change::Delete),
             (Reaction::Upsert, Some(_)) => match &self.keep {
                 Keep::Where(condition) if !condition.holds(notice.data())? => Ok(Change::Leave),
-                _ => self.selection.document(values).map(Change::Upsert),
+                _ => self.selection.state(values).map(Change::Upsert),
             },
             // The condition speaks of the whole entity, of which a patch shows a part: the owner has to be asked.
             (Reaction::Patch, Some(_)) if matches!(self.keep, Keep::Where(_)) => Ok(Change::Refresh),

@@ -83,7 +83,7 @@ fn said(answer: Result<Answer, DecodeError>) -> String {
         Ok(Answer::Found { version, content }) => {
             let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
             let content = match content {
-                Content::Live(fields) => shown(&fields.into()),
+                Content::Live(fields) => shown(&fields.to_document().into()),
                 Content::Gone(_) => "gone".to_owned(),
             };
             format!("{version}: {content}")

@@ -216,7 +216,7 @@ pub(crate) fn meaning(replica: &str, message: &Message<'_>) -> String {
     };
     let version = event.version.map_or_else(|| "none".to_owned(), |version| version.to_string());
     let change = match event.change {
-        Change::Upsert(fields) => shown(&fields.into()),
+        Change::Upsert(fields) => shown(&fields.to_document().into()),
         Change::Leave => "out".to_owned(),
         Change::Delete => "deleted".to_owned(),
         Change::Patch(fields) => format!("patch {}", shown(&fields.into())),

@@ -158,7 +158,7 @@ pub(crate) fn became(field: &str, json: &str) -> String {
     match meaning.and_then(|meaning| meaning) {
         Err(error) => error.reason.to_string(),
         Ok(event) => match event.unwrap().change {
-            Change::Upsert(fields) => shown(fields.get(field).unwrap()),
+            Change::Upsert(fields) => shown(fields.to_document().get(field).unwrap()),
             other => format!("{other:?}"),
         },
     }

@@ -115,7 +115,10 @@ fn what_is_left_out_has_its_default() {
     let notice = declared.sources[0].envelope.open(&message).unwrap();
     let event = users.interpret(&notice, NOW).unwrap().unwrap();
     assert_eq!(event.version.map(nearcopy::event::Version::get), Some(7));
-    assert_eq!(event.change, nearcopy::event::Change::Upsert(bson::doc! { "name": "Ada" }));
+    assert_eq!(
+        event.change,
+        nearcopy::event::Change::Upsert(bson::doc! { "name": "Ada" }.try_into().unwrap())
+    );
 }
 
 #[test]

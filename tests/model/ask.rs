@@ -82,7 +82,7 @@ impl Protocol {
         let answer = match said {
             Said::Found(version, content) => Answer::Found {
                 version: (self.setting.asked == Asked::Versioned).then(|| Version::new(version.into())),
-                content: Content::Live(held::fields(content)),
+                content: Content::Live(held::fields(content).try_into().unwrap()),
             },
             Said::NotFound => Answer::NotFound,
             Said::Nothing => {

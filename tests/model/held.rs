@@ -84,8 +84,12 @@ pub(crate) struct Held {
 static IDS: LazyLock<[EntityId; 2]> = LazyLock::new(|| ["0", "1"].map(|id| EntityId::String(id.into())));
 static FIELDS: LazyLock<Vec<Document>> =
     LazyLock::new(|| (0..CONTENTS).map(|content| doc! { "username": content.to_string() }).collect());
-static HASHES: LazyLock<Vec<String>> =
-    LazyLock::new(|| FIELDS.iter().map(|fields| Key::live(Version::new(0), 1, fields).hash).collect());
+static HASHES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    FIELDS
+        .iter()
+        .map(|fields| Key::live(Version::new(0), 1, &fields.clone().try_into().unwrap()).hash)
+        .collect()
+});
 
 /// The name of an entity.
 pub(crate) fn id(entity: u8) -> &'static EntityId {

@@ -108,7 +108,7 @@ impl Protocol {
             entity: held::id(entity).clone(),
             version: (told != Told::Vaguely).then(|| Version::new(version.into())),
             change: match (told, content) {
-                (Told::Whole, Some(content)) => Change::Upsert(held::fields(content)),
+                (Told::Whole, Some(content)) => Change::Upsert(held::fields(content).try_into().unwrap()),
                 (Told::Whole, None) => Change::Delete,
                 _ => Change::Refresh,
             },

@@ -9,7 +9,10 @@ use crate::merge::{fields, gone, live, record, spec};
 #[test]
 fn a_newer_shape_wins_at_an_equal_version() {
     let held = record(State::Live, Some(live(5)), None, false);
-    let answer = Answer::Found { version: Some(Version::new(5)), content: Content::Live(fields("ann")) };
+    let answer = Answer::Found {
+        version: Some(Version::new(5)),
+        content: Content::Live(fields("ann").try_into().unwrap()),
+    };
     let RecordWrite::Answer { content: Some((_, Some(key))), .. } =
         merge(&held, &answer, 0, 2, &spec(), true)
     else {
@@ -32,8 +35,10 @@ fn a_newer_shape_completes_only_what_is_live_and_not_ahead() {
         (State::Pending, live(5), None, 5, false),
     ];
     for (state, key, need, version, wins) in cases {
-        let answer =
-            Answer::Found { version: Some(Version::new(version)), content: Content::Live(fields("ann")) };
+        let answer = Answer::Found {
+            version: Some(Version::new(version)),
+            content: Content::Live(fields("ann").try_into().unwrap()),
+        };
         let held = record(state, Some(key), need, false);
         let RecordWrite::Answer { content, due, satisfied, .. } = merge(&held, &answer, 0, 2, &spec(), true)
         else {
@@ -47,7 +52,7 @@ fn a_newer_shape_completes_only_what_is_live_and_not_ahead() {
 /// C1: an answer without a version completes a record once it is settled, though it shows nothing new.
 #[test]
 fn a_settled_answer_without_a_version_completes_what_lacks() {
-    let answer = Answer::Found { version: None, content: Content::Live(fields("ann")) };
+    let answer = Answer::Found { version: None, content: Content::Live(fields("ann").try_into().unwrap()) };
     for (lacks, settled, enters) in [(true, true, true), (true, false, false), (false, true, false)] {
         let held = Record { lacks, ..record(State::Live, Some(live(5)), None, settled) };
         let RecordWrite::Answer { content, .. } = merge(&held, &answer, 0, 1, &spec(), true) else {

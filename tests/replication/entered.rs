@@ -18,8 +18,8 @@ const BATCH: i64 = 7;
 fn any_event() -> impl Strategy<Value = ChangeEvent> {
     ("[abc]", 0..4_i64, 0..6_u8).prop_map(|(entity, version, kind)| {
         let change = match kind {
-            0..3 => Change::Upsert(doc! { "username": format!("{entity}-{version}") }),
-            3 => Change::Upsert(doc! { "username": "another" }),
+            0..3 => Change::Upsert(doc! { "username": format!("{entity}-{version}") }.try_into().unwrap()),
+            3 => Change::Upsert(doc! { "username": "another" }.try_into().unwrap()),
             4 => Change::Leave,
             _ => Change::Delete,
         };
@@ -80,7 +80,7 @@ proptest! {
 #[test]
 fn what_is_embedded_or_may_be_absent_is_read() {
     let folded = |declaration: &Declaration| {
-        let change = Change::Upsert(doc! { "username": "ann" });
+        let change = Change::Upsert(doc! { "username": "ann" }.try_into().unwrap());
         let (entity, version) = (id("a"), Some(Version::new(1)));
         let event = ChangeEvent { entity, version, change, stamp: Stamp::default() };
         fold(users(declaration), &[event], &Timeline::default())

@@ -22,7 +22,7 @@ fn event(version: i64, at: i64, change: Change) -> ChangeEvent {
 }
 
 fn saved(version: i64, at: i64) -> ChangeEvent {
-    event(version, at, Change::Upsert(doc! { "username": "ann" }))
+    event(version, at, Change::Upsert(doc! { "username": "ann" }.try_into().unwrap()))
 }
 
 /// Every record and answer, the answer known to be of epoch 1 and the record held from epoch 0.
@@ -145,7 +145,7 @@ fn a_parked_event_is_made_good_within_its_epoch() {
 fn only_an_owner_that_was_asked_again_has_gone_back() {
     let gone_back = |tries: u32, settled: bool, version: i64, epoch: i64| {
         let held = Record { tries, ..record(State::Live, Some(live(5)), None, settled) };
-        let content = Content::Live(doc! { "username": "ann" });
+        let content = Content::Live(doc! { "username": "ann" }.try_into().unwrap());
         let answer = Answer::Found { version: Some(Version::new(version)), content };
         has_gone_back(&held, &answer, epoch, &spec())
     };

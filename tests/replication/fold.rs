@@ -17,7 +17,7 @@ fn event(version: i64, change: Change) -> ChangeEvent {
 }
 
 fn saved(version: i64, name: &str) -> ChangeEvent {
-    event(version, Change::Upsert(doc! { "username": name }))
+    event(version, Change::Upsert(doc! { "username": name }.try_into().unwrap()))
 }
 
 fn deleted(version: i64) -> ChangeEvent {
@@ -65,7 +65,7 @@ impl Held {
         match write {
             RecordWrite::State { content, key, guard, .. } if held.is_none_or(|held| held < *guard) => {
                 let (state, fields) = match content {
-                    Content::Live(fields) => (State::Live, fields.clone()),
+                    Content::Live(fields) => (State::Live, fields.to_document()),
                     Content::Gone(why) => (State::Gone(*why), Document::new()),
                 };
                 let need = self.record.as_ref().and_then(|record| record.need);
@@ -110,7 +110,7 @@ fn record(state: State, fields: Document, batch: i64) -> Record {
 
 fn any_change() -> impl Strategy<Value = ChangeEvent> {
     let change = prop_oneof![
-        4 => prop_oneof![Just("ann"), Just("bob"), Just("cat")].prop_map(|name| Change::Upsert(doc! { "username": name })),
+        4 => prop_oneof![Just("ann"), Just("bob"), Just("cat")].prop_map(|name| Change::Upsert(doc! { "username": name }.try_into().unwrap())),
         1 => Just(Change::Delete),
         1 => Just(Change::Leave),
     ];
@@ -171,7 +171,7 @@ proptest! {
             .iter()
             .filter(|event| winner.rank == Rank::Live && event.version == Some(winner.version))
             .filter_map(|event| match &event.change {
-                Change::Upsert(fields) => Some(fields.to_string()),
+                Change::Upsert(fields) => Some(fields.to_document().to_string()),
                 _ => None,
             })
             .collect();
@@ -268,7 +268,7 @@ fn an_absent_record_means_ignored_or_once_more() {
 #[test]
 fn an_event_is_judged_by_what_the_database_holds() {
     let at = |version: i64, name: &str| Record {
-        key: Some(Key::live(Version::new(version), 1, &doc! { "username": name })),
+        key: Some(Key::live(Version::new(version), 1, &doc! { "username": name }.try_into().unwrap())),
         ..record(State::Live, doc! { "username": name }, 7)
     };
     let settled = |version: i64| {

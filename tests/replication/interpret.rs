@@ -15,7 +15,7 @@ fn change(of: &Declaration, event: &Value) -> Result<Change, Reason> {
 }
 
 fn upsert(username: &str) -> Change {
-    Change::Upsert(doc! { "username": username })
+    Change::Upsert(doc! { "username": username }.try_into().unwrap())
 }
 
 fn saved_unversioned() -> Value {
@@ -111,7 +111,7 @@ fn an_event_that_cannot_be_read_says_as_much_as_could_be() {
 #[test]
 fn a_tie_is_left_to_the_owner_where_it_can_be_asked() {
     let (alone, asked) = (shop("all", "", &[]), shop("referenced", ASKED, &[PRODUCTS]));
-    let key = Key::live(Version::new(1), 1, &doc! { "username": "ann" });
+    let key = Key::live(Version::new(1), 1, &doc! { "username": "ann" }.try_into().unwrap());
     assert_eq!(users(&alone).guard(&key), key);
     assert_eq!(users(&asked).guard(&key), key.without_hash());
 }

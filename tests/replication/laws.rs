@@ -110,8 +110,8 @@ fn content(version: i64, tie: u8) -> Document {
 /// An event of any kind; two of one version may contradict each other.
 fn any_event() -> impl Strategy<Value = ChangeEvent> {
     (0..6_i64, 0..12_u8).prop_map(|(version, kind)| match kind {
-        0..5 => event(Some(version), Change::Upsert(content(version, 0))),
-        5 => event(Some(version), Change::Upsert(content(version, 1))),
+        0..5 => event(Some(version), Change::Upsert(content(version, 0).try_into().unwrap())),
+        5 => event(Some(version), Change::Upsert(content(version, 1).try_into().unwrap())),
         6 | 7 => event(Some(version), Change::Delete),
         8 => event(Some(version), Change::Leave),
         _ => event(Some(version), Change::Refresh),
@@ -165,7 +165,7 @@ proptest! {
         prop_assert_eq!(guarded(record.key.as_ref()), guarded(highest.as_ref()));
         let leads = |event: &&ChangeEvent| key_of(&held.of, event) == record.key;
         match once.iter().find(leads).map(|event| &event.change) {
-            Some(Change::Upsert(fields)) => prop_assert_eq!((record.state, &record.fields), (State::Live, fields)),
+            Some(Change::Upsert(fields)) => prop_assert_eq!((record.state, &record.fields), (State::Live, &fields.to_document())),
             Some(Change::Leave) => prop_assert_eq!(record.state, State::Gone(Why::Out)),
             Some(Change::Delete) => prop_assert_eq!(record.state, State::Gone(Why::Deleted)),
             _ => prop_assert_eq!((record.state, &record.key), (State::Pending, &None)),
@@ -242,7 +242,7 @@ impl Owner {
         match known.checked_sub(1).map(|last| self.0[last].1) {
             Some(false) => {
                 let version = i64::try_from(known).unwrap();
-                let content = Content::Live(content(version, 0));
+                let content = Content::Live(content(version, 0).try_into().unwrap());
                 Answer::Found { version: Some(Version::new(version)), content }
             }
             _ => Answer::NotFound,
@@ -272,7 +272,9 @@ fn questions() -> impl Strategy<Value = Vec<Question>> {
 fn told(commit: &Commit, number: usize) -> ChangeEvent {
     let version = i64::try_from(number).unwrap() + 1;
     match (commit.telling, commit.is_deleted) {
-        (Telling::State, false) => event(Some(version), Change::Upsert(content(version, 0))),
+        (Telling::State, false) => {
+            event(Some(version), Change::Upsert(content(version, 0).try_into().unwrap()))
+        }
         (Telling::State, true) => event(Some(version), Change::Delete),
         (Telling::Change, _) => event(Some(version), Change::Refresh),
         (Telling::ChangeWithoutVersion, _) => event(None, Change::Refresh),
@@ -348,7 +350,7 @@ proptest! {
         let record = held.record.unwrap();
         match owner.answer(i64::MAX) {
             Answer::Found { version, content: Content::Live(fields) } => {
-                prop_assert_eq!((record.state, record.fields), (State::Live, fields));
+                prop_assert_eq!((record.state, record.fields), (State::Live, fields.to_document()));
                 prop_assert_eq!(record.key.map(|key| key.version), version);
             }
             _ => prop_assert!(matches!(record.state, State::Gone(_)), "{:#?}", record),

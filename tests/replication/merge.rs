@@ -37,7 +37,7 @@ pub(crate) fn fields(name: &str) -> Document {
 }
 
 pub(crate) fn live(version: i64) -> Key {
-    Key::live(Version::new(version), 1, &fields("ann"))
+    Key::live(Version::new(version), 1, &fields("ann").try_into().unwrap())
 }
 
 pub(crate) fn gone(version: i64, why: Why) -> Key {
@@ -63,15 +63,15 @@ pub(crate) fn answers() -> Vec<(&'static str, Answer)> {
         version: version.map(Version::new),
         content,
     };
-    let ann = || Content::Live(fields("ann"));
+    let ann = || Content::Live(fields("ann").try_into().unwrap());
     vec![
         ("4", found(Some(4), ann())),
         ("5", found(Some(5), ann())),
-        ("5, other content", found(Some(5), Content::Live(fields("bob")))),
+        ("5, other content", found(Some(5), Content::Live(fields("bob").try_into().unwrap()))),
         ("5, out", found(Some(5), Content::Gone(Why::Out))),
         ("6", found(Some(6), ann())),
         ("no version", found(None, ann())),
-        ("no version, other content", found(None, Content::Live(fields("bob")))),
+        ("no version, other content", found(None, Content::Live(fields("bob").try_into().unwrap()))),
         ("not found", Answer::NotFound),
     ]
 }
@@ -104,7 +104,7 @@ fn in_words(write: &RecordWrite) -> String {
     let RecordWrite::Answer { content, satisfied, due, .. } = write else { panic!("{write:?}") };
     let content = content.as_ref().map_or("-".to_owned(), |(content, key)| {
         let what = match content {
-            Content::Live(fields) => fields.get_str("username").unwrap().to_owned(),
+            Content::Live(fields) => fields.as_raw().get_str("username").unwrap().to_owned(),
             Content::Gone(why) => why.as_str().to_owned(),
         };
         let key = key.as_ref().map_or("no key".to_owned(), |key| {
@@ -266,7 +266,10 @@ fn a_first_answer_is_confirmed_after_the_owners_read_lag() {
 fn an_answer_is_not_settled_before_the_owners_read_lag_after_it_was_called_for() {
     let mut called = record(State::Live, Some(live(5)), None, true);
     called.since = Some(REV + 1_000);
-    let answer = Answer::Found { version: Some(Version::new(5)), content: Content::Live(fields("ann")) };
+    let answer = Answer::Found {
+        version: Some(Version::new(5)),
+        content: Content::Live(fields("ann").try_into().unwrap()),
+    };
     let RecordWrite::Answer { due, .. } = merge(&called, &answer, 0, 1, &spec(), true) else { panic!() };
     assert_eq!(due, Due::After(SETTLE));
     called.asked = Some(REV + 1_000 + i64::try_from(SETTLE.as_micros()).unwrap());
@@ -338,7 +341,10 @@ fn next_of(record: &Record, answer: &Answer, spec: &FetchSpec) -> (Due, u32) {
 /// A7, F2: somebody called for a look, and the owner's late replica still shows what was before.
 #[test]
 fn an_answer_that_may_be_old_ends_no_look_that_was_called_for() {
-    let old = Answer::Found { version: Some(Version::new(4)), content: Content::Live(fields("ann")) };
+    let old = Answer::Found {
+        version: Some(Version::new(4)),
+        content: Content::Live(fields("ann").try_into().unwrap()),
+    };
     for (held, state, key) in states() {
         for answer in [&Answer::NotFound, &old] {
             let mut called = record(state, key.clone(), None, false);
@@ -363,7 +369,7 @@ fn pauses_begin_anew_when_the_record_changes() {
 fn no_pause_is_longer_than_until_the_next_comparison() {
     let mut held = record(State::Live, None, None, true);
     held.tries = 20;
-    let same = Answer::Found { version: None, content: Content::Live(fields("ann")) };
+    let same = Answer::Found { version: None, content: Content::Live(fields("ann").try_into().unwrap()) };
     assert_eq!(next_of(&held, &same, &spec()).0, Due::After(RECONCILE));
     let forever = FetchSpec { reconcile: None, ..spec() };
     assert_eq!(next_of(&held, &same, &forever).0, Due::After(Duration::from_secs(86_400)));

@@ -41,7 +41,7 @@ fn a_patch_above_a_deletion_leaves_a_record_that_must_be_asked_about() {
         assert!(record.due <= Some(held.now), "it is due at once");
         let older = Answer::Found {
             version: Some(Version::new(3)),
-            content: Content::Live(doc! { "username": "x" }),
+            content: Content::Live(doc! { "username": "x" }.try_into().unwrap()),
         };
         let old = held.settle(&of, &older);
         assert_eq!(
@@ -49,7 +49,7 @@ fn a_patch_above_a_deletion_leaves_a_record_that_must_be_asked_about() {
             State::Pending,
             "an answer of the deleted version brings nothing back"
         );
-        let truth = Content::Live(doc! { "username": "ann", "email": "4@x" });
+        let truth = Content::Live(doc! { "username": "ann", "email": "4@x" }.try_into().unwrap());
         let new = old.settle(&of, &Answer::Found { version: Some(Version::new(4)), content: truth });
         assert_eq!((new.record().state, new.record().need), (State::Live, None));
     }
@@ -63,7 +63,7 @@ fn an_answer_yields_to_newer_patches_field_by_field() {
     let of = asked();
     let answer = |version: i64| Answer::Found {
         version: Some(Version::new(version)),
-        content: Content::Live(doc! { "username": "ann", "email": "old@x" }),
+        content: Content::Live(doc! { "username": "ann", "email": "old@x" }.try_into().unwrap()),
     };
     let held = Held::wanted(&of).run(&of, &[patch(4, doc! { "email": "4@x" })], 1);
     assert_eq!((held.record().state, held.record().need), (State::Pending, Some(Version::new(4))));
@@ -231,7 +231,7 @@ fn what_is_missing_before_a_patch_is_asked_for() {
     let of = gapless_shop("referenced", ASKED, &[PRODUCTS]);
     let settle = i64::try_from(users(&of).fetch.as_ref().unwrap().settle.as_millis()).unwrap();
     let start = || {
-        let truth = Content::Live(doc! { "username": "ann", "email": "1@x" });
+        let truth = Content::Live(doc! { "username": "ann", "email": "1@x" }.try_into().unwrap());
         let known = Answer::Found { version: Some(Version::new(1)), content: truth };
         Held::wanted(&of).settle(&of, &known)
     };
@@ -255,7 +255,7 @@ fn what_is_missing_before_a_patch_is_asked_for() {
     let held = held.run(&of, &[email(3)], 1);
     let due = held.record().due.unwrap();
     assert!(due > held.now && due <= held.now + settle, "it may come yet: {due}");
-    let truth = Content::Live(doc! { "username": "anna", "email": 3_i64 });
+    let truth = Content::Live(doc! { "username": "anna", "email": 3_i64 }.try_into().unwrap());
     let closed = held.settle(&of, &Answer::Found { version: Some(Version::new(3)), content: truth });
     assert_eq!(closed.record().fields, doc! { "username": "anna", "email": 3_i64 });
     assert_eq!(gaps(&closed, &[email(4)]), Vec::<usize>::new());

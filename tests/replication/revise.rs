@@ -20,7 +20,7 @@ pub(crate) fn event(version: i64, change: Change) -> ChangeEvent {
 }
 
 pub(crate) fn saved(version: i64, username: &str, email: &str) -> ChangeEvent {
-    event(version, Change::Upsert(doc! { "username": username, "email": email }))
+    event(version, Change::Upsert(doc! { "username": username, "email": email }.try_into().unwrap()))
 }
 
 pub(crate) fn patch(version: i64, fields: Document) -> ChangeEvent {
@@ -162,7 +162,7 @@ fn any_fields() -> impl Strategy<Value = Document> {
 
 fn any_change() -> impl Strategy<Value = ChangeEvent> {
     let change = prop_oneof![
-        3 => any_fields().prop_map(Change::Upsert),
+        3 => any_fields().prop_map(|fields| Change::Upsert(fields.try_into().unwrap())),
         4 => any_fields().prop_map(Change::Patch),
         1 => Just(Change::Delete),
     ];
@@ -222,7 +222,7 @@ proptest! {
         prop_assert!(!tied || (first.conflicts > 0 && second.conflicts > 0), "a difference nobody has noticed");
         let newest = one.iter().filter_map(|event| event.version).max();
         let truth = doc! { "username": "true", "email": "true" };
-        let answer = Answer::Found { version: newest, content: Content::Live(truth.clone()) };
+        let answer = Answer::Found { version: newest, content: Content::Live(truth.clone().try_into().unwrap()) };
         let ask = RecordWrite::Ask { id: id("42"), wait: Duration::ZERO };
         let ends = [first, second].map(|mut held| {
             held.write(&of, &ask, 0);

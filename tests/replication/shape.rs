@@ -47,7 +47,7 @@ fn live(shape: i32, fields: Document) -> Record {
     Record {
         id: id("ann"),
         state: State::Live,
-        key: Some(Key::live(Version::new(7), shape, &fields)),
+        key: Some(Key::live(Version::new(7), shape, &fields.clone().try_into().unwrap())),
         shape,
         lacks: false,
         rev: 1000,
@@ -227,7 +227,7 @@ fn a_removed_field_goes_whoever_wrote_it() {
     let write = upgrade(users(&last), &held);
     assert_eq!(in_short(&write), (Some(3), vec!["b"], vec![], false, Due::Never));
     let RecordWrite::Upgrade { key: Some(key), .. } = write else { panic!() };
-    assert_eq!(key, Key::live(Version::new(7), 3, &doc! { "a": 1 }));
+    assert_eq!(key, Key::live(Version::new(7), 3, &doc! { "a": 1 }.try_into().unwrap()));
     let settled =
         Record { key: held.key.clone().map(|key| Key { hash: Key::SETTLED.into(), ..key }), ..held };
     let RecordWrite::Upgrade { key: Some(key), .. } = upgrade(users(&last), &settled) else { panic!() };

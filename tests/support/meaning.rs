@@ -210,7 +210,7 @@ fn upgraded(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now
 
 fn described(content: &Content) -> (State, Document) {
     match content {
-        Content::Live(fields) => (State::Live, fields.clone()),
+        Content::Live(fields) => (State::Live, fields.to_document()),
         Content::Gone(why) => (State::Gone(*why), Document::new()),
     }
 }

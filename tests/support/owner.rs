@@ -38,7 +38,7 @@ impl Owner {
     /// From now on, a user has these fields.
     pub(crate) fn shows(&self, user: &str, version: impl Into<Option<i64>>, fields: Document) {
         let version = version.into().map(Version::new);
-        let answer = Answer::Found { version, content: Content::Live(fields) };
+        let answer = Answer::Found { version, content: Content::Live(fields.try_into().unwrap()) };
         self.script.lock().unwrap().answers.insert(id(user), answer);
     }
 

@@ -22,7 +22,7 @@ pub(crate) fn of_answer(declaration: &Declaration, claimed: &Record, answer: &An
 
 /// The owner has a user of that name.
 pub(crate) fn found(version: impl Into<Option<i64>>, name: &str) -> Answer {
-    let content = Content::Live(bson::doc! { "username": name });
+    let content = Content::Live(bson::doc! { "username": name }.try_into().unwrap());
     Answer::Found { version: version.into().map(Version::new), content }
 }
 

@@ -125,7 +125,7 @@ async fn a_pod_that_has_not_heard_drops_nothing_of_the_new_epoch() {
     let record = database.record("ann").await;
     assert_eq!(
         record.key.unwrap().without_hash(),
-        Key::live(Version::new(501), 1, &doc! {}).in_epoch(1).without_hash()
+        Key::live(Version::new(501), 1, &doc! {}.try_into().unwrap()).in_epoch(1).without_hash()
     );
     pod.stop().await;
     database.drop().await;

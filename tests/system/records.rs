@@ -42,7 +42,7 @@ impl Database {
 }
 
 fn live(version: i64, name: &str) -> Key {
-    Key::live(Version::new(version), 1, &doc! { "username": name })
+    Key::live(Version::new(version), 1, &doc! { "username": name }.try_into().unwrap())
 }
 
 /// D1, D2: only what is above the key held enters, and what does not enter writes nothing.

@@ -1,7 +1,7 @@
 //! What comes from outside is data, however it looks and however large it is.
 
-use bson::{Document, doc};
-use nearcopy::event::{Stamp, Version};
+use bson::doc;
+use nearcopy::event::{Fields, Stamp, Version};
 use nearcopy::replication::{Content, Key, RecordWrite};
 use nearcopy::store::{RecordStore, Written};
 use serde_json::json;
@@ -58,7 +58,7 @@ async fn ids_that_look_like_operators_are_only_ids() {
     for user in ids {
         assert_eq!(
             database.record(user).await.key,
-            Some(Key::live(Version::new(1), 1, &doc! { "username": user }))
+            Some(Key::live(Version::new(1), 1, &doc! { "username": user }.try_into().unwrap()))
         );
     }
     let page = database.store.page(database.of(), None, 100).await.unwrap();
@@ -104,7 +104,7 @@ async fn a_record_that_is_too_large_is_refused_and_named() {
 
 /// As an owner could answer; events that large are refused at the door.
 fn too_large(bytes: usize) -> Vec<RecordWrite> {
-    let fields: Document = doc! { "extra": "x".repeat(bytes) };
+    let fields: Fields = doc! { "extra": "x".repeat(bytes) }.try_into().unwrap();
     vec![RecordWrite::State {
         id: id("c"),
         key: Key::live(Version::new(1), 1, &fields),

@@ -170,11 +170,6 @@ fn chunks(statements: Vec<Result<RawDocumentBuf, bson::error::Error>>) -> Vec<Ch
     chunks
 }
 
-/// The refusal of what has no form in BSON.
-pub(super) fn unencodable(index: usize) -> Refusal {
-    Refusal { index, code: TOO_LARGE, reason: "the document cannot be encoded".into() }
-}
-
 /// A statement as it is sent, or why it cannot be.
 fn sendable(statement: Result<RawDocumentBuf, bson::error::Error>) -> Result<RawDocumentBuf, String> {
     match statement {

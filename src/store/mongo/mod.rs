@@ -21,6 +21,7 @@ mod setup;
 mod shape;
 mod state;
 mod state_statement;
+mod writer;
 
 use std::time::Duration;
 

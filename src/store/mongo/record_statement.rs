@@ -179,7 +179,7 @@ fn described(of: &Subscription, content: &Content, key: Option<&Key>) -> Documen
 fn shown(id: &Bson, content: &Content) -> Document {
     let mut shown = doc! { "_id": id };
     if let Content::Live(fields) = content {
-        shown.extend(fields.clone());
+        shown.extend(fields.to_document());
     }
     shown
 }

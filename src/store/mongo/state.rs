@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bson::{Bson, RawDocumentBuf, doc};
 
-use super::command::{self, Sent};
+use super::command::Sent;
 use super::state_statement::{self, Row};
 use super::{Mongo, record_statement};
 use crate::event::EntityId;
@@ -46,14 +46,10 @@ impl Mongo {
         batch: i64,
         total: &mut Sent,
     ) -> Result<(), StoreError> {
-        let mut rows = Vec::with_capacity(states.len());
-        for (at, state) in (first..).zip(states) {
-            match state_statement::row(of, at, state, batch) {
-                Some(Ok(row)) => rows.push(row),
-                Some(Err(_)) => total.written.refused.push(command::unencodable(at)),
-                None => {}
-            }
-        }
+        let rows: Vec<Row<'_>> = (first..)
+            .zip(states)
+            .filter_map(|(at, state)| state_statement::row(of, at, state, batch))
+            .collect();
         self.write_rows(of, &rows, total).await
     }
 

@@ -4,12 +4,10 @@
 //! stands once for many records, with a table of their states beside it; each record finds its own in there by its
 //! `_id`. Values from outside stand in the table, under `$literal`.
 
-use bson::oid::ObjectId;
-use bson::raw::cstr;
-use bson::spec::BinarySubtype;
-use bson::{Binary, Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf, doc, rawdoc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::record_statement::{choose, from_now, literal, next_rev};
+use super::writer::Writer;
 use crate::event::{EntityId, Stamp};
 use crate::replication::{Content, Key, RecordWrite, Subscription};
 
@@ -17,8 +15,8 @@ use crate::replication::{Content, Key, RecordWrite, Subscription};
 const MOST: usize = 50;
 /// How many bytes of states share a pipeline. A record that is larger has one for itself.
 const ROOM: usize = 1 << 20;
-/// How many bytes of a document say its length.
-const LENGTH: usize = 4;
+/// Room for what stands beside a state's fields, and around a table of states.
+const MARGIN: usize = 512;
 
 /// A state as it stands in the table of its statement.
 pub struct Row<'w> {
@@ -29,31 +27,38 @@ pub struct Row<'w> {
     /// Whether a record is made where there is none.
     pub create: bool,
     epoch: i64,
-    shown: RawDocumentBuf,
-    meta: RawDocumentBuf,
-    guard: RawDocumentBuf,
+    /// What is shown (`d`), what is kept about it (`m`), and what the key held must be below (`g`).
+    own: RawDocumentBuf,
 }
 
-/// Encodes a state; other writes are none, and a state that cannot be encoded says why.
-pub fn row<'w>(
-    of: &Subscription,
-    at: usize,
-    write: &'w RecordWrite,
-    batch: i64,
-) -> Option<Result<Row<'w>, bson::error::Error>> {
+/// Encodes a state; other writes are none.
+pub fn row<'w>(of: &Subscription, at: usize, write: &'w RecordWrite, batch: i64) -> Option<Row<'w>> {
     let RecordWrite::State { id, content, key, guard, stamp, create, owes } = write else { return None };
-    let meta = meta(of, (content, key), stamp, *owes, batch);
-    let (create, epoch, guard) = (*create, key.epoch, raw_key(guard));
-    Some(shown(id, content).map(|shown| Row { at, id, create, epoch, shown, meta, guard }))
+    let fields = match content {
+        Content::Live(fields) => Some(fields.as_raw()),
+        Content::Gone(_) => None,
+    };
+    let mut own = Writer::with_room(fields.map_or(0, |fields| fields.as_bytes().len()) + MARGIN);
+    own.within(&["d"], |shown| {
+        shown.id("_id", id);
+        if let Some(fields) = fields {
+            shown.members(fields);
+        }
+    });
+    own.within(&["m"], |meta| write_meta(meta, of, (content, key), stamp, *owes, batch));
+    write_key(&mut own, "g", guard);
+    Some(Row { at, id, create: *create, epoch: key.epoch, own: own.finish() })
 }
 
 /// The rows that share a statement. Their ids rise, so that none stands twice in a table.
 pub fn groups<'r, 'w>(rows: &'r [Row<'w>]) -> impl Iterator<Item = &'r [Row<'w>]> {
     let (mut count, mut bytes) = (0, 0);
     rows.chunk_by(move |one, next| {
-        (count, bytes) = (count + 1, bytes + one.size());
-        let together =
-            count < MOST && bytes + next.size() <= ROOM && one.id < next.id && one.epoch == next.epoch;
+        (count, bytes) = (count + 1, bytes + one.own.as_bytes().len());
+        let together = count < MOST
+            && bytes + next.own.as_bytes().len() <= ROOM
+            && one.id < next.id
+            && one.epoch == next.epoch;
         if !together {
             (count, bytes) = (0, 0);
         }
@@ -63,21 +68,21 @@ pub fn groups<'r, 'w>(rows: &'r [Row<'w>]) -> impl Iterator<Item = &'r [Row<'w>]
 
 /// Writes the states of a group into the records that are there.
 pub fn together(of: &Subscription, rows: &[Row<'_>]) -> RawDocumentBuf {
-    let mut ids = RawArrayBuf::new();
-    for row in rows {
-        ids.push(id_of(row.id));
-    }
-    let epoch = rows.first().map_or(0, |row| row.epoch);
-    let update = pipeline(of, epoch, &ids, rows);
-    rawdoc! { "q": { "_id": { "$in": ids } }, "u": [update], "multi": true }
+    let size: usize = rows.iter().map(|row| row.own.as_bytes().len()).sum();
+    let mut statement = Writer::with_room(size + rows.len() * MARGIN / 4 + 4 * MARGIN);
+    statement.within(&["q", "_id"], |which| write_ids(which, "$in", rows));
+    write_pipeline(&mut statement, of, rows);
+    statement.truth("multi", true);
+    statement.finish()
 }
 
 /// Writes one state, and makes the record where that is wanted.
 pub fn alone(of: &Subscription, row: &Row<'_>) -> RawDocumentBuf {
-    let mut ids = RawArrayBuf::new();
-    ids.push(id_of(row.id));
-    let update = pipeline(of, row.epoch, &ids, std::slice::from_ref(row));
-    rawdoc! { "q": { "_id": id_of(row.id) }, "u": [update], "upsert": row.create }
+    let mut statement = Writer::with_room(row.own.as_bytes().len() + 4 * MARGIN);
+    statement.within(&["q"], |which| which.id("_id", row.id));
+    write_pipeline(&mut statement, of, std::slice::from_ref(row));
+    statement.truth("upsert", row.create);
+    statement.finish()
 }
 
 /// Makes the record where there was none a moment ago. If there is one by now, it stays as it is, and the state goes
@@ -88,31 +93,51 @@ pub fn created(of: &Subscription, row: &Row<'_>) -> RawDocumentBuf {
         computed.insert("due", from_now(reconcile));
     }
     let absent = doc! { "$eq": [{ "$type": "$_nearcopy" }, "missing"] };
-    let meta = rawdoc! { "$mergeObjects": [{ "$literal": row.meta.clone() }, raw(&computed)] };
-    let record = with_meta(rawdoc! { "$literal": row.shown.clone() }, meta);
-    let update = rawdoc! { "$replaceWith": { "$cond": [raw(&absent), record, "$$ROOT"] } };
-    rawdoc! { "q": { "_id": id_of(row.id) }, "u": [update], "upsert": true }
+    let mut statement = Writer::with_room(row.own.as_bytes().len() + 2 * MARGIN);
+    statement.within(&["q"], |which| which.id("_id", row.id));
+    statement.within(&["u[]", "0", "$replaceWith", "$cond[]"], |choice| {
+        choice.document("0", &raw(&absent));
+        choice.within(&["1", "$setField"], |record| {
+            record.text("field", "_nearcopy");
+            record.within(&["input"], |input| row.write_part(input, "d"));
+            record.within(&["value", "$mergeObjects[]"], |meta| {
+                meta.within(&["0"], |own| row.write_part(own, "m"));
+                meta.document("1", &raw(&computed));
+            });
+        });
+        choice.text("2", "$$ROOT");
+    });
+    statement.truth("upsert", true);
+    statement.finish()
 }
 
 /// The whole record as an event makes it, where that enters.
-fn pipeline(of: &Subscription, epoch: i64, ids: &RawArrayBuf, rows: &[Row<'_>]) -> RawDocumentBuf {
-    let mut table = RawArrayBuf::new();
-    for Row { shown, meta, guard, .. } in rows {
-        table.push(rawdoc! { "d": shown.clone(), "m": meta.clone(), "g": guard.clone() });
-    }
-    let place = rawdoc! { "$indexOfArray": [{ "$literal": ids.clone() }, "$_id"] };
-    let own = rawdoc! { "$arrayElemAt": [{ "$literal": table }, place] };
-    let enters = rawdoc! { "$lt": ["$_nearcopy.key", "$$own.g"] };
-    let meta = rawdoc! { "$mergeObjects": ["$$own.m", raw(&kept(of, epoch))] };
-    let record = with_meta(raw(&fields(of)), meta);
-    rawdoc! { "$replaceWith": { "$let": {
-        "vars": { "own": own },
-        "in": { "$cond": [enters, record, "$$ROOT"] },
-    } } }
+fn write_pipeline(statement: &mut Writer, of: &Subscription, rows: &[Row<'_>]) {
+    let epoch = rows.first().map_or(0, |row| row.epoch);
+    statement.within(&["u[]", "0", "$replaceWith", "$let"], |update| {
+        update.within(&["vars", "own", "$arrayElemAt[]"], |own| {
+            own.within(&["0"], |table| {
+                table.array("$literal", rows, |table, place, row| table.document(place, &row.own));
+            });
+            own.within(&["1", "$indexOfArray[]"], |place| {
+                place.within(&["0"], |ids| write_ids(ids, "$literal", rows));
+                place.text("1", "$_id");
+            });
+        });
+        update.document("in", &raw(&entering(of, epoch)));
+    });
 }
 
-fn with_meta(fields: RawDocumentBuf, meta: RawDocumentBuf) -> RawDocumentBuf {
-    rawdoc! { "$setField": { "field": "_nearcopy", "input": fields, "value": meta } }
+fn write_ids(into: &mut Writer, name: &str, rows: &[Row<'_>]) {
+    into.array(name, rows, |ids, place, row| ids.id(place, row.id));
+}
+
+/// What becomes of a record whose own state stands in `own`.
+fn entering(of: &Subscription, epoch: i64) -> Document {
+    let enters = doc! { "$lt": ["$_nearcopy.key", "$$own.g"] };
+    let meta = doc! { "$mergeObjects": ["$$own.m", kept(of, epoch)] };
+    let record = doc! { "$setField": { "field": "_nearcopy", "input": fields(of), "value": meta } };
+    choose(enters, record, "$$ROOT")
 }
 
 /// The fields of the event, and what a newer generation holds besides those that this one declares: an older pod does
@@ -155,71 +180,45 @@ fn kept(of: &Subscription, epoch: i64) -> Document {
 }
 
 /// What is kept about a state beside its fields.
-fn meta(
+fn write_meta(
+    meta: &mut Writer,
     of: &Subscription,
     (content, key): (&Content, &Key),
     stamp: &Stamp,
     owes: bool,
     batch: i64,
-) -> RawDocumentBuf {
-    let mut meta = RawDocumentBuf::new();
+) {
     match content {
-        Content::Live(_) => meta.append(cstr!("state"), "live"),
+        Content::Live(_) => meta.text("state", "live"),
         Content::Gone(why) => {
-            meta.append(cstr!("state"), "gone");
-            meta.append(cstr!("why"), why.as_str());
+            meta.text("state", "gone");
+            meta.text("why", why.as_str());
         }
     }
-    meta.append(cstr!("key"), raw_key(key));
-    meta.append(cstr!("s"), of.shape);
-    meta.append(cstr!("origin"), "event");
-    meta.append(cstr!("batch"), batch);
+    write_key(meta, "key", key);
+    meta.int("s", of.shape);
+    meta.text("origin", "event");
+    meta.long("batch", batch);
     if let Some(at) = stamp.at {
-        meta.append(cstr!("at"), bson::DateTime::from_millis(at.div_euclid(1000)));
+        meta.date("at", at.div_euclid(1000));
     }
     if let Some(event) = &stamp.event {
-        meta.append(cstr!("event"), event.as_str());
+        meta.text("event", event.as_str());
     }
     if owes {
-        meta.append(cstr!("owes"), true);
+        meta.truth("owes", true);
     }
-    meta
-}
-
-/// The record's fields behind its id.
-fn shown(id: &EntityId, content: &Content) -> Result<RawDocumentBuf, bson::error::Error> {
-    let shown = rawdoc! { "_id": id_of(id) };
-    let Content::Live(fields) = content else { return Ok(shown) };
-    // One document after the other: the first without its end, the second without its length.
-    let (mut bytes, fields) = (shown.into_bytes(), RawDocumentBuf::try_from(fields)?.into_bytes());
-    bytes.pop();
-    bytes.extend(fields.iter().skip(LENGTH));
-    let length = u32::try_from(bytes.len()).unwrap_or_default().to_le_bytes();
-    bytes.iter_mut().zip(length).for_each(|(byte, new)| *byte = new);
-    RawDocumentBuf::from_bytes(bytes)
 }
 
 /// As [`Key::to_document`] has it.
-fn raw_key(key: &Key) -> RawDocumentBuf {
-    rawdoc! {
-        "e": key.epoch,
-        "v": key.version.get(),
-        "g": key.rank as i32,
-        "s": key.shape,
-        "h": key.hash.as_str(),
-    }
-}
-
-/// As [`EntityId::to_bson`] has it.
-fn id_of(id: &EntityId) -> RawBson {
-    match id {
-        EntityId::String(text) => RawBson::String(text.to_string()),
-        EntityId::Int(number) => RawBson::Int64(*number),
-        EntityId::ObjectId(bytes) => RawBson::ObjectId(ObjectId::from_bytes(*bytes)),
-        EntityId::Uuid(uuid) => {
-            RawBson::Binary(Binary { subtype: BinarySubtype::Uuid, bytes: uuid.as_bytes().to_vec() })
-        }
-    }
+fn write_key(into: &mut Writer, name: &str, key: &Key) {
+    into.within(&[name], |stored| {
+        stored.long("e", key.epoch);
+        stored.long("v", key.version.get());
+        stored.int("g", key.rank as i32);
+        stored.int("s", key.shape);
+        stored.text("h", &key.hash);
+    });
 }
 
 /// Encodes what is written in this file, which has nothing that cannot be encoded.
@@ -228,7 +227,9 @@ fn raw(document: &Document) -> RawDocumentBuf {
 }
 
 impl Row<'_> {
-    fn size(&self) -> usize {
-        self.shown.as_bytes().len() + self.meta.as_bytes().len()
+    fn write_part(&self, into: &mut Writer, name: &str) {
+        if let Ok(part) = self.own.get_document(name) {
+            into.document("$literal", part);
+        }
     }
 }

@@ -33,7 +33,7 @@ async fn outcome_of(
 fn word(outcome: Result<Answer, FetchError>) -> String {
     match outcome {
         Ok(Answer::Found { version, content: Content::Live(fields) }) => {
-            format!("found {fields} at {}", version.unwrap())
+            format!("found {} at {}", fields.to_document(), version.unwrap())
         }
         Ok(answer) => format!("{answer:?}"),
         Err(FetchError::Unreadable(error)) => format!("unreadable: {}", error.reason),

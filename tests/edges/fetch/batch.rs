@@ -36,7 +36,7 @@ async fn ask(
 fn word(outcome: Result<Answer, FetchError>) -> String {
     match outcome {
         Ok(Answer::Found { content: Content::Live(fields), .. }) => {
-            fields.get_str("name").unwrap().to_owned()
+            fields.as_raw().get_str("name").unwrap().to_owned()
         }
         Ok(Answer::Found { .. }) => "out".into(),
         Ok(Answer::NotFound) => "-".into(),

@@ -328,7 +328,7 @@ fn revise(dice: &mut Rng, id: EntityId) -> RecordWrite {
     let (content, key) = content(dice);
     let (state, mut fields) = match content {
         Content::Gone(why) => (State::Gone(why), Document::new()),
-        Content::Live(fields) => (choose(dice, &[State::Live, State::Pending]), fields),
+        Content::Live(fields) => (choose(dice, &[State::Live, State::Pending]), fields.to_document()),
     };
     let patched = patched(dice);
     fields.extend(patched.keys().map(|name| (name.clone(), "$patched".into())));
@@ -364,7 +364,7 @@ fn content(dice: &mut Rng) -> (Content, Key) {
         1 => (Content::Gone(Why::Out), Key::gone(version, Why::Out, 1)),
         2 => (Content::Gone(Why::NotFound), Key { rank: Rank::Live, ..Key::gone(version, Why::Out, 1) }),
         _ => {
-            let fields = fields(dice);
+            let fields = fields(dice).try_into().unwrap();
             let key = Key::live(version, 1, &fields);
             (Content::Live(fields), key)
         }
