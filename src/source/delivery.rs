@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::event::{Headers, Message};
 
@@ -77,19 +77,28 @@ impl Drop for Receipt {
 }
 
 /// The deliveries that wait to be taken.
-pub struct Inbox(mpsc::Receiver<Delivery>);
+pub struct Inbox {
+    waiting: mpsc::Receiver<Delivery>,
+    asks: Arc<Notify>,
+}
 
 impl Inbox {
     /// Wraps the receiving end; the sending end stays with the source.
-    pub fn new(receiver: mpsc::Receiver<Delivery>) -> Self {
-        Self(receiver)
+    pub fn new(waiting: mpsc::Receiver<Delivery>) -> Self {
+        Self { waiting, asks: Arc::default() }
+    }
+
+    /// Is told each time that deliveries are asked for, so that a source need not hand over any before.
+    pub fn asks(&self) -> Arc<Notify> {
+        self.asks.clone()
     }
 
     /// Waits for at least one delivery and takes all that are there, up to `most`; empty when the source has
     /// ended. Cancel-safe: what was not returned was not taken.
     pub async fn take(&mut self, most: usize) -> Vec<Delivery> {
+        self.asks.notify_one();
         let mut taken = Vec::new();
-        self.0.recv_many(&mut taken, most).await;
+        self.waiting.recv_many(&mut taken, most).await;
         taken
     }
 }

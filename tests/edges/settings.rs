@@ -50,7 +50,7 @@ impl Drop for Scratch {
 #[test]
 fn defaults_are_complete_but_for_the_addresses() {
     let settings = load(None, &[("PATH", "/bin"), ("NEARCOPY_PORT_80_TCP", "tcp://10.0.0.1")], &[]).unwrap();
-    assert_eq!(settings.rabbitmq.prefetch, 2000);
+    assert_eq!(settings.rabbitmq.prefetch, 4000);
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(10));
     assert_eq!(settings.admin.port(), 9464);
     assert!(settings.admin.ip().is_unspecified(), "the kubelet asks from outside of the pod");

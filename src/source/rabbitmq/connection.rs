@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -31,6 +32,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a connection on which nothing was to be done must have held for its loss to count as the first
 /// one.
 const PROVEN: Duration = Duration::from_secs(15);
+/// How long nobody looks at the consumer while nobody asks for deliveries. It may have ended.
+const UNSEEN: Duration = Duration::from_millis(200);
 /// How long the broker's own reason is waited for when an acknowledgement fails.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -40,6 +43,7 @@ pub(super) struct Supervisor {
     pub(super) topology: Topology,
     pub(super) options: Options,
     pub(super) inbox: mpsc::Sender<Delivery>,
+    pub(super) asks: Arc<Notify>,
     pub(super) status: watch::Sender<Status>,
     pub(super) counters: Arc<SourceCounters>,
     pub(super) stop: CancellationToken,
@@ -153,17 +157,28 @@ impl Supervisor {
         }
     }
 
-    /// Passes deliveries on until no more come. The inbox has room for all that may be out at once; only
-    /// right after a loss is it full, of deliveries of the connection before.
+    /// Passes deliveries on until no more come, all that are there whenever somebody asks for some: to be woken for
+    /// each one that comes meanwhile would cost more than to read it. The inbox has room for all that may be out at
+    /// once; only right after a loss is it full, of deliveries of the connection before.
     async fn forward(&self, wire: &Wire, mut consumer: Consumer, ledger: Arc<dyn Ledger>) -> SourceError {
-        while let Some(next) = consumer.next().await {
-            match next {
-                // Nobody takes deliveries any more, and `is_over` says so; this one is given back.
-                Ok(delivery) => drop(self.inbox.send(self.wrap(delivery, &ledger)).await),
-                Err(cause) => return self.lost(wire, cause),
+        loop {
+            let _asked = timeout(UNSEEN, self.asks.notified()).await;
+            let mut next = Some(consumer.next().await);
+            while let Some(delivered) = next {
+                match delivered {
+                    // Nobody takes deliveries any more, and `is_over` says so; this one is given back.
+                    Some(Ok(delivery)) => {
+                        drop(unconstrained(self.inbox.send(self.wrap(delivery, &ledger))).await);
+                    }
+                    Some(Err(cause)) => return self.lost(wire, cause),
+                    None => {
+                        let queue = self.topology.queue.to_string();
+                        return SourceError::Ended { queue, place: wire.place() };
+                    }
+                }
+                next = consumer.next().now_or_never();
             }
         }
-        SourceError::Ended { queue: self.topology.queue.to_string(), place: wire.place() }
     }
 
     fn wrap(&self, delivery: lapin::message::Delivery, ledger: &Arc<dyn Ledger>) -> Delivery {

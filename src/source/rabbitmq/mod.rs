@@ -96,12 +96,21 @@ pub struct Source {
 pub fn open(spec: &SourceSpec, options: Options, stop: CancellationToken) -> Result<Source, SourceError> {
     let address = options.checked()?;
     let topology = Topology::new(&spec.queue)?;
-    let (inbox, deliveries) = mpsc::channel::<Delivery>(usize::from(options.prefetch.get()));
+    let (sender, deliveries) = mpsc::channel::<Delivery>(usize::from(options.prefetch.get()));
+    let inbox = Inbox::new(deliveries);
     let (status, watched) = watch::channel(Status::Connecting);
     let counters = Arc::new(SourceCounters::default());
     let span = info_span!("source", source = spec.name, queue = spec.queue.queue);
-    let supervisor =
-        Supervisor { address, topology, options, inbox, status, counters: Arc::clone(&counters), stop };
+    let supervisor = Supervisor {
+        address,
+        topology,
+        options,
+        inbox: sender,
+        asks: inbox.asks(),
+        status,
+        counters: Arc::clone(&counters),
+        stop,
+    };
     let task = tokio::spawn(supervisor.run().instrument(span));
-    Ok(Source { inbox: Inbox::new(deliveries), status: watched, counters, task })
+    Ok(Source { inbox, status: watched, counters, task })
 }
