@@ -20,6 +20,8 @@ const PAGE: usize = 500;
 const REMOVED: usize = 100;
 /// How many statements go to the database together: more only make a command last, and others wait behind it.
 const STATEMENTS: usize = 100;
+/// How many such commands are under way at once: while one waits for the majority, the other is carried out.
+const ABREAST: usize = 2;
 
 impl Pipeline {
     /// Fans records out that owe it, as they were read after that moment, and says which debts are cleared by that.
@@ -88,17 +90,24 @@ impl Pipeline {
             }
             writes.extend(embed.writes(record, scope));
         }
-        let mut changed = 0;
-        for chunk in writes.chunks(STATEMENTS) {
-            changed += self.embed(embed, chunk).await?;
-        }
+        let changed = self.embed(embed, &writes).await?;
         metric::fan_out_documents(&embed.name, changed);
         Ok(changed)
     }
 
-    /// Runs statements; what the database refuses is taken apart until the documents that cannot take it are
-    /// known, and those are put aside.
+    /// Runs statements, which do not depend on one another, and says how many documents they have changed.
     pub(super) async fn embed(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<u64, Halted> {
+        let mut changed = 0;
+        for group in writes.chunks(STATEMENTS * ABREAST) {
+            let commands = group.chunks(STATEMENTS).map(|command| self.embed_together(embed, command));
+            changed += try_join_all(commands).await?.iter().sum::<u64>();
+        }
+        Ok(changed)
+    }
+
+    /// Runs statements in one command; what the database refuses is taken apart until the documents that cannot take
+    /// it are known, and those are put aside.
+    async fn embed_together(&self, embed: &Embed, writes: &[EmbedWrite]) -> Result<u64, Halted> {
         let Written { mut changed, refused, .. } = self.persist(|| self.store.embed(embed, writes)).await?;
         for refusal in refused {
             if let Some(write) = writes.get(refusal.index) {

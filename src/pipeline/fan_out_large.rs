@@ -8,22 +8,22 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bson::Bson;
+use futures::future::try_join_all;
 use tokio::sync::Notify;
 
+use super::pace::Pace;
 use super::traffic::Lookout;
 use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
 use crate::event::{EntityId, EntityType};
-use crate::replication::{Embed, Record, RecordWrite, Scope, Subscription};
-use crate::store::Pages;
+use crate::replication::{Embed, Record, RecordWrite, Rendering, Scope, Subscription};
+use crate::store::{Pages, StoreError};
 
-/// How long one page should take while events come: they wait behind no more than that.
-const PAGE_TIME: Duration = Duration::from_millis(10);
-/// The smallest and the largest page. What lies side by side on disk costs a fraction of what lies scattered, so
-/// a page is measured by the time it takes, not by its documents.
-const PAGES: std::ops::RangeInclusive<usize> = 50..=1_000;
 /// How long a pod works on a record before another may. Short, so that a crash holds nothing up.
 const LEASE: Duration = Duration::from_secs(5);
+/// How many pages are brought in line at once by who is alone: while one waits for the majority, another is written.
+const ABREAST: usize = 4;
 
 /// Records that wait for their large fan-out.
 #[derive(Default)]
@@ -37,8 +37,7 @@ struct Job {
     of: Arc<Subscription>,
     id: EntityId,
     pass: Option<Pass>,
-    /// How many documents the next page has while events come.
-    page: usize,
+    pace: Pace,
     lookout: Lookout,
     /// Since when the lease is ours.
     leased: Option<Stopwatch>,
@@ -87,7 +86,7 @@ impl Pipeline {
                         of: of.clone(),
                         id,
                         pass: None,
-                        page: *PAGES.start(),
+                        pace: Pace::default(),
                         lookout: self.traffic.lookout(),
                         leased: None,
                     });
@@ -121,7 +120,8 @@ impl Pipeline {
         Ok(job.leased.is_some())
     }
 
-    /// One page of a job. The record is read anew for each, so that what is shown is never older than need be.
+    /// One page of a job, several where nobody else is there. The record is read anew each time, so that what is shown
+    /// is never older than need be.
     async fn step(&self, job: &mut Job) -> Result<Step, Halted> {
         let (of, ids) = (job.of.clone(), [job.id.clone()]);
         let records = self.persist(|| self.store.read(&of, &ids, None)).await?;
@@ -136,20 +136,24 @@ impl Pipeline {
             return self.next_embed(job, &record).await;
         };
         let (watch, alone) = (Stopwatch::start(), job.lookout.is_alone(&self.traffic));
-        let Ok(page) = pages.next(if alone { *PAGES.end() } else { job.page }).await else {
+        let abreast = if alone && embed.render(&record) != Rendering::Remove { ABREAST } else { 1 };
+        let Ok(taken) = take(pages.as_mut(), job.pace.page(alone), abreast).await else {
             // The cursor is lost: what is done is done, and the walk begins again.
             job.pass = None;
             return self.pause(self.rhythm.sweep_every).await.map(|()| Step::More);
         };
-        if page.is_empty() {
+        let Some(page) = taken.first().map(Vec::len) else {
             pass.pages = None;
             return Ok(Step::More);
-        }
-        let embed = embed.clone();
-        self.show(&embed, &of, std::iter::once(&record), Scope::Page(&page)).await?;
+        };
+        let show = |page| self.show(embed, &of, std::iter::once(&record), Scope::Page(page));
+        try_join_all(taken.iter().map(|page| show(page))).await?;
         if !alone {
-            job.page = next_page(page.len(), watch.elapsed());
-            self.pause(watch.elapsed()).await?;
+            let pause = job.pace.learn_page(page, watch.elapsed());
+            let way = Stopwatch::start();
+            self.persist(|| self.store.heartbeat()).await?;
+            job.pace.learn_way(way.elapsed());
+            self.pause(pause.saturating_sub(way.elapsed())).await?;
         }
         Ok(Step::More)
     }
@@ -173,34 +177,21 @@ impl Pipeline {
     }
 }
 
+/// Takes so many pages, as far as there are any left.
+async fn take(pages: &mut dyn Pages, size: usize, most: usize) -> Result<Vec<Vec<Bson>>, StoreError> {
+    let mut taken = Vec::new();
+    while taken.len() < most {
+        let page = pages.next(size).await?;
+        if page.is_empty() {
+            break;
+        }
+        taken.push(page);
+    }
+    Ok(taken)
+}
+
 impl Job {
     fn lease(&self) -> String {
         format!("fan-out:{}:{}", self.of.name, self.id)
-    }
-}
-
-/// The size of the next page, after one of this size took so long: at most twice or half as large.
-fn next_page(size: usize, took: Duration) -> usize {
-    let micros = |time: Duration| usize::try_from(time.as_micros()).unwrap_or(usize::MAX);
-    let fits = size.saturating_mul(micros(PAGE_TIME)) / micros(took).max(1);
-    fits.clamp(size / 2, size * 2).clamp(*PAGES.start(), *PAGES.end())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// N4: a page grows while it is quick, shrinks when it is not, and never leaves its bounds.
-    #[test]
-    fn a_page_is_as_large_as_its_time_allows() {
-        let page = |size, millis| next_page(size, Duration::from_millis(millis));
-        assert_eq!(page(400, 10), 400);
-        assert_eq!(page(400, 5), 800);
-        assert_eq!(page(400, 1), 800, "at most twice as large");
-        assert_eq!(page(800, 20), 400);
-        assert_eq!(page(800, 900), 400, "at least half as large");
-        assert_eq!(page(80, 900), 50);
-        assert_eq!(page(1_000, 0), 1_000);
-        assert_eq!(page(0, 0), 50);
     }
 }

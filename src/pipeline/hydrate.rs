@@ -166,11 +166,7 @@ impl Pipeline {
             let reason = format!("its reference is no {}", of.selection.id_kind());
             self.park_document(embed, id, &reason).await?;
         }
-        let mut changed = 0;
-        for chunk in writes.chunks(100) {
-            changed += self.embed(embed, chunk).await?;
-        }
-        Ok(changed)
+        self.embed(embed, &writes).await
     }
 
     /// Reads records that are wanted from now on. Where there is none, one is made, and the owner asked; one that

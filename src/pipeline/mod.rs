@@ -10,6 +10,7 @@ mod erase;
 mod fan_out;
 mod fan_out_large;
 mod hydrate;
+mod pace;
 mod park;
 mod parked_event;
 mod patience;

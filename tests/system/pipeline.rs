@@ -259,6 +259,7 @@ async fn a_large_fan_out_ends_and_holds_up_nobody() {
     let pod = Pod::start(&database, &owner).await;
     let shown = async |name: &str| database.count(doc! { "user.username": name }).await;
     eventually("all are shown", async || shown("one").await == 20_000).await;
+    database.shows("small", "Ann").await;
     pod.deliver([saved("hot", 2, "two")]).await;
     let mut slowest = Duration::ZERO;
     let mut during = 0;

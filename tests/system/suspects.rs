@@ -75,6 +75,8 @@ async fn a_message_that_kills_the_process_is_put_aside_and_no_other_is() {
     for user in &others {
         stage.consumer.record_is("users", user.as_str(), "live", 1).await;
     }
+    eventually("she is put aside, after all others", async || !stage.consumer.parked().await.is_empty())
+        .await;
     let parked = stage.consumer.parked().await;
     let [parked] = parked.as_slice() else { panic!("{parked:?}") };
     let told = ["reason", "entity"].map(|name| parked.get_str(name).unwrap());
