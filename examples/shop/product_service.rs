@@ -24,7 +24,7 @@ type Products = Collection<Document>;
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false).init();
     let products: Products = web::database("product_service").await?.collection("products");
-    products.create_index(IndexModel::builder().keys(doc! { "userId": 1 }).build()).await?;
+    products.create_index(IndexModel::builder().keys(doc! { "userId": 1, "_id": 1 }).build()).await?;
     let listen: String = web::setting("LISTEN", "127.0.0.1:8082")?;
     web::serve("product-service", &listen, routes(products)).await
 }

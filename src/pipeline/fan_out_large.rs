@@ -1,8 +1,9 @@
 //! Fan-outs too large to be done at once: page by page, each record in its turn, so that none holds up another.
 //!
-//! There is no position to keep: how far one has come stands in the stamps, and that it is owed stands in the
-//! record. A crash, or a cursor lost, costs a walk past documents that are done. A lease for each record keeps two
-//! pods from doing the same pages; without it they would, to no harm.
+//! How far one has come stands in the stamps, and that it is owed stands in the record. A position only saves whoever
+//! takes it up after a crash, or a lost cursor, the walk past documents that are done; where crashes come faster than
+//! that walk ends, it is what brings the fan-out to its end. A lease for each record keeps two pods from doing the same
+//! pages; without it they would, to no harm.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,11 +14,12 @@ use futures::future::try_join_all;
 use tokio::sync::Notify;
 
 use super::pace::Pace;
+use super::pass::{Pass, Walk};
 use super::traffic::Lookout;
 use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
 use crate::event::{EntityId, EntityType};
-use crate::replication::{Embed, Record, RecordWrite, Rendering, Scope, Subscription};
+use crate::replication::{Record, RecordWrite, Rendering, Scope, Subscription};
 use crate::store::{Pages, StoreError};
 
 /// How long a pod works on a record before another may. Short, so that a crash holds nothing up.
@@ -41,14 +43,8 @@ struct Job {
     lookout: Lookout,
     /// Since when the lease is ours.
     leased: Option<Stopwatch>,
-}
-
-/// One walk through all documents of a record, for each embed in turn.
-struct Pass {
-    /// The revision it began with. The job is done once a whole pass ran under one.
-    rev: i64,
-    left: Vec<Arc<Embed>>,
-    pages: Option<(Arc<Embed>, Box<dyn Pages>)>,
+    /// Whether there is a position to be forgotten in the end.
+    is_noted: bool,
 }
 
 /// How a step of a job ended.
@@ -89,6 +85,7 @@ impl Pipeline {
                         pace: Pace::default(),
                         lookout: self.traffic.lookout(),
                         leased: None,
+                        is_noted: false,
                     });
                 }
             }
@@ -104,8 +101,11 @@ impl Pipeline {
             } else if self.step(&mut job).await? == Step::More {
                 jobs.push_back(job);
             } else {
-                let lease = job.lease();
-                self.persist(|| self.store.release(&lease)).await?;
+                let name = job.name();
+                if job.is_noted {
+                    self.persist(|| self.store.set_position(&name, None)).await?;
+                }
+                self.persist(|| self.store.release(&name)).await?;
             }
         }
     }
@@ -113,7 +113,7 @@ impl Pipeline {
     /// Takes the lease of a job, or goes on holding it.
     async fn holds(&self, job: &mut Job) -> Result<bool, Halted> {
         if job.leased.is_none_or(|leased| leased.elapsed() > LEASE / 3) {
-            let lease = job.lease();
+            let lease = job.name();
             let taken = self.persist(|| self.store.lease(&lease, LEASE)).await?;
             job.leased = taken.then(Stopwatch::start);
         }
@@ -127,48 +127,70 @@ impl Pipeline {
         let records = self.persist(|| self.store.read(&of, &ids, None)).await?;
         let known = records.into_values().find(|record| !of.leaves_alone(record));
         let Some(record) = known else { return Ok(Step::Done) };
-        let pass = job.pass.get_or_insert_with(|| Pass {
-            rev: record.rev,
-            left: self.declaration.embeds_of(&of.name).cloned().collect(),
-            pages: None,
-        });
-        let Some((embed, pages)) = &mut pass.pages else {
-            return self.next_embed(job, &record).await;
+        let mut pass = match job.pass.take() {
+            Some(pass) => pass,
+            None => self.begin(job, &record).await?,
+        };
+        let Some(walk) = &mut pass.walk else {
+            return self.next_embed(job, pass, &record).await;
         };
         let (watch, alone) = (Stopwatch::start(), job.lookout.is_alone(&self.traffic));
-        let abreast = if alone && embed.render(&record) != Rendering::Remove { ABREAST } else { 1 };
-        let Ok(taken) = take(pages.as_mut(), job.pace.page(alone), abreast).await else {
+        let abreast = if alone && walk.embed.render(&record) != Rendering::Remove { ABREAST } else { 1 };
+        let Ok(taken) = take(walk.pages.as_mut(), job.pace.page(alone), abreast).await else {
             // The cursor is lost: what is done is done, and the walk begins again.
-            job.pass = None;
             return self.pause(self.rhythm.sweep_every).await.map(|()| Step::More);
         };
-        let Some(page) = taken.first().map(Vec::len) else {
-            pass.pages = None;
+        let show = |page| self.show(&walk.embed, &of, std::iter::once(&record), Scope::Page(page));
+        try_join_all(taken.iter().map(|page| show(page))).await?;
+        let took = watch.elapsed();
+        let (Some(page), Some(last)) = (taken.first(), taken.last().and_then(|page| page.last())) else {
+            pass.walk = None;
+            job.pass = Some(pass);
             return Ok(Step::More);
         };
-        let show = |page| self.show(embed, &of, std::iter::once(&record), Scope::Page(page));
-        try_join_all(taken.iter().map(|page| show(page))).await?;
+        if let Some(position) = pass.position(last) {
+            let name = job.name();
+            self.persist(|| self.store.set_position(&name, Some(&position))).await?;
+            job.is_noted = true;
+        }
+        job.pass = Some(pass);
         if !alone {
-            let pause = job.pace.learn_page(page, watch.elapsed());
-            let way = Stopwatch::start();
-            self.persist(|| self.store.heartbeat()).await?;
-            job.pace.learn_way(way.elapsed());
-            self.pause(pause.saturating_sub(way.elapsed())).await?;
+            self.make_room(&mut job.pace, page.len(), took).await?;
         }
         Ok(Step::More)
     }
 
+    /// Lets others through after a page, and sees meanwhile how long the smallest write takes.
+    async fn make_room(&self, pace: &mut Pace, page: usize, took: Duration) -> Result<(), Halted> {
+        let (pause, watch) = (pace.learn_page(page, took), Stopwatch::start());
+        self.persist(|| self.store.heartbeat()).await?;
+        pace.learn_way(watch.elapsed());
+        self.pause(pause.saturating_sub(watch.elapsed())).await
+    }
+
+    /// Begins a pass, from where one under the same revision has come to.
+    async fn begin(&self, job: &mut Job, record: &Record) -> Result<Pass, Halted> {
+        let name = job.name();
+        let position = self.persist(|| self.store.position(&name)).await?;
+        job.is_noted |= position.is_some();
+        let embeds = self.declaration.embeds_of(&job.of.name).cloned().collect();
+        Ok(Pass::new(record.rev, job.of.shape, embeds, position.as_ref()))
+    }
+
     /// Begins the walk for the next embed, or ends the pass.
-    async fn next_embed(&self, job: &mut Job, record: &Record) -> Result<Step, Halted> {
-        let Some(pass) = &mut job.pass else { return Ok(Step::More) };
-        if let Some(embed) = pass.left.pop() {
+    async fn next_embed(&self, job: &mut Job, mut pass: Pass, record: &Record) -> Result<Step, Halted> {
+        if let Some((embed, after)) = pass.next() {
             let filter = embed.outdated(record);
-            let pages = self.persist(|| self.store.matching(&embed, filter.clone())).await?;
-            pass.pages = Some((embed, pages));
+            let ordered = || self.store.matching_in_order(&embed, filter.clone(), after.as_ref());
+            let (pages, in_order) = match self.persist(ordered).await? {
+                Some(pages) => (pages, true),
+                None => (self.persist(|| self.store.matching(&embed, filter.clone())).await?, false),
+            };
+            pass.walk = Some(Walk::new(embed, pages, in_order));
+            job.pass = Some(pass);
             return Ok(Step::More);
         }
         if pass.rev != record.rev {
-            job.pass = None;
             return Ok(Step::More);
         }
         let paid = RecordWrite::Paid { id: record.id.clone(), rev: record.rev };
@@ -191,7 +213,8 @@ async fn take(pages: &mut dyn Pages, size: usize, most: usize) -> Result<Vec<Vec
 }
 
 impl Job {
-    fn lease(&self) -> String {
+    /// The name of its lease and of its position.
+    fn name(&self) -> String {
         format!("fan-out:{}:{}", self.of.name, self.id)
     }
 }

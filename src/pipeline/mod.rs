@@ -13,6 +13,7 @@ mod hydrate;
 mod pace;
 mod park;
 mod parked_event;
+mod pass;
 mod patience;
 mod rebase;
 mod replicate;

@@ -232,6 +232,15 @@ pub trait EmbedStore: Send + Sync {
     /// Walks through the `_id`s of documents that match when the walk comes to them.
     async fn matching(&self, embed: &Embed, filter: Document) -> Result<Box<dyn Pages>, StoreError>;
 
+    /// The same in the order of `_id`, from beyond one, so that a walk can be taken up again; documents before it may come
+    /// once more. `None` where no index has the documents of a reference in this order.
+    async fn matching_in_order(
+        &self,
+        embed: &Embed,
+        filter: Document,
+        after: Option<&Bson>,
+    ) -> Result<Option<Box<dyn Pages>>, StoreError>;
+
     /// The documents with these ids, with references, shown values and stamps only.
     async fn documents(
         &self,
@@ -312,7 +321,7 @@ pub trait ChangeStore: Send + Sync {
     /// The stored position of a walk or stream.
     async fn position(&self, name: &str) -> Result<Option<Document>, StoreError>;
 
-    /// Stores a position, or forgets it.
+    /// Stores a position, or forgets that there was one.
     async fn set_position(&self, name: &str, position: Option<&Document>) -> Result<(), StoreError>;
 
     /// Takes or renews a lease; work is divided by it, correctness does not depend on it.

@@ -194,6 +194,18 @@ impl EmbedStore for Troubled {
         Ok(Box::new(TroubledPages { walk, store: self.clone() }))
     }
 
+    async fn matching_in_order(
+        &self,
+        embed: &Embed,
+        filter: Document,
+        after: Option<&Bson>,
+    ) -> Done<Option<Box<dyn Pages>>> {
+        let on = || format!("{} {filter} after {after:?}", embed.name);
+        let walk = self.inner.matching_in_order(embed, filter.clone(), after);
+        let walk = self.effect("matching in order", on, walk).await?;
+        Ok(walk.map(|walk| Box::new(TroubledPages { walk, store: self.clone() }) as Box<dyn Pages>))
+    }
+
     async fn documents(&self, embed: &Embed, ids: &[Bson], after: Option<Moment>) -> Done<Vec<Document>> {
         let on = || format!("{} {ids:?} after {after:?}", embed.name);
         self.effect("documents", on, self.inner.documents(embed, ids, after)).await

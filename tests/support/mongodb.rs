@@ -95,7 +95,7 @@ impl Database {
 
     /// Puts documents into the consumer's products, which are indexed by their user.
     pub(crate) async fn products(&self, documents: impl IntoIterator<Item = Document>) {
-        let index = ::mongodb::IndexModel::builder().keys(doc! { "userId": 1 }).build();
+        let index = ::mongodb::IndexModel::builder().keys(doc! { "userId": 1, "_id": 1 }).build();
         self.collection("products").create_index(index).await.unwrap();
         self.collection("products").insert_many(documents).await.unwrap();
     }

@@ -280,6 +280,42 @@ async fn a_large_fan_out_ends_and_holds_up_nobody() {
     database.drop().await;
 }
 
+/// N4: a large fan-out that a crash has cut off goes on beyond its position, unless that is of another revision or
+/// generation; in the end there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_fan_out_goes_on_where_it_stood() {
+    let (database, owner) = (database().await, Owner::new());
+    owner.has("hot", 1, "one");
+    database.products((0..3_000).map(|number| doc! { "_id": number, "userId": "hot" })).await;
+    let pod = Pod::start(&database, &owner).await;
+    let shown = async |name: &str| database.count(doc! { "user.username": name }).await;
+    eventually("all are shown", async || shown("one").await == 3_000).await;
+    eventually("nothing is owed", async || !database.record("hot").await.owes).await;
+    pod.stop().await;
+    let cursors = database.collection("nearcopy.cursors");
+    let noted = doc! { "_id": "fan-out:users:hot" };
+    for (version, name, (rev, shape), left) in
+        [(2, "two", (0, 1), 1_500), (3, "three", (-1, 1), 0), (4, "four", (0, 2), 0)]
+    {
+        owner.has("hot", version, name);
+        database.write(&of_events(&database.declaration, &[saved("hot", version, name)])).await;
+        let rev = database.record("hot").await.rev + rev;
+        let position = doc! { "rev": rev, "s": shape, "embed": "product-user", "after": 1_499 };
+        cursors
+            .update_one(noted.clone(), doc! { "$set": { "position": position } })
+            .upsert(true)
+            .await
+            .unwrap();
+        let pod = Pod::start(&database, &owner).await;
+        eventually("it is paid", async || !database.record("hot").await.owes).await;
+        assert_eq!(shown(name).await, 3_000 - left, "{name}");
+        eventually("no position is left", async || cursors.find_one(noted.clone()).await.unwrap().is_none())
+            .await;
+        pod.stop().await;
+    }
+    database.drop().await;
+}
+
 /// M5: without a replica set there are no change streams, and sweeps take their place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_standalone_server_sweeps_find_what_is_new() {

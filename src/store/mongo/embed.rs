@@ -64,6 +64,30 @@ impl EmbedStore for Mongo {
         Ok(Box::new(IdPages::new(self.open(&embed.collection, command).await?)))
     }
 
+    async fn matching_in_order(
+        &self,
+        embed: &Embed,
+        mut filter: Document,
+        after: Option<&Bson>,
+    ) -> Result<Option<Box<dyn Pages>>, StoreError> {
+        if !self.indexes(&embed.collection).await?.iter().any(|index| keeps_order(index, embed)) {
+            return Ok(None);
+        }
+        if let Some(after) = after {
+            // Ids of other types are neither before nor after it.
+            filter = doc! { "$and": [filter, { "_id": { "$not": { "$lte": after } } }] };
+        }
+        let command = doc! {
+            "find": &embed.collection,
+            "filter": filter,
+            "projection": { "_id": 1 },
+            "sort": { "_id": 1 },
+            "allowDiskUse": true,
+            "batchSize": 100,
+        };
+        Ok(Some(Box::new(IdPages::new(self.open(&embed.collection, command).await?))))
+    }
+
     async fn documents(
         &self,
         embed: &Embed,
@@ -131,4 +155,14 @@ impl EmbedStore for Mongo {
     ) -> Result<u64, StoreError> {
         self.remove_under_guard(embed, of, record, ids).await
     }
+}
+
+/// Whether an index has all documents of a reference in the order of their ids.
+fn keeps_order(index: &Document, embed: &Embed) -> bool {
+    let limited = ["partialFilterExpression", "collation"].iter().any(|limit| index.contains_key(limit));
+    let Ok(keys) = index.get_document("key") else { return false };
+    let mut keys =
+        keys.iter().map(|(name, order)| (name.as_str(), order.as_i64().or(order.as_i32().map(i64::from))));
+    let leads = keys.next().is_some_and(|(name, order)| name == embed.reference.dotted() && order.is_some());
+    !limited && leads && keys.next() == Some(("_id", Some(1)))
 }

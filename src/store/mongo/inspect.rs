@@ -103,7 +103,7 @@ impl Mongo {
         } else {
             Finding::wrong(format!(
                 "embed `{}`: `{path}` of `{}` is not indexed, so every change would read the whole collection; \
-                 create it: db.{}.createIndex({{ \"{path}\": 1 }})",
+                 create it: db.{}.createIndex({{ \"{path}\": 1, \"_id\": 1 }})",
                 embed.name, embed.collection, embed.collection
             ))
         })

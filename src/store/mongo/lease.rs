@@ -59,10 +59,13 @@ impl Mongo {
         name: &str,
         position: Option<&Document>,
     ) -> Result<(), StoreError> {
-        let update = match position {
-            Some(position) => doc! { "$set": { "position": position }, "$currentDate": { "at": true } },
-            None => doc! { "$unset": { "position": "" }, "$currentDate": { "at": true } },
+        let Some(position) = position else {
+            let all = doc! { "q": { "_id": name }, "limit": 1 };
+            let command =
+                doc! { "delete": CURSORS, "deletes": [all], "writeConcern": command::write_concern() };
+            return self.run(&format!("forgetting the position of `{name}`"), command).await.map(|_| ());
         };
+        let update = doc! { "$set": { "position": position }, "$currentDate": { "at": true } };
         let statement = doc! { "q": { "_id": name }, "u": update, "upsert": true };
         self.update(CURSORS, vec![statement], true).await.map(|_| ())
     }

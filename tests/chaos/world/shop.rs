@@ -39,7 +39,7 @@ impl Shop {
         for (collection, reference) in
             [(PRODUCTS, "userId"), (PRODUCTS, "contributors.userId"), (ORDERS, "customerId")]
         {
-            let index = IndexModel::builder().keys(doc! { reference: 1 }).build();
+            let index = IndexModel::builder().keys(doc! { reference: 1, "_id": 1 }).build();
             database.collection::<Document>(collection).create_index(index).await?;
         }
         let rng = fastrand::Rng::with_seed(seed);

@@ -54,6 +54,20 @@ impl EmbedStore for Pod {
         Ok(Box::new(Walk { pod: self.clone(), embed: embed.clone(), filter, left }))
     }
 
+    async fn matching_in_order(
+        &self,
+        embed: &Embed,
+        filter: Document,
+        after: Option<&Bson>,
+    ) -> Result<Option<Box<dyn Pages>>, StoreError> {
+        let database = self.lock();
+        let after = after.cloned().map(Id);
+        let left = matching(database.seen(&self.name, None), embed, &filter)
+            .filter(|(id, _)| after.as_ref().is_none_or(|after| *id > after));
+        let left = left.map(|(id, _)| id.clone()).collect();
+        Ok(Some(Box::new(Walk { pod: self.clone(), embed: embed.clone(), filter, left })))
+    }
+
     async fn documents(
         &self,
         embed: &Embed,

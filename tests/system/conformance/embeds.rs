@@ -3,12 +3,15 @@
 use bson::{Bson, Document, doc};
 use fastrand::Rng;
 use futures::TryStreamExt;
+use mongodb::IndexModel;
+use mongodb::options::IndexOptions;
 use nearcopy::replication::{Embed, EmbedWrite, Scope};
-use nearcopy::store::{Refusal, Store, Written};
+use nearcopy::store::{EmbedStore, Refusal, Store, Written};
 
 use super::shapes::{document, embed, entities, record};
 use super::{Both, choose, seeds};
-use crate::declared::shop;
+use crate::declared::{PRODUCTS, shop};
+use crate::mongodb::Database;
 
 const DOCUMENTS: i32 = 25;
 
@@ -150,6 +153,55 @@ async fn ids(store: &dyn Store, embed: &Embed, filter: &Document) -> Vec<i32> {
         }
         ids.extend(page.iter().filter_map(Bson::as_i32));
     }
+}
+
+/// The same beyond one of them, in the order of ids, as an index has it.
+async fn ids_in_order(
+    store: &dyn Store,
+    embed: &Embed,
+    filter: &Document,
+    after: Option<&Bson>,
+) -> Vec<Bson> {
+    let mut pages = store.matching_in_order(embed, filter.clone(), after).await.unwrap().unwrap();
+    let mut ids = Vec::new();
+    loop {
+        let page = pages.next(3).await.unwrap();
+        if page.is_empty() {
+            return ids;
+        }
+        ids.extend(page);
+    }
+}
+
+/// N4: a walk can be taken up again where an index has the documents of a reference in the order of their ids, whatever
+/// types these have; elsewhere it cannot.
+#[tokio::test]
+async fn a_walk_in_the_order_of_ids_begins_beyond_any_of_them() {
+    let database = Database::new(&shop("all", "", &[PRODUCTS])).await;
+    let embed = database.declaration.embeds[0].clone();
+    let products = database.collection("products");
+    let all = doc! { "userId": "ann" };
+    assert!(database.store.matching_in_order(&embed, all.clone(), None).await.unwrap().is_none());
+    let create = async |keys: Document, partial: Option<Document>| {
+        let options = IndexOptions::builder().partial_filter_expression(partial).build();
+        products.create_index(IndexModel::builder().keys(keys).options(options).build()).await.unwrap();
+    };
+    create(doc! { "userId": 1 }, None).await;
+    create(doc! { "userId": 1, "name": 1, "_id": 1 }, None).await;
+    create(doc! { "userId": -1, "_id": 1 }, Some(doc! { "name": { "$exists": true } })).await;
+    assert!(database.store.matching_in_order(&embed, all.clone(), None).await.unwrap().is_none());
+    create(doc! { "userId": 1, "_id": 1 }, None).await;
+    let ids: [Bson; 6] = [1.into(), 2.5.into(), 7_i64.into(), "a".into(), "b".into(), true.into()];
+    for id in ids.iter().rev() {
+        products.insert_one(doc! { "_id": id, "userId": "ann" }).await.unwrap();
+    }
+    products.insert_one(doc! { "_id": "c", "userId": "bob" }).await.unwrap();
+    assert_eq!(ids_in_order(&*database.store, &embed, &all, None).await, ids);
+    for (at, after) in ids.iter().enumerate() {
+        let found = ids_in_order(&*database.store, &embed, &all, Some(after)).await;
+        assert!(found.ends_with(&ids[at + 1..]) && !found.contains(after), "after {after}: {found:?}");
+    }
+    database.drop().await;
 }
 
 /// What was done, without its time: changes, refusals, statements.
