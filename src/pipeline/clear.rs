@@ -9,8 +9,6 @@ use crate::replication::Leftover;
 
 /// How many documents are one page.
 const PAGE: usize = 500;
-/// How long a pod clears before another may.
-const LEASE: std::time::Duration = std::time::Duration::from_secs(30);
 
 impl Pipeline {
     /// Walks through the documents until nothing is left in them. Older pods may go on writing for a while, so it is
@@ -23,11 +21,10 @@ impl Pipeline {
     async fn clear_until_done(&self, left: &Leftover, name: &str) -> Result<(), Halted> {
         let mut passes = 0;
         while !self.is_cleared(name).await? {
-            if !self.persist(|| self.store.lease(name, LEASE)).await? {
+            let Some(cleared) = self.if_leased(name, self.clear_pass(left)).await? else {
                 self.pause(self.rhythm.sweep_every * 5).await?;
                 continue;
-            }
-            let cleared = self.clear_pass(left, name).await?;
+            };
             tracing::info!(
                 event = "embed.cleared",
                 embed = left.embed().name,
@@ -50,7 +47,7 @@ impl Pipeline {
         Ok(self.persist(|| self.store.position(name)).await?.is_some())
     }
 
-    async fn clear_pass(&self, left: &Leftover, name: &str) -> Result<u64, Halted> {
+    async fn clear_pass(&self, left: &Leftover) -> Result<u64, Halted> {
         let embed = left.embed();
         let (mut changed, mut pages) = (0, self.persist(|| self.store.matching(embed, left.filter())).await?);
         loop {
@@ -64,7 +61,6 @@ impl Pipeline {
                 return Ok(changed);
             }
             changed += self.embed(embed, &[left.clear(&ids)]).await?;
-            self.persist(|| self.store.lease(name, LEASE)).await?;
         }
     }
 }

@@ -13,6 +13,7 @@ use bson::Bson;
 use futures::future::try_join_all;
 use tokio::sync::Notify;
 
+use super::lease::{LEASE, RENEWED_EVERY};
 use super::pace::Pace;
 use super::pass::{Pass, Walk};
 use super::traffic::Lookout;
@@ -22,8 +23,6 @@ use crate::event::{EntityId, EntityType};
 use crate::replication::{Record, RecordWrite, Rendering, Scope, Subscription};
 use crate::store::{Pages, StoreError};
 
-/// How long a pod works on a record before another may. Short, so that a crash holds nothing up.
-const LEASE: Duration = Duration::from_secs(5);
 /// How many pages are brought in line at once by who is alone: while one waits for the majority, another is written.
 const ABREAST: usize = 4;
 
@@ -112,7 +111,7 @@ impl Pipeline {
 
     /// Takes the lease of a job, or goes on holding it.
     async fn holds(&self, job: &mut Job) -> Result<bool, Halted> {
-        if job.leased.is_none_or(|leased| leased.elapsed() > LEASE / 3) {
+        if job.leased.is_none_or(|leased| leased.elapsed() > RENEWED_EVERY) {
             let lease = job.name();
             let taken = self.persist(|| self.store.lease(&lease, LEASE)).await?;
             job.leased = taken.then(Stopwatch::start);
@@ -125,8 +124,8 @@ impl Pipeline {
     async fn step(&self, job: &mut Job) -> Result<Step, Halted> {
         let (of, ids) = (job.of.clone(), [job.id.clone()]);
         let records = self.persist(|| self.store.read(&of, &ids, None)).await?;
-        let known = records.into_values().find(|record| !of.leaves_alone(record));
-        let Some(record) = known else { return Ok(Step::Done) };
+        let owing = records.into_values().find(|record| record.owes && !of.leaves_alone(record));
+        let Some(record) = owing else { return Ok(Step::Done) };
         let mut pass = match job.pass.take() {
             Some(pass) => pass,
             None => self.begin(job, &record).await?,

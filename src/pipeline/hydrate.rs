@@ -1,6 +1,7 @@
 //! Follows the consumer's collections: who is referred to is wanted, and new documents show at once what is held.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +11,13 @@ use super::{Halted, Pipeline, patience};
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, RecordWrite, Rendering, Scope, Subscription};
-use crate::store::{Changes, Moment, Records, StoreError};
+use crate::store::{Changes, Hints, Moment, Records, StoreError};
 use crate::telemetry::metric;
 
-/// How long a pod follows a collection before it must say that it is still there.
-const LEASE: Duration = Duration::from_secs(10);
 /// How many documents are looked at together when a whole collection is walked through.
 const PAGE: usize = 500;
-/// After so many quiet looks the position is stored, so that it does not grow older than the log.
-const QUIET: u32 = 20;
+/// How old a position becomes at most that nothing has come after: whoever takes over reads the log from there on.
+const NOTED_EVERY: Duration = Duration::from_secs(10);
 
 impl Pipeline {
     /// Follows one collection for ever: one pod of each generation at a time, from its stored position, from the
@@ -27,29 +26,33 @@ impl Pipeline {
         let embeds: Vec<Arc<Embed>> =
             self.declaration.embeds.iter().filter(|embed| embed.collection == collection).cloned().collect();
         let lease = self.in_generation(&format!("follow:{collection}"), &embeds);
+        self.leased(&lease, self.follow_for_ever(&collection, &embeds, &lease)).await
+    }
+
+    async fn follow_for_ever(
+        &self,
+        collection: &str,
+        embeds: &[Arc<Embed>],
+        lease: &str,
+    ) -> Result<(), Halted> {
         loop {
-            if self.persist(|| self.store.lease(&lease, LEASE)).await? {
-                match self.follow_while_leased(&collection, &embeds, &lease).await {
-                    Ok(()) => {}
-                    Err(Interrupted::Halted) => {
-                        // A lease that is not given back ends by itself.
-                        let _given_back = self.store.release(&lease).await;
-                        return Err(Halted);
-                    }
-                    Err(Interrupted::Stream(error)) => self.restart(&collection, &lease, &error).await?,
-                }
+            match self.if_leased(lease, self.follow_on(collection, embeds, lease)).await {
+                Ok(_) => {}
+                Err(Interrupted::Halted) => return Err(Halted),
+                Err(Interrupted::Stream(error)) => self.restart(collection, lease, &error).await?,
             }
             self.pause(Duration::from_secs(1)).await?;
         }
     }
 
-    async fn follow_while_leased(
+    /// Follows from the stored position on, until that is interrupted.
+    async fn follow_on(
         &self,
         collection: &str,
         embeds: &[Arc<Embed>],
-        lease: &str,
-    ) -> Result<(), Interrupted> {
-        let from = self.persist(|| self.store.position(lease)).await?;
+        cursor: &str,
+    ) -> Result<Infallible, Interrupted> {
+        let from = self.persist(|| self.store.position(cursor)).await?;
         let known = from.is_some();
         let mut changes = self.store.follow(collection, embeds, from).await?;
         if !known {
@@ -57,28 +60,28 @@ impl Pipeline {
             // than the stream stays open.
             let begun = changes.next().await?;
             self.walk(embeds, false).await?;
-            self.persist(|| self.store.set_position(lease, begun.position.as_ref())).await?;
+            self.persist(|| self.store.set_position(cursor, begun.position.as_ref())).await?;
         }
-        let (mut quiet, mut held) = (0, Stopwatch::start());
+        // The first look may have gone through much of the log. Whoever dies after it must have brought the next one
+        // further, or none would ever come to the end.
+        let mut noted = None;
         loop {
-            if held.elapsed() > LEASE / 3 {
-                if !self.persist(|| self.store.lease(lease, LEASE)).await? {
-                    return Ok(());
-                }
-                held = Stopwatch::start();
+            let hints = self.take_changes(changes.as_mut(), embeds, cursor).await?;
+            let is_old = noted.as_ref().is_none_or(|noted: &Stopwatch| noted.elapsed() > NOTED_EVERY);
+            if hints.position.is_some() && (is_old || !hints.documents.is_empty()) {
+                self.persist(|| self.store.set_position(cursor, hints.position.as_ref())).await?;
+                noted = Some(Stopwatch::start());
             }
-            quiet = self.follow_on(changes.as_mut(), embeds, lease, quiet).await?;
         }
     }
 
-    /// Takes what has changed, hydrates it, and only then moves the position.
-    async fn follow_on(
+    /// Takes what has changed, and hydrates it; only then may the position move.
+    async fn take_changes(
         &self,
         changes: &mut dyn Changes,
         embeds: &[Arc<Embed>],
         cursor: &str,
-        quiet: u32,
-    ) -> Result<u32, Interrupted> {
+    ) -> Result<Hints, Interrupted> {
         let hints = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(Interrupted::Halted),
@@ -92,11 +95,7 @@ impl Pipeline {
             self.persist(|| self.store.set_position(cursor, None)).await?;
             return Err(Interrupted::Stream(StoreError::HistoryLost { collection: cursor.to_owned() }));
         }
-        if hints.documents.is_empty() && quiet < QUIET {
-            return Ok(quiet + 1);
-        }
-        self.persist(|| self.store.set_position(cursor, hints.position.as_ref())).await?;
-        Ok(0)
+        Ok(hints)
     }
 
     async fn restart(&self, collection: &str, cursor: &str, error: &StoreError) -> Result<(), Halted> {

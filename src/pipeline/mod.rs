@@ -10,6 +10,7 @@ mod erase;
 mod fan_out;
 mod fan_out_large;
 mod hydrate;
+mod lease;
 mod pace;
 mod park;
 mod parked_event;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::upgrade::Upgrade;
 use super::{Halted, Pipeline, suspect};
 use crate::replication::{Embed, SourceSpec, Subscription};
 use crate::source::Inbox;
@@ -14,9 +15,6 @@ use crate::telemetry::metric;
 
 /// A debt that is older than this was left behind by somebody; a younger one may still be under way.
 const LEFT_BEHIND: Duration = Duration::from_secs(5);
-/// How long a pod does the rounds before another may.
-const LEASE: Duration = Duration::from_secs(30);
-
 /// How many records are looked at together.
 const PAGE: usize = 500;
 /// Over how long the questions of a resync are spread.
@@ -129,18 +127,30 @@ impl Pipeline {
         loop {
             let backlog = self.persist(|| self.store.backlog(of)).await?;
             report(of, backlog);
-            if self.persist(|| self.store.lease(lease, LEASE)).await? {
-                self.upgrade(of, backlog, &mut upgrade).await?;
-                self.settle_debts(of).await?;
-                if since_marking >= self.rhythm.retire_every {
-                    self.mark_unreferenced(of).await?;
-                    since_marking = Duration::ZERO;
-                }
-                self.retire_marked(of).await?;
+            let is_marking = since_marking >= self.rhythm.retire_every;
+            if self.if_leased(lease, self.do_round(of, backlog, &mut upgrade, is_marking)).await?.is_some()
+                && is_marking
+            {
+                since_marking = Duration::ZERO;
             }
             self.pause(self.rhythm.sweep_every).await?;
             since_marking += self.rhythm.sweep_every;
         }
+    }
+
+    async fn do_round(
+        &self,
+        of: &Subscription,
+        backlog: Backlog,
+        upgrade: &mut Option<Upgrade>,
+        is_marking: bool,
+    ) -> Result<(), Halted> {
+        self.upgrade(of, backlog, upgrade).await?;
+        self.settle_debts(of).await?;
+        if is_marking {
+            self.mark_unreferenced(of).await?;
+        }
+        self.retire_marked(of).await
     }
 
     /// Fans out what was written and, by a crash or for its size, not fanned out.
@@ -172,9 +182,7 @@ impl Pipeline {
             if streams {
                 self.pause(every).await?;
             }
-            if self.persist(|| self.store.lease(lease, LEASE)).await? {
-                self.walk(embeds, streams).await?;
-            }
+            self.if_leased(lease, self.walk(embeds, streams)).await?;
             if !streams {
                 self.pause(every).await?;
             }
@@ -195,24 +203,9 @@ impl Pipeline {
 
     async fn close_parked_for_ever(&self, lease: &str) -> Result<(), Halted> {
         loop {
-            if self.persist(|| self.store.lease(lease, LEASE)).await? {
-                self.close_parked().await?;
-            }
+            self.if_leased(lease, self.close_parked()).await?;
             self.pause(self.rhythm.sweep_every * 5).await?;
         }
-    }
-
-    /// Does work until the program stops, and then gives its lease back, so that the next pod need not wait for its
-    /// end.
-    pub(super) async fn leased(
-        &self,
-        lease: &str,
-        work: impl Future<Output = Result<(), Halted>>,
-    ) -> Result<(), Halted> {
-        let ended = work.await;
-        // A lease that is not given back ends by itself.
-        let _given_back = self.store.release(lease).await;
-        ended
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who else is there: what may take all there is while it is alone makes room while events come.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
@@ -10,34 +10,47 @@ const LULL: Duration = Duration::from_secs(1);
 
 /// The batches of events that have been begun.
 #[derive(Default)]
-pub struct Traffic(AtomicU64);
+pub struct Traffic(Mutex<Batches>);
 
-/// What somebody has seen of the traffic. It has seen none at first: what set its work off is no other.
+#[derive(Clone, Default)]
+struct Batches {
+    count: u64,
+    last: Option<Stopwatch>,
+    /// The one before it.
+    former: Option<Stopwatch>,
+}
+
+/// Looks out for others than whoever set its work off.
 pub struct Lookout {
-    seen: u64,
-    lately: Option<Stopwatch>,
+    begun: u64,
+    former: Option<Stopwatch>,
 }
 
 impl Traffic {
     /// A batch of events is begun.
     pub fn comes(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        let mut batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.former = batches.last.replace(Stopwatch::start());
+        batches.count += 1;
     }
 
-    /// Begins to look out.
+    /// Begins to look out, on behalf of the last batch.
     pub fn lookout(&self) -> Lookout {
-        Lookout { seen: self.0.load(Ordering::Relaxed), lately: None }
+        let batches = self.now();
+        Lookout { begun: batches.count, former: batches.former }
+    }
+
+    fn now(&self) -> Batches {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Lookout {
-    /// Whether no events have come for a while.
-    pub fn is_alone(&mut self, traffic: &Traffic) -> bool {
-        let now = traffic.0.load(Ordering::Relaxed);
-        if now != self.seen {
-            (self.seen, self.lately) = (now, Some(Stopwatch::start()));
-        }
-        self.lately.is_none_or(|lately| lately.elapsed() > LULL)
+    /// Whether no other events have come for a while.
+    pub fn is_alone(&self, traffic: &Traffic) -> bool {
+        let batches = traffic.now();
+        let other = if batches.count == self.begun { &self.former } else { &batches.last };
+        other.as_ref().is_none_or(|other| other.elapsed() > LULL)
     }
 }
 
@@ -45,17 +58,22 @@ impl Lookout {
 mod tests {
     use super::*;
 
-    /// N4: the event that sets a fan-out off is nobody to make room for; the next one is, for a while.
+    /// N4: the event that sets a fan-out off is nobody to make room for; the one before it and the next one are, for a
+    /// while.
     #[tokio::test(start_paused = true)]
     async fn room_is_made_while_others_come_and_a_while_longer() {
         let traffic = Traffic::default();
         traffic.comes();
-        let mut lookout = traffic.lookout();
+        let lookout = traffic.lookout();
         assert!(lookout.is_alone(&traffic));
+        tokio::time::advance(LULL / 2).await;
         traffic.comes();
         assert!(!lookout.is_alone(&traffic));
-        tokio::time::advance(LULL / 2).await;
+        let next = traffic.lookout();
+        assert!(!next.is_alone(&traffic));
+        tokio::time::advance(LULL).await;
         assert!(!lookout.is_alone(&traffic));
+        assert!(next.is_alone(&traffic));
         tokio::time::advance(LULL).await;
         assert!(lookout.is_alone(&traffic));
     }

@@ -197,6 +197,32 @@ async fn what_happened_between_two_pods_is_found() {
     database.drop().await;
 }
 
+/// P5: who follows a collection that nothing happens to moves its position at once, so that one killed soon has
+/// brought the next one further through the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_moves_before_whoever_follows_is_killed() {
+    let (database, owner) = (products().await, Owner::new());
+    owner.has("ann", 1, "Ann");
+    let first = Pod::start(&database, &owner).await;
+    database.shows("first", "Ann").await;
+    first.stop().await;
+    let position = async || {
+        let followed = doc! { "_id": "follow:products" };
+        let cursor = database.collection("nearcopy.cursors").find_one(followed).await.unwrap();
+        cursor.and_then(|cursor| cursor.get_document("position").ok().cloned())
+    };
+    let before = position().await;
+    database.collection("elsewhere").insert_one(doc! { "the log": "goes on" }).await.unwrap();
+    let _second = Pod::start(&database, &owner).await;
+    let moved = async {
+        while position().await == before {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(6), moved).await.expect("it stands still");
+    database.drop().await;
+}
+
 /// B9, N7, B13: one document that cannot take what it should show is put aside, and the others show it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_that_cannot_take_it_is_put_aside_alone() {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 
 use super::{Mongo, change, command, record_statement};
 use crate::store::StoreError;
@@ -16,22 +16,14 @@ const CURSORS: &str = "nearcopy.cursors";
 impl Mongo {
     /// Takes a lease that is free or expired, or renews our own.
     pub(super) async fn take_lease(&self, name: &str, hold: Duration) -> Result<bool, StoreError> {
-        let ensure = doc! { "q": { "_id": name }, "u": { "$setOnInsert": { "holder": "" } }, "upsert": true };
-        let free = doc! { "$or": [
-            { "$eq": ["$holder", &self.pod] },
-            { "$eq": ["$holder", ""] },
-            { "$lte": ["$until", "$$NOW"] },
-        ] };
-        let take = doc! {
-            "q": { "_id": name, "$expr": free },
-            "u": [{ "$set": { "holder": &self.pod, "until": record_statement::from_now(hold) } }],
-        };
-        let known = self.update(LEASES, vec![take.clone()], true).await?;
-        if known.changed > 0 {
-            return Ok(true);
-        }
-        self.update(LEASES, vec![ensure], true).await?;
-        Ok(self.update(LEASES, vec![take], true).await?.changed > 0)
+        let free = doc! { "$or": [{ "$eq": ["$holder", &self.pod] }, { "$lte": ["$until", "$$NOW"] }] };
+        let or_else = |taken: Bson, left: &str| doc! { "$cond": [free.clone(), taken, left] };
+        let take = doc! { "$set": {
+            "holder": or_else((&self.pod).into(), "$holder"),
+            "until": or_else(record_statement::from_now(hold).into(), "$until"),
+        } };
+        let statement = doc! { "q": { "_id": name }, "u": [take], "upsert": true };
+        Ok(self.update(LEASES, vec![statement], true).await?.changed > 0)
     }
 
     /// Gives a lease back, so that the next pod need not wait for its end.

@@ -67,26 +67,36 @@ impl Probes {
         done: impl Future<Output = Result<T>>,
     ) -> Result<(T, Times)> {
         let mut waiting = Waiting::new(self.products.clone());
-        let mut ticks = interval(Duration::from_secs(1) / per_second);
+        // Both go on at all times: what one of them waits for may be in the hands of the other.
+        let value = tokio::select! {
+            value = done => value?,
+            failed = self.measure(per_second, &mut waiting) => return Err(failed),
+        };
+        while !waiting.probes.is_empty() {
+            sleep(LOOK_EVERY).await;
+            waiting.look().await?;
+        }
+        Ok((value, waiting.times))
+    }
+
+    /// Renames so many users in a second and looks for what does not show yet, until that fails.
+    async fn measure(&mut self, per_second: u32, waiting: &mut Waiting) -> anyhow::Error {
+        let [mut ticks, mut looks] = [Duration::from_secs(1) / per_second, LOOK_EVERY].map(interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut done = std::pin::pin!(done);
-        let value = loop {
+        loop {
             tokio::select! {
-                value = &mut done => break value?,
                 _ = ticks.tick() => {
                     let (id, wanted) = self.rename().await;
                     waiting.add(id, &wanted);
                 }
-                _ = looks.tick() => waiting.look().await?,
+                _ = looks.tick() => {
+                    if let Err(error) = waiting.look().await {
+                        return error;
+                    }
+                }
             }
-        };
-        while !waiting.probes.is_empty() {
-            looks.tick().await;
-            waiting.look().await?;
         }
-        Ok((value, waiting.times))
     }
 
     async fn rename(&mut self) -> (String, String) {
