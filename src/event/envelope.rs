@@ -4,8 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::extract::{Members, Wanted, broken, text};
-use super::{DecodeError, EventId, FieldPath, Limits, Message, Reason, cloudevents, version::parse_time};
+use super::extract::{Members, Slots, Wanted, broken, text};
+use super::{
+    DecodeError, EventId, FieldPath, Limits, Message, Reason, Selection, cloudevents, find_at,
+    version::parse_time,
+};
 
 /// How the events of a source are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,14 @@ pub struct Envelope {
     limits: Limits,
     wanted: Wanted,
     slots: [usize; 4],
+    joined: Option<Joined>,
+}
+
+/// All that the envelope and the selections of its source want, found in one pass.
+#[derive(Clone, Debug)]
+struct Joined {
+    wanted: Wanted,
+    attributes: [usize; 3],
 }
 
 /// An opened message: its attributes, and its data still unread.
@@ -44,8 +55,17 @@ pub struct Notice<'a> {
     /// The bounds that values taken out of it must keep.
     pub limits: Limits,
     attributes: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
-    data: Option<&'a RawValue>,
+    data: Data<'a>,
     body: Option<&'a str>,
+    found: Option<Slots<'a>>,
+}
+
+/// The data of an event.
+#[derive(Clone, Debug)]
+enum Data<'a> {
+    Read(Option<&'a RawValue>),
+    /// Not looked for yet: what is wanted of it is found already.
+    At(FieldPath),
 }
 
 impl Envelope {
@@ -56,7 +76,18 @@ impl Envelope {
             WireFormat::Json { id, kind, time, data } => [id, kind, time, data].map(|path| wanted.add(path)),
             WireFormat::CloudEvents | WireFormat::Excerpt => [0; 4],
         };
-        Self { format, limits, wanted, slots }
+        Self { format, limits, wanted, slots, joined: None }
+    }
+
+    /// From now on what a selection wants of an event is found while it is opened. Only for selections of this source.
+    pub fn join(&mut self, selection: &mut Selection) {
+        let WireFormat::Json { id, kind, time, data } = &self.format else { return };
+        let joined = self.joined.get_or_insert_with(|| {
+            let mut wanted = Wanted::default();
+            let attributes = [id, kind, time].map(|path| wanted.add(path));
+            Joined { wanted, attributes }
+        });
+        selection.join(&mut joined.wanted, data);
     }
 
     /// The format that excerpts of parked events are kept in.
@@ -81,21 +112,30 @@ impl Envelope {
             DecodeError::new(Reason::NotJson, format!("no UTF-8 from byte {} on", error.valid_up_to()))
         })?;
         match &self.format {
-            WireFormat::Json { .. } => self.open_json(text),
+            WireFormat::Json { data, .. } => self.open_json(text, data),
             WireFormat::CloudEvents => cloudevents::open(message, text, self.limits),
             WireFormat::Excerpt => open_excerpt(text, self.limits),
         }
     }
 
-    fn open_json<'a>(&self, text: &'a str) -> Result<Notice<'a>, DecodeError> {
+    fn open_json<'a>(&self, text: &'a str, data_at: &FieldPath) -> Result<Notice<'a>, DecodeError> {
+        // What is broken for one reader may not be for another: then each finds out for itself.
+        if let Some(Joined { wanted, attributes }) = &self.joined
+            && let Ok(found) = wanted.extract(text)
+        {
+            let attributes = named(attributes.map(|slot| found[slot]));
+            let notice = Notice::new(attributes, None, Some(text), self.limits)?;
+            return Ok(Notice { data: Data::At(data_at.clone()), found: Some(found), ..notice });
+        }
         let found = self.wanted.extract(text)?;
         let [id, kind, time, data] = self.slots.map(|slot| found[slot]);
-        let attributes = [("id", id), ("type", kind), ("time", time)]
-            .into_iter()
-            .filter_map(|(name, raw)| Some((Cow::Borrowed(name), Cow::Borrowed(raw?))))
-            .collect();
-        Notice::new(attributes, data, Some(text), self.limits)
+        Notice::new(named([id, kind, time]), data, Some(text), self.limits)
     }
+}
+
+fn named(attributes: [Option<&RawValue>; 3]) -> Vec<(Cow<'_, str>, Cow<'_, RawValue>)> {
+    let known = ["id", "type", "time"].into_iter().zip(attributes);
+    known.filter_map(|(name, raw)| Some((Cow::Borrowed(name), Cow::Borrowed(raw?)))).collect()
 }
 
 fn open_excerpt(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
@@ -122,12 +162,13 @@ impl<'a> Notice<'a> {
                 Cow::Owned(raw) => text(raw.get()).map(|kind| Cow::Owned(kind.into_owned())),
             })
             .ok_or_else(|| DecodeError::new(Reason::NoType, "the event does not say its type in text"))?;
-        Ok(Self { kind, limits, attributes, data, body })
+        Ok(Self { kind, limits, attributes, data: Data::Read(data), body, found: None })
     }
 
     /// Presents an owner's answer as if it were an event, so that one selection reads both.
     pub fn of_answer(answer: &'a RawValue, data: Option<&'a RawValue>, limits: Limits) -> Self {
-        Self { kind: Cow::Borrowed(""), limits, attributes: Vec::new(), data, body: Some(answer.get()) }
+        let (kind, data, body) = (Cow::Borrowed(""), Data::Read(data), Some(answer.get()));
+        Self { kind, limits, attributes: Vec::new(), data, body, found: None }
     }
 
     /// An attribute by name: `id`, `type`, `time`, and with CloudEvents every extension.
@@ -135,9 +176,17 @@ impl<'a> Notice<'a> {
         self.attributes.iter().find(|(known, _)| known == name).map(|(_, raw)| raw.as_ref())
     }
 
-    /// The part the type is about.
+    /// The part the type is about; to ask for it may cost a pass over the body.
     pub fn data(&self) -> Option<&'a RawValue> {
-        self.data
+        match &self.data {
+            Data::Read(data) => *data,
+            Data::At(path) => find_at(self.body()?, path).ok().flatten(),
+        }
+    }
+
+    /// What all selections of its source want, if that was found when it was opened.
+    pub(super) fn found(&self) -> Option<&Slots<'a>> {
+        self.found.as_ref()
     }
 
     /// The whole body, which few ask for: it costs a pass over all of it.

@@ -1,6 +1,7 @@
 //! Takes the wanted values out of JSON text in one pass, building nothing of what is not wanted.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -48,6 +49,13 @@ impl Wanted {
         })
     }
 
+    /// The paths by their slots.
+    pub fn paths(&self) -> Vec<FieldPath> {
+        let mut paths = vec![FieldPath::default(); self.slots];
+        self.root.paths(&mut Vec::new(), &mut paths);
+        paths
+    }
+
     /// Reads JSON text; a path that leads nowhere leaves its slot empty.
     ///
     /// A key that stands twice on a wanted path is an error, because readers differ on which one counts.
@@ -74,6 +82,17 @@ impl Wanted {
 }
 
 impl Node {
+    fn paths(&self, names: &mut Vec<String>, paths: &mut [FieldPath]) {
+        if let Some(slot) = self.slot {
+            paths[slot] = FieldPath::from(names.as_slice());
+        }
+        for (name, child) in &self.children {
+            names.push(name.clone());
+            child.paths(names, paths);
+            names.pop();
+        }
+    }
+
     fn keep(&self, json: &str, kept: &mut String) -> Result<(), DecodeError> {
         if self.slot.is_some() {
             kept.push_str(json);
@@ -140,6 +159,25 @@ impl<'a> DeserializeSeed<'a> for Descend<'_, '_, 'a> {
     }
 }
 
+/// Which of an object's wanted members have been met: the first of them, as is usual, in one word.
+#[derive(Default)]
+struct Seen {
+    first: u64,
+    others: BTreeSet<usize>,
+}
+
+impl Seen {
+    /// Whether this is the first time.
+    fn insert(&mut self, at: usize) -> bool {
+        let Some(bit) = u32::try_from(at).ok().and_then(|at| 1_u64.checked_shl(at)) else {
+            return self.others.insert(at);
+        };
+        let is_new = self.first & bit == 0;
+        self.first |= bit;
+        is_new
+    }
+}
+
 impl<'a> Visitor<'a> for Descend<'_, '_, 'a> {
     type Value = ();
 
@@ -148,17 +186,16 @@ impl<'a> Visitor<'a> for Descend<'_, '_, 'a> {
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
-        let mut seen = vec![false; self.node.children.len()];
+        let mut seen = Seen::default();
         while let Some(Name(key)) = map.next_key::<Name<'a>>()? {
             match self.node.children.iter().position(|(name, _)| *name == key) {
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
-                Some(at) if seen[at] => {
+                Some(at) if !seen.insert(at) => {
                     return Err(M::Error::custom(format_args!("{DUPLICATE}`{key}`")));
                 }
                 Some(at) => {
-                    seen[at] = true;
                     map.next_value_seed(Descend { node: &self.node.children[at].1, slots: self.slots })?;
                 }
             }

@@ -41,11 +41,25 @@ impl PathError {
     }
 }
 
+impl Default for FieldPath {
+    /// The empty path.
+    fn default() -> Self {
+        Self(Arc::from([]))
+    }
+}
+
+impl From<&[String]> for FieldPath {
+    /// From names, from the outside in.
+    fn from(names: &[String]) -> Self {
+        Self(names.into())
+    }
+}
+
 impl FieldPath {
     /// Reads a path from text.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         if text.is_empty() {
-            return Ok(Self(Arc::from([])));
+            return Ok(Self::default());
         }
         let mut names = vec![String::new()];
         let mut letters = text.char_indices();
@@ -65,6 +79,12 @@ impl FieldPath {
             return Err(PathError::EmptyName { at: text.len() });
         }
         Ok(Self(names.into()))
+    }
+
+    /// The path that goes on with another from where this one leads.
+    #[must_use]
+    pub fn join(&self, inner: &Self) -> Self {
+        Self(self.0.iter().chain(inner.0.iter()).cloned().collect())
     }
 
     /// The names from the outside in.

@@ -57,13 +57,28 @@ pub struct Selection {
     data: Wanted,
     body: Wanted,
     paths: Vec<FieldPath>,
+    joined: Option<Joined>,
+}
+
+/// Where the envelope of its source puts what a selection wants, by the selection's own slots.
+#[derive(Clone, Debug)]
+struct Joined {
+    data: Vec<usize>,
+    body: Vec<usize>,
 }
 
 /// The wanted values of one notice, unread.
 pub struct Values<'n, 'a> {
     notice: &'n Notice<'a>,
-    data: Slots<'a>,
-    body: Slots<'a>,
+    found: Found<'n, 'a>,
+}
+
+/// Where they are.
+enum Found<'n, 'a> {
+    /// Among all that the notice was opened for.
+    Joined(&'n Slots<'a>, &'n Joined),
+    /// In the slots of the selection.
+    Own { data: Slots<'a>, body: Slots<'a> },
 }
 
 impl Selection {
@@ -85,7 +100,15 @@ impl Selection {
             VersionRule::None => None,
         };
         let fields = fields.into_iter().map(|field| (place(&field.from), field)).collect();
-        Self { id_kind, id, version, fields, data, body, paths }
+        Self { id_kind, id, version, fields, data, body, paths, joined: None }
+    }
+
+    /// Adds what is wanted of an event to what else is, the data being at that path.
+    pub(super) fn join(&mut self, wanted: &mut Wanted, data_at: &FieldPath) {
+        let (data, body) = (self.data.paths(), self.body.paths());
+        let data = data.iter().map(|path| wanted.add(&data_at.join(path))).collect();
+        let body = body.iter().map(|path| wanted.add(path)).collect();
+        self.joined = Some(Joined { data, body });
     }
 
     /// The type of this replica's identifiers.
@@ -104,10 +127,14 @@ impl Selection {
     }
 
     /// Finds the wanted values of a notice.
-    pub fn find<'n, 'a>(&self, notice: &'n Notice<'a>) -> Result<Values<'n, 'a>, DecodeError> {
+    pub fn find<'n, 'a>(&'n self, notice: &'n Notice<'a>) -> Result<Values<'n, 'a>, DecodeError> {
+        if let (Some(found), Some(joined)) = (notice.found(), &self.joined) {
+            return Ok(Values { notice, found: Found::Joined(found, joined) });
+        }
         let look = |wanted: &Wanted, text: Option<&'a str>| wanted.extract(text.unwrap_or("null"));
         let data = look(&self.data, notice.data().map(RawValue::get))?;
-        Ok(Values { notice, data, body: look(&self.body, notice.body_text())? })
+        let body = look(&self.body, notice.body_text())?;
+        Ok(Values { notice, found: Found::Own { data, body } })
     }
 
     /// Reads which entity the notice speaks of.
@@ -179,10 +206,12 @@ impl Field {
 
 impl Values<'_, '_> {
     fn at(&self, place: &Place) -> Option<&RawValue> {
-        match place {
-            Place::Attribute(name) => self.notice.attribute(name),
-            Place::Data(slot) => self.data[*slot],
-            Place::Body(slot) => self.body[*slot],
+        match (place, &self.found) {
+            (Place::Attribute(name), _) => self.notice.attribute(name),
+            (Place::Data(slot), Found::Joined(found, joined)) => found[joined.data[*slot]],
+            (Place::Body(slot), Found::Joined(found, joined)) => found[joined.body[*slot]],
+            (Place::Data(slot), Found::Own { data, .. }) => data[*slot],
+            (Place::Body(slot), Found::Own { body, .. }) => body[*slot],
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use super::extract::text;
 use super::{DecodeError, Reason};
 
 /// The owner's version: a sequence number, or microseconds since 1970 where the owner has only times.
@@ -61,6 +62,5 @@ impl fmt::Display for Version {
 
 /// Microseconds since 1970 of a JSON string that holds an RFC 3339 time.
 pub(super) fn parse_time(raw: &RawValue) -> Option<i64> {
-    let text: std::borrow::Cow<'_, str> = serde_json::from_str::<String>(raw.get()).ok()?.into();
-    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+    text(raw.get())?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
 }

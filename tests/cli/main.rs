@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails at that very line")]
 
+mod certificates;
 mod check;
 mod help;
+#[path = "../support/impostor/mod.rs"]
+mod impostor;
 mod online;
 mod pipe;
 mod program;

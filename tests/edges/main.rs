@@ -4,5 +4,7 @@
 
 mod admin;
 mod fetch;
+#[path = "../support/impostor/mod.rs"]
+mod impostor;
 mod lifecycle;
 mod settings;

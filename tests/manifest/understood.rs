@@ -121,6 +121,46 @@ fn what_is_left_out_has_its_default() {
     );
 }
 
+/// Every replica of a source has what it wants of an event from one pass over it, and none suffers from another's part.
+#[test]
+fn what_is_broken_for_one_replica_is_whole_for_the_others() {
+    let manifest = r#"
+service: shop
+sources:
+  people: { rabbitmq: { exchange: e, queue: q, bindings: [user.a] }, event: { id: id, type: type, data: data } }
+replicas:
+  users:
+    { owner: o, source: people, keep: all, id: data.id, version: data.version, on: { saved: upsert }, fields: { name: data.name } }
+  places:
+    { owner: o, source: people, keep: all, id: data.at.id, version: data.version, on: { saved: upsert }, fields: { all: data.at, name: body.name } }
+"#;
+    let declared = manifest::parse("nearcopy.yaml", manifest, &|_| None).unwrap();
+    let read = |replica: &str, body: &str| {
+        let headers = nearcopy::event::Headers::new();
+        let message =
+            nearcopy::event::Message { body: body.as_bytes(), content_type: None, headers: &headers };
+        let notice = declared.sources[0].envelope.open(&message).map_err(|error| error.reason)?;
+        let event = declared.replica(replica).unwrap().interpret(&notice, NOW);
+        Ok(event.map_err(|misread| misread.error.reason)?.map(|event| format!("{:?}", event.change)))
+    };
+    let (twice, whole) =
+        (Err(nearcopy::event::Reason::DuplicateKey), |fields: &str| Ok(Some(fields.to_owned())));
+    let event = |kind: &str, at: &str| {
+        format!(
+            r#"{{ "name": "n", "type": "{kind}", "data": {{ "id": "1", "version": 1, "name": "Ada", "at": {at} }} }}"#
+        )
+    };
+    let saved = event("saved", r#"{ "id": "2", "street": 3 }"#);
+    assert_eq!(read("users", &saved), whole(r#"Upsert({"name": String("Ada")})"#));
+    let places = r#"Upsert({"all": Document({"id": String("2"), "street": Int64(3)}), "name": String("n")})"#;
+    assert_eq!(read("places", &saved), whole(places));
+    let doubled = event("saved", r#"{ "id": "2", "id": "3" }"#);
+    assert_eq!(read("users", &doubled), whole(r#"Upsert({"name": String("Ada")})"#));
+    assert_eq!(read("places", &doubled), twice);
+    assert_eq!(read("places", &event("other", r#"{ "id": "2", "id": "3" }"#)), Ok(None));
+    assert_eq!(read("users", &saved.replace("\"data\"", "\"data\": 1, \"data\"")), twice);
+}
+
 #[test]
 fn what_a_replica_makes_of_patches_gaps_and_clocks_is_said() {
     let declared = good("patches.yaml");

@@ -18,11 +18,13 @@ mod source;
 mod url;
 mod version;
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
 use super::place::Place;
 use super::{Code, Diagnostic};
-use crate::replication::Declaration;
+use crate::replication::{Declaration, SourceSpec, Subscription};
 
 /// Reads the whole; the declaration counts only if nothing was found.
 pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<Declaration> {
@@ -40,14 +42,26 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
                 .help("declare under `replicas` what is kept of another service's entities"),
         );
     }
+    let (mut sources, mut replicas): (Vec<_>, _) =
+        (sources.into_values().filter_map(|known| known.spec).collect(), replicas);
+    join(&mut sources, &mut replicas);
     Some(Declaration {
         service: service?.to_owned(),
-        sources: sources.into_values().filter_map(|known| known.spec).collect(),
+        sources,
         replicas,
         embeds,
         generation: 1,
         leftovers: Vec::new(),
     })
+}
+
+/// Has every source find what its replicas want of an event while it opens it.
+fn join(sources: &mut [Arc<SourceSpec>], replicas: &mut [Arc<Subscription>]) {
+    for source in sources.iter_mut().map(Arc::make_mut) {
+        for replica in replicas.iter_mut().filter(|replica| replica.source == source.name) {
+            source.envelope.join(&mut Arc::make_mut(replica).selection);
+        }
+    }
 }
 
 /// Whether names may be missing only because a section of the manifest is mistyped or malformed.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 
 use super::cursor::IdPages;
+use super::index::Serves;
 use super::{Mongo, command, record::limit};
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, Record, Subscription};
@@ -70,7 +71,8 @@ impl EmbedStore for Mongo {
         mut filter: Document,
         after: Option<&Bson>,
     ) -> Result<Option<Box<dyn Pages>>, StoreError> {
-        if !self.indexes(&embed.collection).await?.iter().any(|index| keeps_order(index, embed)) {
+        let path = embed.reference.dotted();
+        if self.best_index(&embed.collection, &path).await? != Serves::FindingInOrder {
             return Ok(None);
         }
         if let Some(after) = after {
@@ -155,14 +157,4 @@ impl EmbedStore for Mongo {
     ) -> Result<u64, StoreError> {
         self.remove_under_guard(embed, of, record, ids).await
     }
-}
-
-/// Whether an index has all documents of a reference in the order of their ids.
-fn keeps_order(index: &Document, embed: &Embed) -> bool {
-    let limited = ["partialFilterExpression", "collation"].iter().any(|limit| index.contains_key(limit));
-    let Ok(keys) = index.get_document("key") else { return false };
-    let mut keys =
-        keys.iter().map(|(name, order)| (name.as_str(), order.as_i64().or(order.as_i32().map(i64::from))));
-    let leads = keys.next().is_some_and(|(name, order)| name == embed.reference.dotted() && order.is_some());
-    !limited && leads && keys.next() == Some(("_id", Some(1)))
 }

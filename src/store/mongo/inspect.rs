@@ -2,6 +2,7 @@
 
 use bson::{Document, doc};
 
+use super::index::Serves;
 use super::{Mongo, Topology};
 use crate::replication::{Declaration, Embed, Finding, Subscription, Timeline, WhenDeleted};
 use crate::store::{EpochStore, Presence, StoreError};
@@ -92,30 +93,21 @@ impl Mongo {
 
     async fn reference_finding(&self, embed: &Embed) -> Result<Finding, StoreError> {
         let path = embed.reference.dotted();
-        let leads = |index: &Document| {
-            let keys = index.get_document("key").ok();
-            let whole = !index.contains_key("partialFilterExpression");
-            whole && keys.and_then(|keys| keys.keys().next()) == Some(&path)
-        };
-        let indexed = self.indexes(&embed.collection).await?.iter().any(leads);
-        Ok(if indexed {
-            Finding::fine(format!("embed `{}`: `{path}` of `{}` is indexed", embed.name, embed.collection))
-        } else {
-            Finding::wrong(format!(
-                "embed `{}`: `{path}` of `{}` is not indexed, so every change would read the whole collection; \
-                 create it: db.{}.createIndex({{ \"{path}\": 1, \"_id\": 1 }})",
-                embed.name, embed.collection, embed.collection
-            ))
+        let (name, collection) = (&embed.name, &embed.collection);
+        let create = format!("create it: db.{collection}.createIndex({{ \"{path}\": 1, \"_id\": 1 }})");
+        Ok(match self.best_index(collection, &path).await? {
+            Serves::FindingInOrder => Finding::fine(format!(
+                "embed `{name}`: `{path}` of `{collection}` is indexed, with `_id` behind it"
+            )),
+            Serves::Finding => Finding::advice(format!(
+                "embed `{name}`: `{path}` of `{collection}` is indexed, without `_id` behind it, so after a crash a large \
+                 fan-out begins anew instead of going on; {create}"
+            )),
+            Serves::Nothing => Finding::wrong(format!(
+                "embed `{name}`: `{path}` of `{collection}` is not indexed, so every change would read the whole \
+                 collection; {create}"
+            )),
         })
-    }
-
-    /// The indexes of a collection; none where there is no collection.
-    pub(super) async fn indexes(&self, collection: &str) -> Result<Vec<Document>, StoreError> {
-        let command = doc! { "listIndexes": collection };
-        match self.fetch_all(&format!("listing the indexes of `{collection}`"), command).await {
-            Err(StoreError::Unsuitable { .. }) => Ok(Vec::new()),
-            other => other,
-        }
     }
 }
 

@@ -9,6 +9,7 @@ mod command;
 mod cursor;
 mod embed;
 mod epoch;
+mod index;
 mod inspect;
 mod lease;
 mod parked;

@@ -2,5 +2,6 @@
 
 mod answers;
 mod batch;
+mod certificates;
 mod owner;
 mod peace;
