@@ -28,7 +28,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
     {
         let [broker, database] = [(); 2].map(|()| Impostor::start());
         let ended = check(&broker, &database, host, trusts);
-        assert_eq!(ended.code, 4, "{ended}");
+        assert!([4, 5].contains(&ended.code), "{ended}");
         for (who, impostor) in [("broker", &broker), ("database", &database)] {
             let heard = impostor.heard();
             assert_eq!(

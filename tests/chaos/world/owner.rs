@@ -87,6 +87,12 @@ impl Owner {
         self.log().get(id)?.iter().find(|change| change.version == version).cloned()
     }
 
+    /// Whether a user was deleted after a version.
+    pub(crate) fn deletes_after(&self, id: &str, version: i64) -> bool {
+        let deleted = |change: &Change| change.version > version && change.user.is_none();
+        self.log().get(id).is_some_and(|changes| changes.iter().any(deleted))
+    }
+
     /// Whether some version of a user satisfies a condition.
     pub(crate) fn ever(&self, id: &str, condition: impl Fn(&User) -> bool) -> bool {
         let log = self.log();

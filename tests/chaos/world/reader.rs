@@ -114,10 +114,22 @@ impl Reader {
             let shown = holder.get_document("user").and_then(|user| user.get_str("username"));
             if let (Ok(shown), Some(version)) = (shown, version)
                 && self.owner.at(id, version).is_none_or(|change| change.user.is_some())
+                && !(embed == "contributor" && self.is_left(id, shown))
             {
                 self.check_content(id, version, embed, |user| user.name == shown);
             }
         }
+    }
+
+    /// Whether this is what was shown of somebody before he was deleted. An embed that keeps it keeps what it showed last,
+    /// which may be older than what the owner said last before that; a deletion that only the owner's answer told of
+    /// has the version of that.
+    fn is_left(&self, id: &str, shown: &str) -> bool {
+        let version = shown.split(' ').nth(1).and_then(|version| version.parse().ok());
+        version.is_some_and(|version| {
+            let said = self.owner.at(id, version).and_then(|change| change.user);
+            said.is_some_and(|user| user.name == shown) && self.owner.deletes_after(id, version)
+        })
     }
 
     fn compare(&mut self, what: &str, rev: i64, version: Option<i64>, lives: Option<()>, is_deleted: bool) {
