@@ -291,6 +291,8 @@ async fn a_large_fan_out_goes_on_where_it_stood() {
     let shown = async |name: &str| database.count(doc! { "user.username": name }).await;
     eventually("all are shown", async || shown("one").await == 3_000).await;
     eventually("nothing is owed", async || !database.record("hot").await.owes).await;
+    // An answer would give the record another revision.
+    eventually("nothing is to be asked", async || database.record("hot").await.due.is_none()).await;
     pod.stop().await;
     let cursors = database.collection("nearcopy.cursors");
     let noted = doc! { "_id": "fan-out:users:hot" };
