@@ -1,7 +1,6 @@
 //! Many events, one write per record: the newest state and the highest need of each entity.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use super::settlement::Expected;
 use super::{Content, Key, RecordWrite, Subscription, Timeline, Why};
@@ -44,11 +43,9 @@ pub fn fold<'e>(
                     event.entity.clone(),
                     Expected::State { key: key.clone(), guard: guard.clone(), winner: false },
                 ));
-                let leader = Leader { key, guard, content, stamp: &event.stamp, event: at };
-                match leaders.entry(&event.entity) {
-                    Entry::Occupied(mut held) if leader.guard > held.get().guard => _ = held.insert(leader),
-                    Entry::Occupied(_) => {}
-                    Entry::Vacant(none) => _ = none.insert(leader),
+                if leaders.get(&event.entity).is_none_or(|leader| guard > leader.guard) {
+                    let leader = Leader { key, guard, content, stamp: &event.stamp, event: at };
+                    leaders.insert(&event.entity, leader);
                 }
             }
             None => {
