@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Outcome, Output, print, wiring};
 use crate::event::{EntityId, Version};
+use crate::manifest::picture;
 use crate::pipeline::{Erased, Holding};
 use crate::replication::{Record, Subscription};
 use crate::settings::Settings;
@@ -146,7 +147,7 @@ fn lines(rows: &[(&str, String)]) -> String {
 
 /// Much of it was written by others, and must not reach a terminal as a command.
 fn name(of: &Subscription, id: &EntityId) -> String {
-    format!("{} {id}", of.name).replace(char::is_control, "\u{fffd}")
+    format!("{} {id}", of.name).chars().map(picture).collect()
 }
 
 fn documents(by_embed: &BTreeMap<String, u64>) -> String {
@@ -210,7 +211,7 @@ mod tests {
     fn a_receipt_has_columns_and_nothing_that_moves_the_cursor() {
         let id = EntityId::String("4\u{1b}[2J2".into());
         insta::assert_snapshot!(receipt(&users(), &id, &erased(2), Output::Table), @r"
-        entity                               users 4�[2J2
+        entity                               users 4␛[2J2
         now                                  gone, version 5
         at                                   2023-11-14T22:13:20Z
         documents cleared                    order-user 3
@@ -223,7 +224,7 @@ mod tests {
         not reached                          backups, oplogs and logs
         ");
         insta::assert_snapshot!(plan(&users(), &id, &erased(2).left, Output::Table), @r"
-        entity                               users 4�[2J2
+        entity                               users 4␛[2J2
         held                                 gone, version 5
         documents that show it               order-user 0
         parked events                        0

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Outcome, Output, complain, print, wiring};
 use crate::event::EntityId;
+use crate::manifest::picture;
 use crate::pipeline::Retry;
 use crate::settings::Settings;
 use crate::store::{Parked, ParkedStore};
@@ -157,7 +158,7 @@ fn row(parked: &Parked) -> [String; 6] {
         parked.reason.clone(),
         parked.detail.clone(),
     ]
-    .map(|cell| cell.replace(char::is_control, "\u{fffd}"))
+    .map(|cell| cell.chars().map(picture).collect())
 }
 
 fn time(millis: Option<i64>) -> String {
@@ -214,7 +215,7 @@ mod tests {
         let unknown = Parked { replica: None, entity: None, at: None, ..parked() };
         insta::assert_snapshot!(table(&[parked(), unknown]), @r"
         ID                                    PARKED AT             REPLICA  ENTITY   REASON    DETAIL
-        00000000-0000-0000-0000-000000000007  2023-11-14T22:13:20Z  users    �[2J42�  not_json  the body is no JSON
+        00000000-0000-0000-0000-000000000007  2023-11-14T22:13:20Z  users    ␛[2J42␊  not_json  the body is no JSON
         00000000-0000-0000-0000-000000000007  -                     -        -        not_json  the body is no JSON
         ");
         assert_eq!(table(&[]), "nothing is parked");

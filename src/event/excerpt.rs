@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::extract::Wanted;
+use super::path::Part;
 use super::{FieldPath, Notice};
 
 /// Builds the excerpt of a notice: the attributes that identify it, and of `data` and `body` the declared paths.
@@ -21,11 +22,10 @@ pub fn excerpt(notice: &Notice<'_>, paths: &[FieldPath]) -> Option<String> {
         kept.extend(raw.map(|raw| (name, raw.get().to_owned())));
     }
     for path in paths {
-        match path.split_first() {
-            Some(("data", tail)) => drop(data.get_or_insert_default().add(&tail)),
-            Some(("body", tail)) => drop(body.get_or_insert_default().add(&tail)),
-            Some((_, _)) | None => {
-                let name = path.names().first().map_or("", String::as_str);
+        match Part::of(path) {
+            Part::Data(path) => drop(data.get_or_insert_default().add(&path)),
+            Part::Body(path) => drop(body.get_or_insert_default().add(&path)),
+            Part::Attribute(name) => {
                 kept.extend(notice.attribute(name).map(|raw| (name, raw.get().to_owned())));
             }
         }

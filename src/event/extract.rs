@@ -49,13 +49,6 @@ impl Wanted {
         })
     }
 
-    /// The paths by their slots.
-    pub fn paths(&self) -> Vec<FieldPath> {
-        let mut paths = vec![FieldPath::default(); self.slots];
-        self.root.paths(&mut Vec::new(), &mut paths);
-        paths
-    }
-
     /// Reads JSON text; a path that leads nowhere leaves its slot empty.
     ///
     /// A key that stands twice on a wanted path is an error, because readers differ on which one counts.
@@ -82,17 +75,6 @@ impl Wanted {
 }
 
 impl Node {
-    fn paths(&self, names: &mut Vec<String>, paths: &mut [FieldPath]) {
-        if let Some(slot) = self.slot {
-            paths[slot] = FieldPath::from(names.as_slice());
-        }
-        for (name, child) in &self.children {
-            names.push(name.clone());
-            child.paths(names, paths);
-            names.pop();
-        }
-    }
-
     fn keep(&self, json: &str, kept: &mut String) -> Result<(), DecodeError> {
         if self.slot.is_some() {
             kept.push_str(json);

@@ -9,6 +9,16 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FieldPath(Arc<[String]>);
 
+/// The part of an event that a path begins in, and the path from there.
+pub(super) enum Part<'p> {
+    /// What the event's type is about.
+    Data(FieldPath),
+    /// The whole message.
+    Body(FieldPath),
+    /// An attribute of that name.
+    Attribute(&'p str),
+}
+
 /// Why a text is no path, and from which byte of it on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
@@ -32,6 +42,18 @@ pub enum PathError {
     },
 }
 
+impl<'p> Part<'p> {
+    /// The empty path is the whole message.
+    pub fn of(path: &'p FieldPath) -> Self {
+        match path.split_first() {
+            Some(("data", tail)) => Self::Data(tail),
+            Some(("body", tail)) => Self::Body(tail),
+            Some((name, _)) => Self::Attribute(name),
+            None => Self::Body(path.clone()),
+        }
+    }
+}
+
 impl PathError {
     /// The byte of the text at which it stops being a path.
     pub fn at(&self) -> usize {
@@ -41,25 +63,11 @@ impl PathError {
     }
 }
 
-impl Default for FieldPath {
-    /// The empty path.
-    fn default() -> Self {
-        Self(Arc::from([]))
-    }
-}
-
-impl From<&[String]> for FieldPath {
-    /// From names, from the outside in.
-    fn from(names: &[String]) -> Self {
-        Self(names.into())
-    }
-}
-
 impl FieldPath {
     /// Reads a path from text.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         if text.is_empty() {
-            return Ok(Self::default());
+            return Ok(Self(Arc::from([])));
         }
         let mut names = vec![String::new()];
         let mut letters = text.char_indices();

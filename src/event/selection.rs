@@ -7,6 +7,7 @@ use bson::{Bson, Document, RawBson, RawDocumentBuf};
 use serde_json::value::RawValue;
 
 use super::extract::{Slots, Wanted};
+use super::path::Part;
 use super::{DecodeError, EntityId, FieldPath, FieldType, Fields, IdKind, Notice, Reason, Version};
 
 /// One field of the subset that is kept.
@@ -61,7 +62,7 @@ pub struct Selection {
 }
 
 /// Where the envelope of its source puts what a selection wants, by the selection's own slots.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Joined {
     data: Vec<usize>,
     body: Vec<usize>,
@@ -87,11 +88,10 @@ impl Selection {
         let (mut data, mut body, mut paths) = (Wanted::default(), Wanted::default(), Vec::new());
         let mut place = |path: &FieldPath| {
             paths.push(path.clone());
-            match path.split_first() {
-                Some(("data", tail)) => Place::Data(data.add(&tail)),
-                Some(("body", tail)) => Place::Body(body.add(&tail)),
-                Some((name, _)) => Place::Attribute(name.to_owned()),
-                None => Place::Body(body.add(path)),
+            match Part::of(path) {
+                Part::Data(path) => Place::Data(data.add(&path)),
+                Part::Body(path) => Place::Body(body.add(&path)),
+                Part::Attribute(name) => Place::Attribute(name.to_owned()),
             }
         };
         let id = place(id);
@@ -105,10 +105,20 @@ impl Selection {
 
     /// Adds what is wanted of an event to what else is, the data being at that path.
     pub(super) fn join(&mut self, wanted: &mut Wanted, data_at: &FieldPath) {
-        let (data, body) = (self.data.paths(), self.body.paths());
-        let data = data.iter().map(|path| wanted.add(&data_at.join(path))).collect();
-        let body = body.iter().map(|path| wanted.add(path)).collect();
-        self.joined = Some(Joined { data, body });
+        let mut joined = Joined::default();
+        for path in &self.paths {
+            // A path that stands twice has the slot of the first, which comes before those of all that follow.
+            match Part::of(path) {
+                Part::Data(path) if self.data.add(&path) == joined.data.len() => {
+                    joined.data.push(wanted.add(&data_at.join(&path)));
+                }
+                Part::Body(path) if self.body.add(&path) == joined.body.len() => {
+                    joined.body.push(wanted.add(&path));
+                }
+                _ => {}
+            }
+        }
+        self.joined = Some(joined);
     }
 
     /// The type of this replica's identifiers.

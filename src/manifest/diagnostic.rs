@@ -62,19 +62,19 @@ impl Diagnostic {
 
     /// Says at the caret why it is wrong.
     pub(super) fn why(mut self, why: impl Into<String>) -> Self {
-        self.why = visible(why.into()).into_boxed_str();
+        self.why = visible(&why.into()).into_boxed_str();
         self
     }
 
     /// Points at another place that has to do with it.
     pub(super) fn also(mut self, at: Span, what: impl Into<String>) -> Self {
-        self.also.push((at, visible(what.into())));
+        self.also.push((at, visible(&what.into())));
         self
     }
 
     /// Says what to do.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help.push(visible(help.into()));
+        self.help.push(visible(&help.into()));
         self
     }
 
@@ -185,17 +185,15 @@ fn within(text: &str, at: Span) -> std::ops::Range<usize> {
 }
 
 /// What others wrote may hold codes that a terminal obeys; each stands as its picture, as in the lines that are quoted.
-fn visible(text: String) -> String {
-    let obeyed = |letter: char| letter.is_control() && letter != '\n';
-    if !text.contains(obeyed) {
-        return text;
-    }
-    let picture = |letter: char| match u32::from(letter) {
-        code @ ..0x20 if obeyed(letter) => {
-            char::from_u32(0x2400 + code).unwrap_or(char::REPLACEMENT_CHARACTER)
-        }
-        _ if obeyed(letter) => char::REPLACEMENT_CHARACTER,
+pub(crate) fn picture(letter: char) -> char {
+    match u32::from(letter) {
+        code @ ..0x20 => char::from_u32(0x2400 + code).unwrap_or(char::REPLACEMENT_CHARACTER),
+        _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
         _ => letter,
-    };
-    text.chars().map(picture).collect()
+    }
+}
+
+/// The text with pictures for all codes but the end of a line.
+fn visible(text: &str) -> String {
+    text.chars().map(|letter| if letter == '\n' { letter } else { picture(letter) }).collect()
 }

@@ -25,6 +25,7 @@ use diagnostic::File;
 use place::Place;
 
 pub use code::Code;
+pub(crate) use diagnostic::picture;
 pub use diagnostic::{Diagnostic, Diagnostics, Location};
 
 /// Reads manifests: files, and folders' `*.yaml` and `*.yml`, merged by name.

@@ -205,12 +205,13 @@ async fn a_position_moves_before_whoever_follows_is_killed() {
     owner.has("ann", 1, "Ann");
     let first = Pod::start(&database, &owner).await;
     database.shows("first", "Ann").await;
-    first.stop().await;
     let position = async || {
         let followed = doc! { "_id": "follow:products" };
         let cursor = database.collection("nearcopy.cursors").find_one(followed).await.unwrap();
         cursor.and_then(|cursor| cursor.get_document("position").ok().cloned())
     };
+    eventually("the first notes where it stands", async || position().await.is_some()).await;
+    first.stop().await;
     let before = position().await;
     database.collection("elsewhere").insert_one(doc! { "the log": "goes on" }).await.unwrap();
     let _second = Pod::start(&database, &owner).await;
