@@ -120,7 +120,12 @@ impl RecordStore for Mongo {
 
     async fn backlog(&self, of: &Subscription) -> Result<Backlog, StoreError> {
         let count = async |filter: Document| {
-            let command = doc! { "count": of.name.as_str(), "query": filter, "maxTimeMS": 5_000 };
+            let command = doc! {
+                "count": of.name.as_str(),
+                "query": filter,
+                "readConcern": self.read_concern(None),
+                "maxTimeMS": 5_000,
+            };
             let reply = self.run(&format!("counting records of `{}`", of.name), command).await?;
             Ok::<u64, StoreError>(command::count(&reply, "n"))
         };
