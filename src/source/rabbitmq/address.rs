@@ -7,6 +7,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::SourceError;
 
+/// What a broker agrees to by default, which is also the most that a header may take: less would be no service to those
+/// who publish long ones. The client library has room for 32 frames each way. Told of the size in advance, it asks for
+/// zeroed memory, which costs nothing until it is used; told by the broker, it fills 8 MB.
+const FRAME_MAX: u32 = 131_072;
+
 /// A parsed address. It holds the password, so it cannot be printed; [`Address::place`] can.
 #[derive(Clone)]
 pub(super) struct Address(AMQPUri);
@@ -20,6 +25,7 @@ impl Address {
         if let Some(host) = ipv6_host(url) {
             host.clone_into(&mut uri.authority.host);
         }
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         uri.query.heartbeat = Some(u16::try_from(heartbeat.as_secs()).unwrap_or(u16::MAX).max(1));
         Ok(Self(uri))
     }
@@ -69,6 +75,13 @@ mod tests {
         for url in ["", "amqp:s3cret", "http://reader:s3cret@broker/", "amqp://reader:s3/cret@broker"] {
             let error = parse(url).err().unwrap_or_else(|| panic!("{url} was understood"));
             assert!(!error.report().contains("s3"), "{}", error.report());
+        }
+    }
+
+    #[test]
+    fn a_size_of_frames_is_asked_for_and_another_where_the_address_says_so() {
+        for (url, size) in [("amqp://broker", FRAME_MAX), ("amqp://broker/%2f?frame_max=8192", 8_192)] {
+            assert_eq!(parse(url).unwrap().uri().query.frame_max, Some(size), "{url}");
         }
     }
 
