@@ -11,12 +11,15 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The tasks of a running program, and its way to the end.
+/// The tasks of a running program, and its way to the end. Clones are the same.
+#[derive(Clone)]
 pub struct Lifecycle {
+    work: Handle,
     stop: CancellationToken,
     interrupted: CancellationToken,
     hard_stop: CancellationToken,
@@ -37,20 +40,26 @@ pub enum ExitReason {
     Failed(Arc<str>),
 }
 
-/// Runs this to its end on a runtime of its own. What then still runs, and be it stuck, is left behind: it ends
-/// with the process.
-pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let ended = runtime.block_on(future);
-    runtime.shutdown_background();
+/// Runs this to its end upon this thread; it is handed the runtime for the work, which has one thread of its own: a
+/// second one costs more, in waking each other and in memory, than it brings. Whoever watches the work hears signals,
+/// knows the time and answers probes however stuck that thread is. What still runs at the end, and be it stuck, is
+/// left behind: it ends with the process.
+pub fn block_on<F: Future>(watch: impl FnOnce(Handle) -> F) -> io::Result<F::Output> {
+    let work = Builder::new_multi_thread().worker_threads(1).thread_name("work").enable_all().build()?;
+    let here = Builder::new_current_thread().enable_all().build()?;
+    let ended = here.block_on(watch(work.handle().clone()));
+    work.shutdown_background();
+    here.shutdown_background();
     Ok(ended)
 }
 
 impl Lifecycle {
-    /// Listens for signals from here on, so that none is missed. Needs a runtime.
-    pub fn new() -> io::Result<Self> {
+    /// Listens for signals from here on, so that none is missed, in the runtime that it is called in. Tasks will run
+    /// where the work is done.
+    pub fn new(work: Handle) -> io::Result<Self> {
         let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lifecycle = Self {
+            work,
             stop: CancellationToken::new(),
             interrupted: CancellationToken::new(),
             hard_stop: CancellationToken::new(),
@@ -74,8 +83,8 @@ impl Lifecycle {
     pub fn spawn_critical(&self, name: impl Into<Arc<str>>, task: impl Future<Output = ()> + Send + 'static) {
         let name = name.into();
         let (stop, hard_stop, fallen) = (self.stop.clone(), self.hard_stop.clone(), self.fallen.clone());
-        let running = tokio::spawn(async move { hard_stop.run_until_cancelled(task).await.is_some() });
-        self.tasks.spawn(async move {
+        let running = self.work.spawn(async move { hard_stop.run_until_cancelled(task).await.is_some() });
+        let watched = async move {
             let ended = running.await;
             let panicked = ended.is_err();
             if panicked || !stop.is_cancelled() {
@@ -83,7 +92,8 @@ impl Lifecycle {
                 fallen.get_or_init(|| name);
                 stop.cancel();
             }
-        });
+        };
+        self.tasks.spawn_on(watched, &self.work);
     }
 
     /// Waits until a stop begins, by a signal, a fallen task or the token; gives the tasks this long to end, and

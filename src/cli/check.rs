@@ -28,7 +28,7 @@ pub(super) fn check(settings: &Settings, paths: &[PathBuf], online: bool, output
     found.extend(promises(&declaration).into_iter().map(|finding| ("manifest", finding)));
     if online {
         settings.check_addresses()?;
-        found.extend(wiring::block_on(surroundings(settings, &declaration))?);
+        found.extend(wiring::block_on(|_| surroundings(settings, &declaration))?);
     }
     match output {
         Output::Table => print(&table(&found))?,

@@ -54,7 +54,7 @@ pub(super) fn erase(settings: &Settings, arguments: &Arguments) -> Outcome {
         return Err(Failure::saying(Exit::Failed, "what is erased cannot be brought back from here")
             .hint("look first with --dry-run, then say that it is meant with --yes"));
     }
-    wiring::block_on(carry_out(settings, arguments))?
+    wiring::block_on(|_| carry_out(settings, arguments))?
 }
 
 async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {

@@ -59,7 +59,7 @@ pub(super) enum Command {
 /// Runs the command.
 pub(super) fn parked(settings: &Settings, command: &Command) -> Outcome {
     settings.mongodb.url()?;
-    wiring::block_on(carry_out(settings, command))?
+    wiring::block_on(|_| carry_out(settings, command))?
 }
 
 async fn carry_out(settings: &Settings, command: &Command) -> Outcome {

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
 /// Runs the command.
 pub(super) fn rebase(settings: &Settings, arguments: &Arguments) -> Outcome {
     settings.mongodb.url()?;
-    wiring::block_on(carry_out(settings, arguments))?
+    wiring::block_on(|_| carry_out(settings, arguments))?
 }
 
 async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Exit, Failure, Outcome, wiring};
 use crate::api::Health;
@@ -33,7 +35,7 @@ pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
     };
     let metrics = telemetry::init(settings.log.format, &settings.log.filter)
         .map_err(|error| Failure::new(Exit::Invalid, &error))?;
-    let reason = wiring::block_on(serve(settings, declaration, metrics))??;
+    let reason = wiring::block_on(|work| serve(settings, declaration, metrics, work))??;
     Ok(reason.into())
 }
 
@@ -41,8 +43,9 @@ async fn serve(
     settings: &Settings,
     declaration: Arc<Declaration>,
     metrics: Metrics,
+    work: Handle,
 ) -> Result<ExitReason, Failure> {
-    let lifecycle = Lifecycle::new().map_err(|error| Failure::new(Exit::Failed, &error))?;
+    let lifecycle = Lifecycle::new(work.clone()).map_err(|error| Failure::new(Exit::Failed, &error))?;
     let (stop, health) = (lifecycle.stop_token(), Health::new());
     let admin = Admin::bind(settings.admin, health.clone(), metrics).await.map_err(|error| {
         Failure::new(Exit::Failed, &error).hint("set admin.listen to an address that is free")
@@ -59,28 +62,29 @@ async fn serve(
             health.stopping();
         }
     });
-    let started = stop.run_until_cancelled(start(settings, declaration, &lifecycle, &health)).await;
+    let starting = work.spawn(start(settings.clone(), declaration, lifecycle.clone(), health));
     // Nothing where a stop came first.
-    started.transpose()?;
+    let started = stop.run_until_cancelled(AbortOnDropHandle::new(starting)).await.transpose();
+    started.map_err(|error| Failure::new(Exit::Failed, &error))?.transpose()?;
     Ok(lifecycle.run_until_stopped(settings.shutdown_grace).await)
 }
 
 /// Prepares the database, opens the sources, and sets the pipeline to work.
 async fn start(
-    settings: &Settings,
+    settings: Settings,
     declaration: Arc<Declaration>,
-    lifecycle: &Lifecycle,
-    health: &Health,
+    lifecycle: Lifecycle,
+    health: Health,
 ) -> Result<(), Failure> {
     let stop = lifecycle.stop_token();
-    let (store, declaration) = database(settings, &declaration, health).await?;
-    let pipeline = wiring::pipeline(settings, declaration.clone(), store.clone(), stop.clone())?;
+    let (store, declaration) = database(&settings, &declaration, &health).await?;
+    let pipeline = wiring::pipeline(&settings, declaration.clone(), store.clone(), stop.clone())?;
     let mut inboxes = Vec::new();
     for spec in &declaration.sources {
-        let options = wiring::rabbitmq(settings, &declaration.service)?;
+        let options = wiring::rabbitmq(&settings, &declaration.service)?;
         let source = rabbitmq::open(spec, options, stop.clone())
             .map_err(|error| Failure::new(Exit::Invalid, &error))?;
-        inboxes.push((spec.clone(), watch_source(spec, source, &pipeline, lifecycle, health)));
+        inboxes.push((spec.clone(), watch_source(spec, source, &pipeline, &lifecycle, &health)));
     }
     for (name, task) in pipeline.tasks(inboxes) {
         // A task ends only because the program stops.

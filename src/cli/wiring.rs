@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure};
@@ -23,8 +24,8 @@ pub(super) fn manifest(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Dec
     manifest::load(paths).map(Arc::new)
 }
 
-/// Runs a command to its end, on a runtime of its own; failing to get one is the machine's fault.
-pub(super) fn block_on<T>(command: impl Future<Output = T>) -> Result<T, Failure> {
+/// Runs a command to its end, see [`lifecycle::block_on`]; failing to get a runtime is the machine's fault.
+pub(super) fn block_on<F: Future>(command: impl FnOnce(Handle) -> F) -> Result<F::Output, Failure> {
     // One TLS provider for every client, chosen before the first is made. It can only be there already.
     let _already = rustls::crypto::ring::default_provider().install_default();
     lifecycle::block_on(command).map_err(|error| Failure::new(Exit::Failed, &error))

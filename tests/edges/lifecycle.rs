@@ -6,6 +6,7 @@ use std::time::Duration;
 use nearcopy::cli::Exit;
 use nearcopy::clock;
 use nearcopy::lifecycle::{ExitReason, Lifecycle, block_on};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -13,7 +14,7 @@ const LONG: Duration = Duration::from_secs(30);
 static TURN: Mutex<()> = Mutex::const_new(());
 
 async fn begin() -> (MutexGuard<'static, ()>, Lifecycle) {
-    (TURN.lock().await, Lifecycle::new().unwrap())
+    (TURN.lock().await, Lifecycle::new(Handle::current()).unwrap())
 }
 
 fn send(signal: &str) {
@@ -103,8 +104,9 @@ async fn a_signal_begins_the_stop_although_nobody_waits_for_the_end_yet() {
 #[test]
 fn a_task_that_is_stuck_does_not_hold_the_process() {
     let started = clock::now();
-    let reason = block_on(async {
-        let (_turn, lifecycle) = begin().await;
+    let reason = block_on(async |work| {
+        let _turn = TURN.lock().await;
+        let lifecycle = Lifecycle::new(work).unwrap();
         let (stuck, is_stuck) = oneshot::channel();
         lifecycle.spawn_critical("stuck", async {
             stuck.send(()).unwrap();
