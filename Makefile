@@ -25,11 +25,11 @@ chaos: .toolchain ## real processes, killed, paused and cut off, judged by an or
 	@target/release/examples/chaos --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO))
 
 bench: .toolchain ## how fast it is, beside others that do the same (BENCH_ROUNDS=3, BENCH_EVENTS=200000, BENCH_ONLY=throughput,latency)
-	@cargo build --quiet --release --bin nearcopy --example bench --example raw
-	@$(services) && target/release/examples/bench $(if $(BENCH_ROUNDS),--rounds $(BENCH_ROUNDS)) $(if $(BENCH_EVENTS),--events $(BENCH_EVENTS)) $(if $(BENCH_ONLY),--only $(BENCH_ONLY)) $(if $(BENCH_CONTENDERS),--contenders $(BENCH_CONTENDERS))
+	@cargo build --quiet --profile dist --bin nearcopy --example bench --example raw
+	@$(services) && target/dist/examples/bench $(if $(BENCH_ROUNDS),--rounds $(BENCH_ROUNDS)) $(if $(BENCH_EVENTS),--events $(BENCH_EVENTS)) $(if $(BENCH_ONLY),--only $(BENCH_ONLY)) $(if $(BENCH_CONTENDERS),--contenders $(BENCH_CONTENDERS))
 
 bench-publish: .toolchain ## put the results of the last whole bench into README.md and benches/
-	@cargo run --quiet --release --example bench -- --publish
+	@cargo run --quiet --profile dist --example bench -- --publish
 
 instructions: .toolchain ## the instructions an event costs, beside what they were (ACCEPT=1 writes down what they are)
 	@cargo build --quiet --release --example instructions

@@ -120,7 +120,8 @@ async fn growth(arguments: &Arguments, arena: &Arena, results: &mut Results) -> 
     Ok(())
 }
 
-/// nearcopy at fixed rates, and one that writes one event after the other at a rate that it can bear.
+/// nearcopy at fixed rates beside the least that must pass, and one that writes one event after the other at a rate that
+/// it can bear.
 async fn latencies(arena: &Arena, results: &mut Results) -> Result<()> {
     let mut measured = |found: Latency| {
         let Latency { contender, rate, p50_ms, p99_ms, .. } = &found;
@@ -128,7 +129,9 @@ async fn latencies(arena: &Arena, results: &mut Results) -> Result<()> {
         results.latency.push(found);
     };
     for rate in RATES {
-        measured(latency::measure(arena, Contender::Nearcopy, rate).await?);
+        for contender in [Contender::Raw, Contender::Nearcopy] {
+            measured(latency::measure(arena, contender, rate).await?);
+        }
     }
     let backlog = Workload::new(Spread::Uniform, 2_000, USERS, 0, 1);
     let most = throughput::measure(arena, Contender::OneByOne, &backlog, "uniform").await?.per_second();

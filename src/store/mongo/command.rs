@@ -48,8 +48,12 @@ impl Mongo {
     pub(super) async fn fetch_all(
         &self,
         action: &str,
-        command: Document,
+        mut command: Document,
     ) -> Result<Vec<Document>, StoreError> {
+        if command.contains_key("find") {
+            // All in one reply, as far as it has room; else the first has 101, and the rest is asked for.
+            command.insert("batchSize", i32::MAX);
+        }
         let database = self.database.clone();
         let running = tokio::spawn(async move {
             use futures::TryStreamExt;
