@@ -102,6 +102,7 @@ impl Pipeline {
             let commands = group.chunks(STATEMENTS).map(|command| self.embed_together(embed, command));
             changed += try_join_all(commands).await?.iter().sum::<u64>();
         }
+        self.load.add(changed);
         Ok(changed)
     }
 

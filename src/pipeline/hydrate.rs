@@ -18,10 +18,16 @@ use crate::telemetry::metric;
 const PAGE: usize = 500;
 /// How old a position becomes at most that nothing has come after: whoever takes over reads the log from there on.
 const NOTED_EVERY: Duration = Duration::from_secs(10);
+/// How long a change is waited for.
+const WAIT: Duration = Duration::from_secs(1);
+/// How long nobody looks for changes, after none were found, while much is written here. The server takes whoever waits
+/// through every single write, his own included; whoever comes later it takes through all of them at once.
+const REST: Duration = Duration::from_millis(20);
 
 impl Pipeline {
     /// Follows one collection for ever: one pod of each generation at a time, from its stored position, from the
-    /// beginning where there is none. So whatever is shown newly is brought to every document. A position that the log no longer has is forgotten, and the collection walked through.
+    /// beginning where there is none. So whatever is shown newly is brought to every document. A position that the log
+    /// no longer has is forgotten, and the collection walked through.
     pub(super) async fn follow(self: Arc<Self>, collection: String) -> Result<(), Halted> {
         let embeds: Vec<Arc<Embed>> =
             self.declaration.embeds.iter().filter(|embed| embed.collection == collection).cloned().collect();
@@ -58,17 +64,23 @@ impl Pipeline {
         if !known {
             // What changes while the collection is walked through is read from here on, should the walk take longer
             // than the stream stays open.
-            let begun = changes.next().await?;
+            let begun = changes.next(Duration::ZERO).await?;
             self.walk(embeds, false).await?;
             self.persist(|| self.store.set_position(cursor, begun.position.as_ref())).await?;
         }
         // The first look may have gone through much of the log. Whoever dies after it must have brought the next one
         // further, or none would ever come to the end.
-        let mut noted = None;
+        let (mut noted, mut gauge, mut found) = (None, self.load.gauge(), false);
         loop {
-            let hints = self.take_changes(changes.as_mut(), embeds, cursor).await?;
+            let is_high = gauge.is_high(&self.load);
+            if is_high && !found {
+                self.pause(REST).await?;
+            }
+            let wait = if is_high { Duration::ZERO } else { WAIT };
+            let hints = self.take_changes(changes.as_mut(), embeds, cursor, wait).await?;
             let is_old = noted.as_ref().is_none_or(|noted: &Stopwatch| noted.elapsed() > NOTED_EVERY);
-            if hints.position.is_some() && (is_old || !hints.documents.is_empty()) {
+            found = !hints.documents.is_empty();
+            if hints.position.is_some() && (is_old || found) {
                 self.persist(|| self.store.set_position(cursor, hints.position.as_ref())).await?;
                 noted = Some(Stopwatch::start());
             }
@@ -81,11 +93,12 @@ impl Pipeline {
         changes: &mut dyn Changes,
         embeds: &[Arc<Embed>],
         cursor: &str,
+        wait: Duration,
     ) -> Result<Hints, Interrupted> {
         let hints = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(Interrupted::Halted),
-            hints = changes.next() => hints?,
+            hints = changes.next(wait) => hints?,
         };
         for embed in embeds {
             let changed = self.hydrate(embed, &hints.documents, hints.moment).await?;

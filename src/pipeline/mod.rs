@@ -11,6 +11,7 @@ mod fan_out;
 mod fan_out_large;
 mod hydrate;
 mod lease;
+mod load;
 mod pace;
 mod park;
 mod parked_event;
@@ -41,6 +42,7 @@ use crate::telemetry::trace::{self, TraceContext};
 use epoch::{Heard, Regressions};
 pub use erase::{Erased, Holding};
 use fan_out_large::Backlog;
+use load::Load;
 pub use park::Retry;
 pub use patience::Halted;
 pub use rebase::{Pace, RebaseError, Rebased};
@@ -74,6 +76,7 @@ pub struct Pipeline {
     wanted: watch::Sender<()>,
     large: Backlog,
     traffic: Traffic,
+    load: Load,
     heard: Heard,
     regressions: Regressions,
 }
@@ -88,8 +91,21 @@ impl Pipeline {
         stop: CancellationToken,
     ) -> Arc<Self> {
         let (wanted, large) = (watch::Sender::new(()), Backlog::default());
-        let (traffic, heard, regressions) = (Traffic::default(), Heard::default(), Regressions::default());
-        Arc::new(Self { declaration, store, fetch, rhythm, stop, wanted, large, traffic, heard, regressions })
+        let (traffic, load) = (Traffic::default(), Load::default());
+        let (heard, regressions) = (Heard::default(), Regressions::default());
+        Arc::new(Self {
+            declaration,
+            store,
+            fetch,
+            rhythm,
+            stop,
+            wanted,
+            large,
+            traffic,
+            load,
+            heard,
+            regressions,
+        })
     }
 
     /// Works through one batch, as a part of its trace where it has one.

@@ -75,6 +75,7 @@ impl Pipeline {
         let Revised { folded, gaps } = self.fold(of, events, &open, &timeline, known).await?;
         let batch = tag();
         let written = self.persist(|| self.store.write(of, &folded.writes, batch)).await?;
+        self.load.add(written.changed);
         metric::records_written(of.name.as_str(), usize::try_from(written.changed).unwrap_or(usize::MAX));
         refuse(&folded.writes, &written.refused, &folded.expected, &open, events, &mut known.suspects);
         if let Some(judgements) = self.without_reading(of, &folded, &written, &timeline, batch).await? {

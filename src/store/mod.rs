@@ -300,8 +300,9 @@ pub struct Hints {
 /// A running change stream.
 #[async_trait]
 pub trait Changes: Send {
-    /// Waits for changes, a second or so, and takes those that are there.
-    async fn next(&mut self) -> Result<Hints, StoreError>;
+    /// Waits for a change, for so long at most, and takes those that are there. While it waits, each write to the
+    /// database costs the server a look.
+    async fn next(&mut self, wait: Duration) -> Result<Hints, StoreError>;
 }
 
 /// Follows the consumer's collections.

@@ -355,7 +355,7 @@ struct TroubledChanges {
 
 #[async_trait]
 impl Changes for TroubledChanges {
-    async fn next(&mut self) -> Done<Hints> {
+    async fn next(&mut self, wait: Duration) -> Done<Hints> {
         let store = self.store.clone();
         if store.faults.strikes(store.faults.trouble().streams) {
             let collection = self.collection.clone();
@@ -365,7 +365,7 @@ impl Changes for TroubledChanges {
                 })
                 .await;
         }
-        let hints = store.effect("changes", String::new, self.changes.next()).await;
+        let hints = store.effect("changes", String::new, self.changes.next(wait)).await;
         if let Ok(hints) = &hints {
             store.watch.hinted(&store.life, &self.collection, &hints.documents);
         }

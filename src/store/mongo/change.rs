@@ -4,6 +4,7 @@
 //! own writes, which are known by the stamp they move.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
@@ -15,8 +16,6 @@ use crate::store::{ChangeStore, Changes, Hints, Moment, StoreError};
 
 /// How many changes are taken together at most.
 const BATCH: i64 = 1_000;
-/// How long the server waits for a change before it says that there is none.
-const WAIT_MS: i32 = 1_000;
 
 #[async_trait]
 impl ChangeStore for Mongo {
@@ -46,7 +45,7 @@ impl ChangeStore for Mongo {
         self.save_position(name, position).await
     }
 
-    async fn lease(&self, name: &str, hold: std::time::Duration) -> Result<bool, StoreError> {
+    async fn lease(&self, name: &str, hold: Duration) -> Result<bool, StoreError> {
         self.take_lease(name, hold).await
     }
 
@@ -60,8 +59,10 @@ struct Following(Cursor);
 
 #[async_trait]
 impl Changes for Following {
-    async fn next(&mut self) -> Result<Hints, StoreError> {
-        let reply = self.0.next(BATCH, Some(WAIT_MS)).await?;
+    async fn next(&mut self, wait: Duration) -> Result<Hints, StoreError> {
+        // To wait for nothing at all is to wait for as long as the server likes.
+        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX).max(1);
+        let reply = self.0.next(BATCH, Some(wait)).await?;
         let mut hints = hints(&reply);
         hints.ended |= self.0.is_ended();
         Ok(hints)

@@ -16,8 +16,6 @@ use super::{Lease, Memory, Pod, moment};
 
 /// How many changes are taken together at most.
 const BATCH: usize = 1_000;
-/// How long a change is waited for.
-const WAIT: Duration = Duration::from_secs(1);
 
 /// One line of the log.
 pub(super) struct Entry {
@@ -123,11 +121,11 @@ struct Following {
 
 #[async_trait]
 impl Changes for Following {
-    async fn next(&mut self) -> Result<Hints, StoreError> {
+    async fn next(&mut self, wait: Duration) -> Result<Hints, StoreError> {
         let written = self.memory.written.clone();
         let mut told = written.notified();
         let mut hints = self.take()?;
-        let waited = timeout(WAIT, async {
+        let waited = timeout(wait, async {
             while hints.documents.is_empty() && !hints.ended {
                 told.await;
                 told = written.notified();

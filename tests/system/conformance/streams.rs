@@ -1,6 +1,7 @@
 //! Change streams: who tells whom of what, and from where.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 use fastrand::Rng;
@@ -14,6 +15,8 @@ use crate::memory::Memory;
 
 /// How many documents there are from the beginning.
 const DOCUMENTS: i32 = 8;
+/// How long a change is waited for.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// What a stream has told by now.
 struct Follower {
@@ -68,7 +71,9 @@ impl Both {
         for follower in followers.iter_mut() {
             follower.told.clear();
             while !follower.told.contains(&mark) {
-                let hints = follower.changes.next().await.unwrap();
+                // Whether one waits for changes or comes from time to time, one is told the same.
+                let wait = if mark % 2 == 0 { WAIT } else { Duration::ZERO };
+                let hints = follower.changes.next(wait).await.unwrap();
                 assert_eq!(hints.moment.is_some(), !hints.documents.is_empty());
                 follower.told.extend(hints.documents.iter().map(|id| id.as_i32().unwrap()));
                 follower.position = hints.position;
@@ -84,7 +89,7 @@ impl Both {
         self.database.collection("products").drop().await.unwrap();
         self.memory.drop_collection("products");
         for follower in followers {
-            while !follower.changes.next().await.unwrap().ended {}
+            while !follower.changes.next(WAIT).await.unwrap().ended {}
         }
     }
 
@@ -168,11 +173,11 @@ async fn a_log_that_was_cut_is_history_lost() {
     let store: Arc<dyn Store> = Arc::new(memory.pod("one"));
     let mut follower = follower(&store, &[], None).await;
     memory.insert("products", doc! { "_id": 1 });
-    let before = follower.changes.next().await.unwrap();
+    let before = follower.changes.next(WAIT).await.unwrap();
     assert_eq!(before.documents, [Bson::Int32(1)]);
     memory.insert("products", doc! { "_id": 2 });
     memory.cut_log();
-    assert!(matches!(follower.changes.next().await, Err(StoreError::HistoryLost { .. })));
+    assert!(matches!(follower.changes.next(WAIT).await, Err(StoreError::HistoryLost { .. })));
     let begun = store.follow("products", &[], before.position).await.map(|_| ());
     assert!(matches!(begun, Err(StoreError::HistoryLost { .. })));
 }
