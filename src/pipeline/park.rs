@@ -165,7 +165,8 @@ impl Pipeline {
         }
     }
 
-    /// Forgets parked events that a newer state, or the owner's answer, has made good.
+    /// Forgets parked events that a newer state, or the owner's answer, has made good, and those of entities that
+    /// nobody wants any more.
     pub(super) async fn close_parked(&self) -> Result<(), Halted> {
         let counted = self.persist(|| self.store.count_parked()).await?;
         let names = self.declaration.replicas.iter().map(|of| of.name.as_str());
@@ -187,13 +188,16 @@ impl Pipeline {
     async fn close_page(&self, of: &Subscription, page: &[Parked]) -> Result<(), Halted> {
         let ids: Vec<EntityId> = page.iter().filter_map(|parked| parked.entity.clone()).collect();
         let timeline = self.timeline(of).await?;
-        let records = self.persist(|| self.store.read(of, &ids, None)).await?;
-        let healed = page.iter().filter(|parked| {
-            let record = parked.entity.as_ref().and_then(|entity| records.get(entity));
+        // A deposed primary may not know of records that are wanted again.
+        let moment = self.persist(|| self.store.heartbeat()).await?;
+        let records = self.persist(|| self.store.read(of, &ids, moment)).await?;
+        let is_over = |parked: &&Parked| {
+            let Some(entity) = &parked.entity else { return false };
+            let Some(record) = records.get(entity) else { return !of.keep.creates() };
             let epoch = if timeline.current() == 0 { 0 } else { timeline.epoch_at(time_of(parked)) };
-            record.is_some_and(|record| record.has_overtaken(epoch, parked.version, parked.at))
-        });
-        let closed: Vec<uuid::Uuid> = healed.map(|parked| parked.id).collect();
+            record.has_overtaken(epoch, parked.version, parked.at)
+        };
+        let closed: Vec<uuid::Uuid> = page.iter().filter(is_over).map(|parked| parked.id).collect();
         if closed.is_empty() {
             return Ok(());
         }
@@ -201,7 +205,7 @@ impl Pipeline {
             event = "event.unparked",
             entity.r#type = %of.name,
             count = closed.len(),
-            "parked events are made good by newer states"
+            "parked events are made good by newer states, or nobody wants them any more"
         );
         self.persist(|| self.store.unpark(&closed)).await.map(|_| ())
     }

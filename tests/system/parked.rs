@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bson::doc;
 use nearcopy::event::{DecodeError, Reason};
-use nearcopy::pipeline::Retry;
+use nearcopy::pipeline::{Retry, Rhythm};
 use nearcopy::replication::{Outcome, State};
 use nearcopy::store::{Parked, ParkedStore};
 use serde_json::json;
@@ -122,6 +122,31 @@ async fn a_newer_state_closes_what_is_parked_and_an_older_one_does_not() {
     assert_eq!(database.parked().await.len(), 1);
     pod.deliver([saved("ann", 6, "Anna")]).await;
     eventually("the parked event is closed", async || database.parked().await.is_empty()).await;
+    database.drop().await;
+}
+
+/// D5, G3: with a record that nobody wants any more goes what is parked of its entity: no newer state would ever make it
+/// good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_parked_goes_with_the_record_that_nobody_wants() {
+    let database = Database::new(&shop("referenced", ASKED, &[PRODUCTS])).await;
+    let owner = Owner::new();
+    owner.has("ann", 1, "Ann");
+    database.products([doc! { "_id": "p1", "userId": "ann" }]).await;
+    let retiring = Rhythm {
+        retire_grace: Duration::from_millis(300),
+        retire_every: Duration::from_millis(100),
+        ..QUICK
+    };
+    let pod = Pod::with(&database, &owner, retiring).await;
+    database.shows("p1", "Ann").await;
+    owner.is_down(true);
+    pod.deliver([broken("ann", 7)]).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(database.parked().await.len(), 1, "while she is wanted it stays");
+    database.collection("products").delete_one(doc! { "_id": "p1" }).await.unwrap();
+    eventually("Ann is gone", async || database.held("ann").await.is_none()).await;
+    eventually("and what is parked of her", async || database.parked().await.is_empty()).await;
     database.drop().await;
 }
 
