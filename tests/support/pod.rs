@@ -31,6 +31,10 @@ pub(crate) const QUICK: Rhythm = Rhythm {
     drift_every: Duration::from_secs(3600),
 };
 
+/// Retires after a third of a second, and looks all the time.
+pub(crate) const RETIRING: Rhythm =
+    Rhythm { retire_grace: Duration::from_millis(300), retire_every: Duration::from_millis(100), ..QUICK };
+
 /// One pod.
 pub(crate) struct Pod {
     pipeline: Arc<Pipeline>,

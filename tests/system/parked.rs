@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bson::doc;
 use nearcopy::event::{DecodeError, Reason};
-use nearcopy::pipeline::{Retry, Rhythm};
+use nearcopy::pipeline::Retry;
 use nearcopy::replication::{Outcome, State};
 use nearcopy::store::{Parked, ParkedStore};
 use serde_json::json;
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::declared::{ASKED, PRODUCTS, changed, event, saved, shop};
 use crate::mongodb::Database;
 use crate::owner::Owner;
-use crate::pod::{Pod, QUICK};
+use crate::pod::{Pod, QUICK, RETIRING};
 use crate::rabbitmq::eventually;
 
 async fn kept() -> Database {
@@ -133,12 +133,7 @@ async fn what_is_parked_goes_with_the_record_that_nobody_wants() {
     let owner = Owner::new();
     owner.has("ann", 1, "Ann");
     database.products([doc! { "_id": "p1", "userId": "ann" }]).await;
-    let retiring = Rhythm {
-        retire_grace: Duration::from_millis(300),
-        retire_every: Duration::from_millis(100),
-        ..QUICK
-    };
-    let pod = Pod::with(&database, &owner, retiring).await;
+    let pod = Pod::with(&database, &owner, RETIRING).await;
     database.shows("p1", "Ann").await;
     owner.is_down(true);
     pod.deliver([broken("ann", 7)]).await;

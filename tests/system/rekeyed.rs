@@ -6,18 +6,13 @@ use bson::{Bson, Document, doc};
 use futures::StreamExt;
 use mongodb::change_stream::ChangeStream;
 use mongodb::change_stream::event::ChangeStreamEvent;
-use nearcopy::pipeline::Rhythm;
 use tokio::time::timeout;
 
 use crate::declared::{ASKED, PRODUCTS, deleted, saved, shop};
 use crate::mongodb::Database;
 use crate::owner::Owner;
-use crate::pod::{Pod, QUICK};
+use crate::pod::{Pod, RETIRING};
 use crate::rabbitmq::eventually;
-
-/// Retires after a third of a second, and looks all the time.
-const RETIRING: Rhythm =
-    Rhythm { retire_grace: Duration::from_millis(300), retire_every: Duration::from_millis(100), ..QUICK };
 
 /// V8: the old id is deleted and the new one told, in whatever order, and the consumer moves its references at its own
 /// pace: in the end all show the new entity, and of the old one nothing is left.

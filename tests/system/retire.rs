@@ -12,13 +12,9 @@ use tokio::time::sleep;
 use crate::declared::{ASKED, PRODUCTS, id, saved, shop};
 use crate::mongodb::Database;
 use crate::owner::Owner;
-use crate::pod::{Pod, QUICK};
+use crate::pod::{Pod, RETIRING};
 use crate::rabbitmq::eventually;
 use crate::writes::{of_events, placeholder, unmark};
-
-/// Retires after a third of a second, and looks all the time.
-const RETIRING: Rhythm =
-    Rhythm { retire_grace: Duration::from_millis(300), retire_every: Duration::from_millis(100), ..QUICK };
 
 async fn database() -> Database {
     Database::new(&shop("referenced", ASKED, &[PRODUCTS])).await
