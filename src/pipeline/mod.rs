@@ -4,6 +4,7 @@
 
 mod ask;
 mod batch;
+mod call;
 mod clear;
 mod epoch;
 mod erase;

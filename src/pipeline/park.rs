@@ -12,7 +12,7 @@ use crate::clock;
 use crate::event::{
     ChangeEvent, DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason,
 };
-use crate::replication::{Embed, Outcome, RecordWrite, SourceSpec, Subscription};
+use crate::replication::{Embed, Outcome, SourceSpec, Subscription};
 use crate::store::{Parked, Records};
 use crate::telemetry::metric;
 use crate::telemetry::trace::TraceContext;
@@ -34,7 +34,7 @@ impl Pipeline {
     /// kept, unreadable or not.
     pub(super) async fn park(&self, source: &SourceSpec, batch: &mut Batch) -> Result<(), Halted> {
         let unwanted = self.unwanted(batch).await?;
-        let (mut parked, mut asks) = (Vec::new(), BTreeMap::<_, Vec<RecordWrite>>::new());
+        let (mut parked, mut calls) = (Vec::new(), BTreeMap::<_, Vec<EntityId>>::new());
         for item in batch.unreadable() {
             let named = item.of.map(|of| &of.name).zip(item.misread.entity.as_ref());
             if named.is_some_and(|named| unwanted.contains(&(named.0.clone(), named.1.clone()))) {
@@ -47,14 +47,18 @@ impl Pipeline {
             parked.push(item.parked.clone());
             if let (Some(of), Some(entity)) = (item.of.filter(|of| of.fetch.is_some()), &item.misread.entity)
             {
-                let ask = RecordWrite::Ask { id: entity.clone(), wait: Duration::ZERO };
-                asks.entry(of.name.clone()).or_default().push(ask);
+                calls.entry(of.name.clone()).or_default().push(entity.clone());
             }
         }
         if !parked.is_empty() {
             self.persist(|| self.store.park(&parked)).await?;
         }
-        self.ask_instead(asks).await
+        // What events could not say, the owners can.
+        for (name, ids) in calls {
+            let Ok(of) = self.declaration.replica(name.as_str()) else { continue };
+            self.call(of, &ids, Duration::ZERO).await?;
+        }
+        Ok(())
     }
 
     /// The entities of unreadable events that nobody wants, read causally after a write of our own.
@@ -80,16 +84,6 @@ impl Pipeline {
             unwanted.extend(ids.into_iter().filter(|id| !held.contains_key(id)).map(|id| (name.clone(), id)));
         }
         Ok(unwanted)
-    }
-
-    /// What events could not say, the owners can.
-    async fn ask_instead(&self, asks: BTreeMap<EntityType, Vec<RecordWrite>>) -> Result<(), Halted> {
-        for (name, asks) in asks {
-            let Ok(of) = self.declaration.replica(name.as_str()) else { continue };
-            self.persist(|| self.store.write(of, &asks, 0)).await?;
-            self.wanted.send_replace(());
-        }
-        Ok(())
     }
 
     /// Parks a consumer's document that cannot take what it should show.

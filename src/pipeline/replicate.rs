@@ -91,7 +91,11 @@ impl Pipeline {
             return Ok(());
         }
         let claims = folded.expected.iter();
-        let judged = claims.map(|(entity, claim)| judge(claim, records.get(entity), &of.keep, batch));
+        let judged = claims.map(|(entity, claim)| match (claim, records.get(entity)) {
+            // A call for a look leaves no trace that could be read back, but it always changes its record.
+            (Expected::Need(None), Some(_)) if written.idle => Judgement::Open,
+            (claim, record) => judge(claim, record, &of.keep, batch),
+        });
         self.conclude(of, events, &open, &folded, judged.collect()).await?;
         let brought = |at: &&usize| {
             let done = |outcome| matches!(outcome, Outcome::Applied | Outcome::Deferred);
@@ -200,10 +204,10 @@ impl Pipeline {
             count = conflicts.len(),
             "different contents under one version; the owner will be asked"
         );
-        let Some(fetch) = &of.fetch else { return Ok(()) };
-        let wait = fetch.settle;
-        let asks: Vec<RecordWrite> = conflicts.into_iter().map(|id| RecordWrite::Ask { id, wait }).collect();
-        self.persist(|| self.store.write(of, &asks, 0)).await.map(|_| ())
+        match &of.fetch {
+            Some(fetch) => self.call(of, &conflicts, fetch.settle).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -29,6 +29,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(24 * 60 * 60);
 /// anybody last called for a look at the owner. Only such an answer may win at an equal or unknown version, turn
 /// a live record into one that is gone, or end a need; any other is provisional and leads to one more question.
 ///
+/// A settled answer that was called for, and does not say of which version it is, settles the key also where it finds
+/// what it says: whatever comes after it may be older than what the owner's word was about, and is asked about.
+///
 /// `epoch` is the owner's as it was known before it was asked. An answer of a later one than the record's wins whatever
 /// its version, and ends a need, since nobody can say of which epoch that was: it is asked again in any case.
 pub fn merge(
@@ -180,8 +183,9 @@ fn unversioned(record: &Record, content: &Content, settled: bool, epoch: i64, sh
     let outdated = record.lacks || record.shape < shape || is_outlived(record, epoch);
     let overwrites = settled && !fills && (outdated || differs(record, &content));
     let key = carried(record, epoch, shape).map(|key| Key { hash: Key::SETTLED.into(), ..key });
+    let said = (fills || overwrites).then_some((content, key));
     Verdict {
-        content: (fills || overwrites).then_some((content, key)),
+        content: said.or_else(|| confirmed(record, settled)),
         patched: record.patched.clone(),
         satisfied: settled && !fills,
         next: match (settled && !fills, record.key.is_some()) {
@@ -207,7 +211,7 @@ fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict 
                 // It may come back, and the event that says so be lost.
                 (true, true) => Next::Reconcile,
             };
-            Verdict { content: None, patched, satisfied, next }
+            Verdict { content: confirmed(record, settled), patched, satisfied, next }
         }
         State::Gone(Why::NotFound) if !outlived => {
             let next = if settled { Next::BackOff } else { Next::Settle };
@@ -219,6 +223,18 @@ fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict 
         }
         _ => Verdict { content: None, patched, satisfied: false, next: Next::Settle },
     }
+}
+
+/// What is held, under a key that says that it is the owner's word: where somebody has called for that.
+fn confirmed(record: &Record, settled: bool) -> Option<(Content, Option<Key>)> {
+    let key = record.key.as_ref().filter(|key| key.hash != Key::SETTLED)?;
+    record.since.filter(|_| settled)?;
+    let content = match record.state {
+        State::Pending => return None,
+        State::Live => Content::Live(Fields::try_from(record.fields.clone()).ok()?),
+        State::Gone(why) => Content::Gone(why),
+    };
+    Some((content, Some(Key { hash: Key::SETTLED.into(), ..key.clone() })))
 }
 
 /// The key held. What holds no fields lacks none of a newer generation either.

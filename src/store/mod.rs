@@ -38,6 +38,8 @@ pub struct Written {
     pub refused: Vec<Refusal>,
     /// How many statements there were.
     pub statements: usize,
+    /// Whether some command among them changed nothing: then it may be a deposed primary that answered.
+    pub idle: bool,
 }
 
 /// One statement that the database will never accept.

@@ -1,7 +1,7 @@
 //! A question: claim, ask, write what the answer does, show it.
 
 use nearcopy::event::Version;
-use nearcopy::replication::{Answer, Content, Due, RecordWrite, merge};
+use nearcopy::replication::{Answer, Content, Due, Record, RecordWrite, State, merge};
 
 use super::guard::Guard;
 use super::held::{self, Held, NOW};
@@ -90,7 +90,13 @@ impl Protocol {
                 return RecordWrite::Unanswered { id: record.id, claim: record.claim, due, tries: 1 };
             }
         };
-        merge(&record, &answer, 0, self.of().shape, self.spec(), self.of().embedded)
+        let mut write = merge(&record, &answer, 0, self.of().shape, self.spec(), self.of().embedded);
+        if let RecordWrite::Answer { content, .. } = &mut write
+            && !self.keeps(Guard::Word)
+        {
+            content.take_if(|(content, _)| is_held(&record, content));
+        }
+        write
     }
 
     fn said(&self, entity: u8, how: How) -> Said {
@@ -111,5 +117,14 @@ impl Protocol {
             moments.push(u8::try_from(at).unwrap() + 1);
         }
         moments
+    }
+}
+
+/// Whether a record shows this very content.
+fn is_held(record: &Record, content: &Content) -> bool {
+    match (content, record.state) {
+        (Content::Live(fields), State::Live) => fields.to_document() == record.fields,
+        (Content::Gone(why), State::Gone(held)) => *why == held,
+        _ => false,
     }
 }

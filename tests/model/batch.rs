@@ -22,6 +22,8 @@ impl Protocol {
                     self.write(world, write);
                 }
                 let more = usize::from(at) + 1 < writes.len();
+                let batch = Batch { lost: batch.lost || how == How::Lost, ..batch };
+                let next = |next| Some(batch.then(next));
                 next(if more { BatchStep::Write(at + 1) } else { BatchStep::Judge })
             }
             BatchStep::Judge => Some(self.judge(world, pod, batch, how == How::Late)),
@@ -29,7 +31,11 @@ impl Protocol {
                 let entity = u8::try_from(entities.trailing_zeros()).unwrap();
                 let refused = batch.taken & self.setting.refused != 0;
                 let wait = if refused { Duration::ZERO } else { self.spec().settle };
-                self.write(world, &RecordWrite::Ask { id: held::id(entity).clone(), wait });
+                if how != How::Lost {
+                    self.write(world, &RecordWrite::Ask { id: held::id(entity).clone(), wait });
+                } else if self.keeps(Guard::CallAgain) {
+                    return Some(batch);
+                }
                 Some(resolved(batch, entities & !(1 << entity)))
             }
             BatchStep::FanOut(entity, done) => {
@@ -101,7 +107,11 @@ impl Protocol {
             if held.is_none() && !self.keeps(Guard::Memory) {
                 world.memory[pod] |= 1 << entity;
             }
-            let verdict = judge(claim, record.as_ref(), &self.of().keep, 0);
+            let in_vain = batch.lost && held.is_some() && self.keeps(Guard::CallAgain);
+            let verdict = match claim {
+                Expected::Need(None) if in_vain => Judgement::Open,
+                claim => judge(claim, record.as_ref(), &self.of().keep, 0),
+            };
             let unasked =
                 !self.keeps(Guard::ReadBack) || !self.keeps(Guard::Unfold) && parked_of & (1 << entity) != 0;
             match verdict {
@@ -114,7 +124,7 @@ impl Protocol {
             }
         }
         let calls = if self.setting.asked == Asked::Never { 0 } else { calls };
-        resolved(Batch { open, owing, ..batch }, calls)
+        resolved(Batch { open, owing, lost: false, ..batch }, calls)
     }
 
     /// Whether a pod remembers nobody to want any of these.

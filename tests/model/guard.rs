@@ -41,6 +41,10 @@ pub(crate) enum Guard {
     Voids,
     /// An answer is settled only a read lag after somebody called for it.
     Since,
+    /// A call for a look that changes nothing is made again.
+    CallAgain,
+    /// What the owner says when it is called for is settled, also where that is held already.
+    Word,
     /// A need is met by a settled answer that is new enough.
     Need,
     /// Stamps carry the record's own order, not the owner's version.

@@ -51,7 +51,7 @@ fn of_events() -> Vec<Row> {
 
 fn of_answers() -> Vec<Row> {
     use Guard::{AnswerClaim, AnswerRev, ClaimFirst, Confirm, Conflict, Due404, Need};
-    use Guard::{Settled404, SettledTie, Since, Voids};
+    use Guard::{CallAgain, Settled404, SettledTie, Since, Voids, Word};
     vec![
         (Confirm, "a first answer is confirmed", small::passed_by()),
         (Due404, "a 404 is asked about again", small::late_after_404()),
@@ -63,6 +63,8 @@ fn of_answers() -> Vec<Row> {
         (AnswerRev, "an answer enters only at the revision claimed", small::passed_by()),
         (Voids, "who calls for a look takes the claim away", small::told_vaguely()),
         (Since, "settled means a read lag after it was called for", small::told_vaguely()),
+        (CallAgain, "a call for a look that changes nothing is made again", small::called_in_vain()),
+        (Word, "a word that was called for settles what is held", small::told_of_what_is_held()),
         (Need, "a need ends by a settled answer new enough", small::told_of_what_is_overdue()),
     ]
 }

@@ -73,7 +73,7 @@ pub(crate) struct Held {
     pub claim: u8,
     /// The tick in which that was; only a claimant knows it, since nobody else looks at it.
     pub asked: u8,
-    /// The tick in which somebody called for a look, where the record has not changed since.
+    /// The tick in which somebody called for a look; 0 where the record has changed since.
     pub since: Option<u8>,
     /// Whether its fan-out is owed.
     pub owes: bool,
@@ -177,7 +177,7 @@ impl Held {
     pub(crate) fn age(&mut self) {
         self.rev.age();
         self.asked = self.asked.saturating_sub(1);
-        self.since = self.since.map(|since| since.saturating_sub(1)).filter(|since| *since > self.rev.tick());
+        self.since = self.since.map(|since| after(self.rev, since.saturating_sub(1)));
     }
 
     /// As the rules take it.
@@ -231,9 +231,14 @@ impl Held {
             due: record.due.map(ticks),
             claim: record.claim.as_ref().map_or(0, |token| token.parse().unwrap()),
             asked: 0,
-            since: record.since.map(tick).filter(|since| *since > rev.tick()),
+            since: record.since.map(|since| after(rev, tick(since))),
             owes: record.owes,
             mark: if record.marked { mark } else { 0 },
         }
     }
+}
+
+/// The tick of a call for a look. One before the last change is as good as one long ago.
+fn after(rev: Time, since: u8) -> u8 {
+    if since > rev.tick() { since } else { 0 }
 }

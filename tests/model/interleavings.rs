@@ -145,6 +145,28 @@ pub(crate) fn told_vaguely() -> Setting {
     says(held(), [Say::saved(0, 2).told(Told::Vaguely), Say::saved(0, 3).told(Told::Vaguely)])
 }
 
+/// V2, A11: the third version says what the first one says, and is not told; the second one comes late. The owner's
+/// answers carry no version.
+pub(crate) fn told_of_what_is_held() -> Setting {
+    let third = Say { version: 3, told: Told::Vaguely, ..Say::saved(0, 1) };
+    Setting { asked: Asked::Unversioned, ..says(held(), [Say::saved(0, 2), third]) }
+}
+
+/// V2, F4: deleted, created again and deleted again, of which the last is not told, and the last but one comes late.
+pub(crate) fn deleted_again() -> Setting {
+    says(held(), [Say::deleted(0, 2), Say::saved(0, 3), Say::deleted(0, 4).told(Told::Vaguely)])
+}
+
+/// V2, D2: what calls for a look is lost upon a deposed primary.
+pub(crate) fn called_in_vain() -> Setting {
+    Setting { left: LOST, ..says(held(), [Say::saved(0, 2).told(Told::Vaguely)]) }
+}
+
+/// A8, D2: the same, of what two contents of one version call for.
+pub(crate) fn decided_in_vain() -> Setting {
+    Setting { left: LOST, ..says(held(), [Say::saved(0, 2), Say::twice(0, 2)]) }
+}
+
 /// V2, F4: deleted, and created again, which is told by its version only.
 pub(crate) fn created_again() -> Setting {
     says(held(), [Say::deleted(0, 2), Say::saved(0, 3).told(Told::Version)])

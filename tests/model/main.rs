@@ -130,6 +130,21 @@ fn what_is_only_announced_is_asked_for() {
     holds(&small::created_again());
 }
 
+/// V2, A11, F4: whoever has called for the owner's word does not know of which version it is. What comes late after it
+/// is asked about, also where the word was what was held already.
+#[test]
+fn what_comes_after_the_owners_word_is_asked_about() {
+    holds(&small::told_of_what_is_held());
+    holds(&small::deleted_again());
+}
+
+/// V2, A8, D2: a deposed primary finds nothing to change, and so calls for nothing.
+#[test]
+fn a_call_for_a_look_that_is_lost_is_made_again() {
+    holds(&small::called_in_vain());
+    holds(&small::decided_in_vain());
+}
+
 /// A14: no key, and no stamp, counts as an older one.
 #[test]
 fn a_placeholder_is_filled_by_an_event() {

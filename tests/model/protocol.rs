@@ -206,7 +206,7 @@ impl Protocol {
                     self.settle(world, events);
                 }
                 let next = BatchStep::Write(0);
-                (pod, Task::Batch(Batch { taken: events, open: events, next, owing: [None; 2] }))
+                (pod, Task::Batch(Batch { taken: events, open: events, next, lost: false, owing: [None; 2] }))
             }
             Action::Claim(pod, entity) => (pod, self.ask(world, entity)),
             Action::Hydrate(pod, hint) => {
@@ -253,7 +253,7 @@ impl Protocol {
                 }
                 false
             }
-            Task::Batch(batch) => matches!(batch.next, BatchStep::Write(_)),
+            Task::Batch(batch) => matches!(batch.next, BatchStep::Write(_) | BatchStep::Resolve(_)),
             Task::Ask(ask) => matches!(ask.next, AskStep::Write(_)),
             Task::Hydrate(hydrate) => matches!(hydrate.next, HydrateStep::Placeholder | HydrateStep::Unmark),
             Task::Sweep(_) | Task::Mark(_) | Task::Retire(_) => false,

@@ -41,6 +41,13 @@ pub(crate) fn interleavings() -> Vec<Scenario> {
         named("F2   the owner shows a version later than declared", small::told_of_what_is_overdue()),
         named("V2   an event tells not even a version", small::told_vaguely()),
         named("V2   created again, told by its version only", small::created_again()),
+        named(
+            "V2   the owner's word is what is held, and an older event comes",
+            small::told_of_what_is_held(),
+        ),
+        named("V2   deleted again, and an older event comes", small::deleted_again()),
+        named("D2   a call for a look is lost", small::called_in_vain()),
+        named("D2   the same, where two contents call for it", small::decided_in_vain()),
         named("B1   a crash after an answer is written", small::crash_after_an_answer()),
         named("B1   a crash after an event is written", small::crash_after_an_event()),
         named("B2   a second life, and another content at one version", small::second_life()),

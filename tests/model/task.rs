@@ -29,6 +29,8 @@ pub(crate) struct Batch {
     pub open: u8,
     /// The next step.
     pub next: BatchStep,
+    /// Whether a write of this round was lost, which shows in that it changed nothing.
+    pub lost: bool,
     /// The records that owe, as they were read back.
     pub owing: [Option<Held>; FEW],
 }

@@ -11,9 +11,9 @@ use nearcopy::replication::{
 
 use crate::declared::id;
 
-const SETTLE: Duration = Duration::from_secs(30);
-const RECONCILE: Duration = Duration::from_secs(3600);
-const REV: i64 = 1_000_000_000;
+pub(crate) const SETTLE: Duration = Duration::from_secs(30);
+pub(crate) const RECONCILE: Duration = Duration::from_secs(3600);
+pub(crate) const REV: i64 = 1_000_000_000;
 const CLAIM: i64 = 77;
 
 pub(crate) fn spec() -> FetchSpec {
@@ -100,7 +100,7 @@ pub(crate) fn record(state: State, key: Option<Key>, need: Option<i64>, settled:
 }
 
 /// What a write does, in a few words.
-fn in_words(write: &RecordWrite) -> String {
+pub(crate) fn in_words(write: &RecordWrite) -> String {
     let RecordWrite::Answer { content, satisfied, due, .. } = write else { panic!("{write:?}") };
     let content = content.as_ref().map_or("-".to_owned(), |(content, key)| {
         let what = match content {
@@ -258,39 +258,6 @@ fn a_first_answer_is_confirmed_after_the_owners_read_lag() {
     for (said, answer) in answers() {
         let RecordWrite::Answer { due, .. } = merge(&first, &answer, 0, 1, &spec(), true) else { panic!() };
         assert_eq!(due, Due::After(SETTLE), "{said}");
-    }
-}
-
-/// V2, A8: whoever calls for a look means the owner as it will be, and not as a late replica of it still is.
-#[test]
-fn an_answer_is_not_settled_before_the_owners_read_lag_after_it_was_called_for() {
-    let mut called = record(State::Live, Some(live(5)), None, true);
-    called.since = Some(REV + 1_000);
-    let answer = Answer::Found {
-        version: Some(Version::new(5)),
-        content: Content::Live(fields("ann").try_into().unwrap()),
-    };
-    let RecordWrite::Answer { due, .. } = merge(&called, &answer, 0, 1, &spec(), true) else { panic!() };
-    assert_eq!(due, Due::After(SETTLE));
-    called.asked = Some(REV + 1_000 + i64::try_from(SETTLE.as_micros()).unwrap());
-    let RecordWrite::Answer { due, .. } = merge(&called, &answer, 0, 1, &spec(), true) else { panic!() };
-    assert_eq!(due, Due::After(RECONCILE));
-}
-
-/// A5, V2: a 404 may be as late as any answer: it confirms a deletion only once it knows of what it was called for.
-#[test]
-fn a_late_404_does_not_end_what_was_called_for_after_a_deletion() {
-    for why in [Why::Deleted, Why::Out] {
-        let mut called = record(State::Gone(why), Some(gone(5, why)), None, true);
-        called.since = Some(REV + 1_000);
-        let asked_again = |called: &Record| {
-            let write = merge(called, &Answer::NotFound, 0, 1, &spec(), true);
-            let RecordWrite::Answer { due, content: None, .. } = write else { panic!("{write:?}") };
-            due
-        };
-        assert_eq!(asked_again(&called), Due::After(SETTLE));
-        called.asked = Some(REV + 1_000 + i64::try_from(SETTLE.as_micros()).unwrap());
-        assert_eq!(asked_again(&called), Due::After(RECONCILE));
     }
 }
 

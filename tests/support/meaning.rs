@@ -102,10 +102,7 @@ fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
         let newer = held.fields.iter().filter(|(name, _)| !known(name.as_str()));
         fields.extend(newer.map(|(name, value)| (name.clone(), value.clone())));
     }
-    let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
-    let decided = of.fetch.is_some() && held.key.as_ref().is_some_and(|key| key.hash == Key::SETTLED);
-    let soon = of.fetch.as_ref().map(|fetch| now + millis(fetch.settle));
-    let soon = held.due.map_or(soon, |due| soon.map(|soon| soon.min(due)));
+    let due = question(of, held, Due::Never, now);
     Record {
         state,
         key: Some(key.clone()),
@@ -113,10 +110,10 @@ fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
         lacks: false,
         rev,
         need: held.need.filter(|need| *need > key.version && held.epoch() >= key.epoch),
-        due: if decided { soon } else { held.due.or_else(|| reconcile.map(|wait| now + millis(wait))) },
+        due,
         claim: None,
         owes: *owes,
-        since: None,
+        since: held.since.filter(|_| of.fetch.is_some()),
         batch: Some(batch),
         patched: BTreeMap::new(),
         fields,
@@ -127,24 +124,37 @@ fn entered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now:
 fn revised(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64, batch: i64) -> Record {
     let RecordWrite::Revise { revision, ask, owes, .. } = write else { return held.clone() };
     let met = |need: &Version| revision.key.as_ref().is_some_and(|key| key.version >= *need);
-    let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
-    let planned = held.due.or_else(|| reconcile.map(|wait| now + millis(wait)));
-    let asked = time(*ask, now).map(|ask| held.due.map_or(ask, |due| due.min(ask)));
+    let due = question(of, held, *ask, now);
     Record {
         state: revision.state,
         key: revision.key.clone(),
         rev,
         need: held.need.max(revision.need).filter(|need| !met(need)),
-        due: asked.or(planned),
+        due,
         claim: None,
         owes: *owes,
-        since: None,
+        since: held.since.filter(|_| of.fetch.is_some()),
         batch: Some(batch),
         shape: revision.shape,
         lacks: revision.lacks,
         patched: revision.patched.clone(),
         fields: revision.fields.clone(),
         ..held.clone()
+    }
+}
+
+/// When the owner is asked next after an event. What it has decided may have been about more than the event, and is
+/// asked for again.
+fn question(of: &Subscription, held: &Record, ask: Due, now: i64) -> Option<i64> {
+    let sooner = |time: Option<i64>| held.due.into_iter().chain(time).min();
+    let asked = time(ask, now);
+    let Some(fetch) = &of.fetch else { return sooner(asked) };
+    if held.key.as_ref().is_some_and(|key| key.hash == Key::SETTLED) {
+        return sooner(Some(if ask == Due::Now { now } else { now + millis(fetch.settle) }));
+    }
+    match (ask, fetch.reconcile) {
+        (Due::Never, Some(reconcile)) => held.due.or(Some(now + millis(reconcile))),
+        _ => sooner(asked),
     }
 }
 
@@ -178,7 +188,6 @@ fn answered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now
         lacks: false,
         rev,
         owes: *owes,
-        since: None,
         batch: None,
         patched: patched.clone(),
         fields,

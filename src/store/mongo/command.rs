@@ -197,10 +197,11 @@ pub(super) struct Sent {
 impl Sent {
     /// Adds what other statements did; `place` says which of ours each of them stands for.
     pub(super) fn add(&mut self, other: Self, place: impl Fn(usize) -> Option<usize>) {
-        let Written { changed, moment, refused, .. } = other.written;
+        let Written { changed, moment, refused, idle, .. } = other.written;
         let placed = |refusal: Refusal| Some(Refusal { index: place(refusal.index)?, ..refusal });
         self.written.refused.extend(refused.into_iter().filter_map(placed));
         self.written.changed += changed;
+        self.written.idle |= idle;
         self.written.moment = self.written.moment.max(moment);
         self.matched += other.matched;
     }
@@ -229,7 +230,7 @@ fn sent(action: &str, reply: &Document) -> Result<Sent, StoreError> {
         refused.push(Refusal { index, code, reason: reason(code, error) });
     }
     let changed = count(reply, "nModified") + upserted(reply);
-    let written = Written { changed, moment: moment(reply), refused, statements: 0 };
+    let written = Written { changed, moment: moment(reply), refused, statements: 0, idle: changed == 0 };
     Ok(Sent { written, matched: count(reply, "n") })
 }
 

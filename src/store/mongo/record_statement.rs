@@ -116,6 +116,7 @@ fn answer(of: &Subscription, id: &Bson, write: &RecordWrite) -> Document {
         "rev": next_rev(),
         "tries": tries_of(*tries),
         "asked": "$_nearcopy.asked",
+        "since": "$_nearcopy.since",
         "mark": "$_nearcopy.mark",
         "hold": "$_nearcopy.hold",
         "origin": "fetch",
@@ -229,6 +230,33 @@ pub(super) fn due_value(due: Due) -> Option<Bson> {
         Due::After(wait) => Some(from_now(wait).into()),
         Due::Never => None,
     }
+}
+
+/// What an event leaves as it is: above all, when the owner is asked next, and since when that is called for.
+pub(super) fn left(of: &Subscription, ask: Due) -> Document {
+    let mut left = doc! {
+        "tries": "$_nearcopy.tries",
+        "asked": "$_nearcopy.asked",
+        "mark": "$_nearcopy.mark",
+        "hold": "$_nearcopy.hold",
+    };
+    let soonest = |time: Bson| doc! { "$min": ["$_nearcopy.due", time] };
+    let reconcile = of.fetch.as_ref().and_then(|fetch| fetch.reconcile);
+    let planned: Bson = match (due_value(ask), reconcile) {
+        (Some(time), _) => soonest(time).into(),
+        (None, Some(reconcile)) => doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] }.into(),
+        (None, None) => "$_nearcopy.due".into(),
+    };
+    let Some(fetch) = &of.fetch else {
+        left.insert("due", planned);
+        return left;
+    };
+    // The owner's last word may have been about more than this event, which came late: it is asked again.
+    let decided = doc! { "$eq": ["$_nearcopy.key.h", Key::SETTLED] };
+    let soon: Bson = if ask == Due::Now { "$$NOW".into() } else { from_now(fetch.settle).into() };
+    left.insert("due", choose(decided, soonest(soon), planned));
+    left.insert("since", "$_nearcopy.since");
+    left
 }
 
 /// The record's own order: the server's clock in microseconds, and in any case more than before.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use bson::{Bson, Document, doc};
 
-use super::record_statement::{choose, due_value, from_now, literal, next_rev, replace, stamped};
+use super::record_statement::{choose, left, literal, next_rev, replace, stamped};
 use crate::event::Version;
-use crate::replication::{Due, RecordWrite, Revision, State, Subscription};
+use crate::replication::{RecordWrite, Revision, State, Subscription};
 
 /// The statement for a [`RecordWrite::Revise`], as it stands in an `update` command.
 pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document {
@@ -16,14 +16,10 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
     meta.extend(doc! {
         "rev": next_rev(),
         "need": need(revision),
-        "due": due(of, *ask),
-        "tries": "$_nearcopy.tries",
-        "asked": "$_nearcopy.asked",
-        "mark": "$_nearcopy.mark",
-        "hold": "$_nearcopy.hold",
         "origin": "event",
         "batch": batch,
     });
+    meta.extend(left(of, *ask));
     meta.extend(stamped(stamp, *owes));
     let mut shown = doc! { "_id": &id };
     shown.extend(revision.fields.clone());
@@ -70,13 +66,4 @@ fn need(revision: &Revision) -> Document {
     let highest = doc! { "$max": ["$_nearcopy.need", here] };
     let met = revision.key.as_ref().map_or(Bson::Null, |key| key.version.get().into());
     choose(doc! { "$gt": [&highest, met] }, highest, "$$REMOVE")
-}
-
-/// When the owner is to be asked: as planned before, or sooner for what is missing.
-fn due(of: &Subscription, ask: Due) -> Bson {
-    match (due_value(ask), of.fetch.as_ref().and_then(|fetch| fetch.reconcile)) {
-        (Some(due), _) => doc! { "$min": ["$_nearcopy.due", due] }.into(),
-        (None, Some(reconcile)) => doc! { "$ifNull": ["$_nearcopy.due", from_now(reconcile)] }.into(),
-        (None, None) => "$_nearcopy.due".into(),
-    }
 }

@@ -4,12 +4,12 @@
 //! stands once for many records, with a table of their states beside it; each record finds its own in there by its
 //! `_id`. Values from outside stand in the table, under `$literal`.
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Document, RawDocumentBuf, doc};
 
-use super::record_statement::{choose, from_now, literal, next_rev};
+use super::record_statement::{choose, from_now, left, literal, next_rev};
 use super::writer::Writer;
 use crate::event::{EntityId, Stamp};
-use crate::replication::{Content, Key, RecordWrite, Subscription};
+use crate::replication::{Content, Due, Key, RecordWrite, Subscription};
 
 /// How many states share a pipeline: each looks its own up from the first on.
 const MOST: usize = 50;
@@ -158,25 +158,9 @@ fn kept(of: &Subscription, epoch: i64) -> Document {
         // A need of an epoch that is over can no longer be met.
         unmet = doc! { "$and": [unmet, { "$gte": ["$_nearcopy.key.e", epoch] }] };
     }
-    let mut due = Bson::from("$_nearcopy.due");
-    if let Some(fetch) = &of.fetch {
-        let planned = fetch
-            .reconcile
-            .map_or(due.clone(), |reconcile| Bson::from(doc! { "$ifNull": [due, from_now(reconcile)] }));
-        // The owner's last word may have been about more than this event, which came late: it is asked again.
-        let decided = doc! { "$eq": ["$_nearcopy.key.h", Key::SETTLED] };
-        let soon = doc! { "$min": ["$_nearcopy.due", from_now(fetch.settle)] };
-        due = choose(decided, soon, planned).into();
-    }
-    doc! {
-        "rev": next_rev(),
-        "need": choose(unmet, "$_nearcopy.need", "$$REMOVE"),
-        "due": due,
-        "tries": "$_nearcopy.tries",
-        "asked": "$_nearcopy.asked",
-        "mark": "$_nearcopy.mark",
-        "hold": "$_nearcopy.hold",
-    }
+    let mut kept = doc! { "rev": next_rev(), "need": choose(unmet, "$_nearcopy.need", "$$REMOVE") };
+    kept.extend(left(of, Due::Never));
+    kept
 }
 
 /// What is kept about a state beside its fields.

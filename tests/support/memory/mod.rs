@@ -225,7 +225,7 @@ impl Database {
     /// What a group of statements did, now that it is done.
     fn written(&self, statements: usize, changed: u64, refused: Vec<Refusal>) -> Written {
         let moment = (statements > 0).then(|| self.last());
-        Written { changed, moment, refused, statements }
+        Written { changed, moment, refused, statements, idle: changed == 0 }
     }
 }
 

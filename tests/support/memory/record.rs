@@ -26,7 +26,7 @@ impl RecordStore for Pod {
             let is_idle = |write: &RecordWrite| after(of, held(write), write, now, batch).is_none();
             if writes.iter().all(is_idle) {
                 let moment = (!writes.is_empty()).then_some(frozen.at);
-                return Ok(Written { moment, statements: writes.len(), ..Written::default() });
+                return Ok(Written { moment, statements: writes.len(), idle: true, ..Written::default() });
             }
         }
         let mut changed = 0;
