@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone)]
 pub struct Lifecycle {
     work: Handle,
+    watch: Handle,
     stop: CancellationToken,
     interrupted: CancellationToken,
     hard_stop: CancellationToken,
@@ -60,6 +61,7 @@ impl Lifecycle {
         let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let lifecycle = Self {
             work,
+            watch: Handle::current(),
             stop: CancellationToken::new(),
             interrupted: CancellationToken::new(),
             hard_stop: CancellationToken::new(),
@@ -81,9 +83,17 @@ impl Lifecycle {
     /// Runs a task without which the program is no good: it ends only after the stop token is cancelled. What
     /// went wrong in it, the task says itself.
     pub fn spawn_critical(&self, name: impl Into<Arc<str>>, task: impl Future<Output = ()> + Send + 'static) {
-        let name = name.into();
+        self.spawn_in(&self.work, name.into(), task);
+    }
+
+    /// The same for a task that serves others, however busy the work is.
+    pub fn spawn_beside(&self, name: impl Into<Arc<str>>, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_in(&self.watch, name.into(), task);
+    }
+
+    fn spawn_in(&self, runtime: &Handle, name: Arc<str>, task: impl Future<Output = ()> + Send + 'static) {
         let (stop, hard_stop, fallen) = (self.stop.clone(), self.hard_stop.clone(), self.fallen.clone());
-        let running = self.work.spawn(async move { hard_stop.run_until_cancelled(task).await.is_some() });
+        let running = runtime.spawn(async move { hard_stop.run_until_cancelled(task).await.is_some() });
         let watched = async move {
             let ended = running.await;
             let panicked = ended.is_err();

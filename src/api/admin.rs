@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,30 +9,26 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, Report, Status};
+use super::listener::{Limits, Listener};
 use crate::telemetry::Metrics;
 
-/// Probes come one by one, and few scrape; more than this is not meant well.
-const CONNECTIONS: usize = 64;
-/// How long a client may take to say what it wants.
-const HEADERS_WITHIN: Duration = Duration::from_secs(5);
-/// How long a connection may last, answer included; each serves one request.
-const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
+/// Probes come one by one, and few scrape; more than this is not meant well. Each connection serves one request.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    headers_within: Duration::from_secs(5),
+    keep_alive: false,
+    http2: false,
+    lasts: Duration::from_secs(10),
+    ends_within: Duration::ZERO,
+};
 /// How often histograms are folded when nobody scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// How long to wait after a connection could not be accepted, as when there are no descriptors left.
-const BREATH: Duration = Duration::from_millis(100);
-
 /// The listener for probes and metrics.
 pub struct Admin {
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     metrics: Metrics,
 }
@@ -50,7 +45,8 @@ pub struct AdminError {
 impl Admin {
     /// Opens the listener; probes are answered once it serves.
     pub async fn bind(address: SocketAddr, health: Health, metrics: Metrics) -> Result<Self, AdminError> {
-        let listener = TcpListener::bind(address).await.map_err(|source| AdminError { address, source })?;
+        let listener =
+            Listener::bind(address, LIMITS).await.map_err(|source| AdminError { address, source })?;
         let scraped = metrics.clone();
         let router = Router::new()
             .route("/livez", get(|State(health): State<Health>| async move { told(health.live()) }))
@@ -63,7 +59,7 @@ impl Admin {
 
     /// Where it listens, which matters if the port was left to the system.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listener.address()
     }
 
     /// Serves until stopped. Probes should be answered while work under way ends, so this stops last.
@@ -74,33 +70,10 @@ impl Admin {
                 self.metrics.upkeep();
             }
         };
-        let serving = async { tokio::join!(self.accept(), upkeep) };
+        let Self { listener, router, .. } = &self;
+        let serving = async { tokio::join!(listener.serve(router.clone(), &stop), upkeep) };
         stop.run_until_cancelled(serving).await;
     }
-
-    async fn accept(&self) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            match self.listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(answer(stream, self.router.clone(), place))),
-                Err(error) => {
-                    tracing::warn!(event = "probe.refused", %error, "a probe's connection could not be accepted");
-                    tokio::time::sleep(BREATH).await;
-                }
-            }
-        }
-    }
-}
-
-async fn answer(stream: TcpStream, router: Router, place: OwnedSemaphorePermit) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // A client that breaks off, or is too slow, is no trouble of ours.
-    tokio::time::timeout(CONNECTION_WITHIN, connection).await.ok();
-    drop(place);
 }
 
 fn told(report: Report) -> Response {

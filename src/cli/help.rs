@@ -39,6 +39,12 @@ Example:
 and, as the first line of a manifest, for completion in editors:
   # yaml-language-server: $schema=manifest.schema.json";
 
+/// Of `openapi`.
+pub(super) const OPENAPI: &str = "\
+Example:
+  nearcopy openapi nearcopy.yaml > replicas.openapi.json
+What runs serves the same at /openapi.json of read.listen.";
+
 /// Of `parked`.
 pub(super) const PARKED: &str = "\
 Needs mongodb.url. Examples:

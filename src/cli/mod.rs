@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::api;
 use crate::lifecycle::ExitReason;
 use crate::manifest;
 use crate::settings::Settings;
@@ -58,6 +59,9 @@ enum Command {
     /// Prints the JSON Schema of the manifest.
     #[command(after_help = help::SCHEMA)]
     Schema,
+    /// Prints what can be read by REST, as `OpenAPI` 3.1.
+    #[command(after_help = help::OPENAPI)]
+    Openapi(Manifest),
     /// Shows, retries and drops events that were put aside.
     #[command(after_help = help::PARKED)]
     Parked {
@@ -140,6 +144,11 @@ fn dispatch(arguments: &Arguments) -> Outcome {
             check::check(&settings()?, &manifest.paths, *online, *output)
         }
         Command::Schema => print(&format!("{:#}", manifest::schema())),
+        Command::Openapi(manifest) => {
+            let declared = wiring::manifest(&settings()?, &manifest.paths)?;
+            let replicas = declared.replicas.iter().map(|of| &**of);
+            print(&format!("{:#}", api::read::openapi(&declared.service, replicas)))
+        }
         Command::Parked { command } => parked::parked(&settings()?, command),
         Command::Rebase(arguments) => rebase::rebase(&settings()?, arguments),
         Command::Erase(arguments) => erase::erase(&settings()?, arguments),

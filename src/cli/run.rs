@@ -11,8 +11,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Exit, Failure, Outcome, wiring};
 use crate::api::Health;
 use crate::api::admin::Admin;
+use crate::api::read::Reads;
 use crate::lifecycle::{ExitReason, Lifecycle};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Reader};
 use crate::replication::{Class, Declaration, SourceSpec, Standing};
 use crate::settings::Settings;
 use crate::source::Inbox;
@@ -89,6 +90,12 @@ async fn start(
     for (name, task) in pipeline.tasks(inboxes) {
         // A task ends only because the program stops.
         lifecycle.spawn_critical(name, async move { task.await.unwrap_or(()) });
+    }
+    if let Some(address) = settings.read.listen {
+        let reader = Reader::new(pipeline.clone(), store.clone());
+        let reads = Reads::bind(address, settings.read.token.as_ref(), &declaration.service, reader).await;
+        let reads = reads.map_err(|error| Failure::new(Exit::Failed, &error))?;
+        lifecycle.spawn_beside("reads", reads.serve(stop.clone()));
     }
     lifecycle.spawn_critical("database", watch_database(store, health.clone(), stop));
     health.running();

@@ -197,7 +197,7 @@ impl Pipeline {
             left.retain(|id| read.get(id).is_none_or(|record| record.marked));
             let free = |id: &EntityId| match read.remove(id) {
                 Some(_) => RecordWrite::Unmark { id: id.clone() },
-                None => RecordWrite::Placeholder { id: id.clone(), ask },
+                None => RecordWrite::Placeholder { id: id.clone(), ask, hold: None },
             };
             let writes: Vec<RecordWrite> = left.iter().map(free).collect();
             records.extend(read);

@@ -18,6 +18,7 @@ mod park;
 mod parked_event;
 mod pass;
 mod patience;
+mod read;
 mod rebase;
 mod replicate;
 mod retire;
@@ -46,6 +47,7 @@ use fan_out_large::Backlog;
 use load::Load;
 pub use park::Retry;
 pub use patience::Halted;
+pub use read::{Reader, Told};
 pub use rebase::{Pace, RebaseError, Rebased};
 use traffic::Traffic;
 

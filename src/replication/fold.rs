@@ -102,7 +102,7 @@ pub(super) fn asks(
 ) -> impl Iterator<Item = RecordWrite> {
     let create = of.keep.creates();
     needs.into_iter().flat_map(move |(id, floor)| {
-        let placeholder = create.then(|| RecordWrite::Placeholder { id: id.clone(), ask: true });
+        let placeholder = create.then(|| RecordWrite::Placeholder { id: id.clone(), ask: true, hold: None });
         placeholder.into_iter().chain([RecordWrite::Need { id: id.clone(), floor }])
     })
 }

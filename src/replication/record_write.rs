@@ -78,6 +78,8 @@ pub enum RecordWrite {
         id: EntityId,
         /// Whether there is an owner to ask.
         ask: bool,
+        /// How long it is not retired, though no document refers to it.
+        hold: Option<Duration>,
     },
     /// Somebody relies on the record: it must not be retired under a mark set before.
     Unmark {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FetchSpec, Keep, Key, Lineage, Record};
+use super::{FetchSpec, Keep, Key, Lineage, ReadSpec, Record};
 use crate::event::{
     Change, ChangeEvent, DecodeError, EntityId, EntityType, FieldPath, Notice, Reason, Selection, Stamp,
     Values, Version,
@@ -46,6 +46,8 @@ pub struct Subscription {
     pub gaps: Gaps,
     /// Its fields in the generations before.
     pub lineage: Lineage,
+    /// How it may be read.
+    pub reads: ReadSpec,
 }
 
 /// What is made of a version that follows upon one that is not the next lower.

@@ -33,6 +33,8 @@ pub struct Settings {
     pub mongodb: MongoDb,
     /// Where probes and metrics are served.
     pub admin: SocketAddr,
+    /// Where replicas are read, and by whom.
+    pub read: Read,
     /// How events are written.
     pub pipeline: Pipeline,
     /// What is looked for now and then.
@@ -62,6 +64,15 @@ pub struct MongoDb {
     /// Its name; `None` is the one that the URL names.
     pub database: Option<String>,
     url: Option<SecretString>,
+}
+
+/// Where replicas are read, and by whom.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Where; `None` is nowhere.
+    pub listen: Option<SocketAddr>,
+    /// What readers must know.
+    pub token: Option<SecretString>,
 }
 
 /// How events are written.
@@ -94,6 +105,9 @@ pub struct Log {
     /// Which ones are written.
     pub filter: String,
 }
+
+/// How many characters a token has at least.
+const SHORTEST_TOKEN: usize = 16;
 
 impl Settings {
     /// Loads and checks all layers; flags are pairs of key and value, such as `pipeline.batch` and `500`.
@@ -151,6 +165,7 @@ impl Settings {
             admin: from
                 .address("admin.listen")
                 .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
+            read: Self::read_reads(from),
             pipeline: Pipeline {
                 batch: from.number("pipeline.batch", 1..=10_000),
                 in_flight: from.number("pipeline.in_flight", 1..=64),
@@ -174,6 +189,24 @@ impl Settings {
             shutdown_grace: from.duration("shutdown.grace", MS),
             shown: Vec::new(),
         }
+    }
+}
+
+impl Settings {
+    /// Beyond loopback anybody could read, who does not have to know a token.
+    fn read_reads(from: &mut Reader<'_>) -> Read {
+        let listen = from.address_or_none("read.listen");
+        let token = from.secret("read.token", SHORTEST_TOKEN);
+        if let Some(address) = listen.filter(|address| token.is_none() && !address.ip().is_loopback()) {
+            let variable = layer::variable("read.token");
+            let what =
+                format!("is not set, and `read.listen` is {address}, where others than this pod can read");
+            let advice = format!(
+                "set {variable}, or let {variable}_FILE name a file that holds it; or listen on 127.0.0.1"
+            );
+            from.problems.push(Problem { key: "read.token".into(), given: None, what, advice: Some(advice) });
+        }
+        Read { listen, token }
     }
 }
 

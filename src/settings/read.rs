@@ -78,6 +78,16 @@ impl<'e> Reader<'e> {
         })
     }
 
+    /// An address to listen on, or the empty text for none.
+    pub(super) fn address_or_none(&mut self, key: &'static str) -> Option<SocketAddr> {
+        let expected = "an IP address and a port, such as 127.0.0.1:9465, or empty";
+        self.read(
+            key,
+            expected,
+            |text| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) },
+        )?
+    }
+
     /// Text that a test accepts.
     pub(super) fn text(
         &mut self,
@@ -98,9 +108,20 @@ impl<'e> Reader<'e> {
         self.read(key, "one path or more", parse).unwrap_or_default()
     }
 
-    /// A secret URL of one of these schemes; `None` where it is not set. It is never shown, nor is it taken from
-    /// a flag, because everyone on the machine can read those.
+    /// A secret URL of one of these schemes; `None` where it is not set.
     pub(super) fn secret_url(&mut self, key: &'static str, schemes: &[&str]) -> Option<SecretString> {
+        self.hidden(key, |text| url::fault(text, schemes))
+    }
+
+    /// A secret of so many characters at least, fit for a header; `None` where it is not set.
+    pub(super) fn secret(&mut self, key: &'static str, shortest: usize) -> Option<SecretString> {
+        let is_fit = |text: &str| text.len() >= shortest && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fault = || format!("must be {shortest} visible ASCII characters or more");
+        self.hidden(key, |text| (!is_fit(text)).then(fault))
+    }
+
+    /// What is never shown, nor taken from a flag, because everyone on the machine can read those.
+    fn hidden(&mut self, key: &'static str, fault: impl Fn(&str) -> Option<String>) -> Option<SecretString> {
         let entry = self.entries.get(key)?;
         let text = as_text(&entry.value).unwrap_or_default();
         let value = if text.is_empty() { "(not set)" } else { "(set, not shown)" };
@@ -116,7 +137,7 @@ impl<'e> Reader<'e> {
                 "is a secret, and flags can be seen by others".into(),
                 Some(advice),
             );
-        } else if let Some(what) = url::fault(&text, schemes) {
+        } else if let Some(what) = fault(&text) {
             self.problem(key, Some(entry), what, None);
         }
         Some(text.into())

@@ -10,6 +10,7 @@
 mod epoch;
 pub mod mongo;
 mod parked;
+mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::replication::{Class, Embed, EmbedWrite, Record, RecordWrite, Subscrip
 
 pub use epoch::{EpochStore, Epochs, Presence, Timelines};
 pub use parked::{Parked, ParkedStore};
+pub use reading::ReadStore;
 
 /// A point in the database's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

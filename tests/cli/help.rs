@@ -3,8 +3,8 @@
 use crate::agreed;
 use crate::program::{CANARY, folder, nearcopy};
 
-const COMMANDS: [&str; 8] =
-    ["run", "check", "schema", "parked", "rebase", "erase", "settings", "completions"];
+const COMMANDS: [&str; 9] =
+    ["run", "check", "schema", "openapi", "parked", "rebase", "erase", "settings", "completions"];
 
 #[test]
 fn every_command_explains_itself() {

@@ -100,6 +100,8 @@ fn every_setting_can_be_given_by_the_environment() {
             ("NEARCOPY__MONGODB__URL", "mongodb+srv://db"),
             ("NEARCOPY__MONGODB__DATABASE", "shop"),
             ("NEARCOPY__ADMIN__LISTEN", "[::1]:9"),
+            ("NEARCOPY__READ__LISTEN", "0.0.0.0:7"),
+            ("NEARCOPY__READ__TOKEN", "sixteen-letters!"),
             ("NEARCOPY__PIPELINE__BATCH", "1"),
             ("NEARCOPY__PIPELINE__IN_FLIGHT", "1"),
             ("NEARCOPY__SWEEP__EVERY", "200ms"),
@@ -117,6 +119,8 @@ fn every_setting_can_be_given_by_the_environment() {
     let from_defaults = settings.to_string().lines().filter(|line| line.ends_with("the defaults")).count();
     assert_eq!(from_defaults, 0, "{settings}");
     settings.check_addresses().unwrap();
+    assert_eq!(settings.read.listen, Some("0.0.0.0:7".parse().unwrap()));
+    assert!(settings.read.token.is_some());
     assert_eq!(settings.manifest, [PathBuf::from("/etc/a.yaml"), PathBuf::from("/etc/b")]);
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(90));
     assert_eq!(settings.sweep.every, Duration::from_millis(200));

@@ -88,6 +88,9 @@ fn every_option_arrives_where_it_belongs() {
     assert_eq!(fields.len(), 12, "without `fields`, all are shown");
     assert_eq!((one.when_deleted, two.when_deleted), (WhenDeleted::Clear, WhenDeleted::Delete));
     assert_eq!(two.shows, Shows::Set(vec![("total.by".to_owned(), "string".to_owned())]));
+    let reads = &people.reads;
+    assert_eq!((reads.filters.join(" "), reads.unique.join(" ")), ("int date".into(), "string".into()));
+    assert_eq!(reads.wanted, Duration::from_secs(24 * 60 * 60));
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Protocol {
             HydrateStep::Placeholder => {
                 let ask = self.setting.asked != Asked::Never;
                 let id = held::id(hydrate.refers?).clone();
-                self.wants(world, &RecordWrite::Placeholder { id, ask }, how);
+                self.wants(world, &RecordWrite::Placeholder { id, ask, hold: None }, how);
                 next(HydrateStep::ReadRecord)
             }
             HydrateStep::Unmark => {

@@ -249,7 +249,7 @@ fn a_notice_of_the_unknown_makes_a_placeholder_where_every_entity_is_kept() {
     assert_eq!(
         fold(users(&of), &[refresh(Some(3))], &Timeline::default()).writes,
         [
-            RecordWrite::Placeholder { id: id("42"), ask: true },
+            RecordWrite::Placeholder { id: id("42"), ask: true, hold: None },
             RecordWrite::Need { id: id("42"), floor: Some(Key::floor(0, Version::new(3))) },
         ]
     );

@@ -42,7 +42,7 @@ impl Held {
         let of = users(&DECLARATIONS[declaration]).clone();
         let mut held = Self { of, record: None, now: 1_000_000, batch: 0 };
         if declaration == 2 {
-            held.write(&RecordWrite::Placeholder { id: id("ann"), ask: true });
+            held.write(&RecordWrite::Placeholder { id: id("ann"), ask: true, hold: None });
         }
         held
     }

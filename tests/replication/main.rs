@@ -18,6 +18,7 @@ mod laws;
 mod meaning;
 mod merge;
 mod patches;
+mod reading;
 mod reference;
 mod revise;
 mod shape;

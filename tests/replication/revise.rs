@@ -59,7 +59,7 @@ impl Held {
     /// Where the entity is wanted and not known.
     pub(crate) fn wanted(of: &Declaration) -> Self {
         let mut held = Self::default();
-        held.write(of, &RecordWrite::Placeholder { id: id("42"), ask: true }, 0);
+        held.write(of, &RecordWrite::Placeholder { id: id("42"), ask: true, hold: None }, 0);
         held
     }
 

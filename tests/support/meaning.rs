@@ -19,7 +19,7 @@ pub(crate) fn apply(
 ) -> Option<Record> {
     let rev = next_rev(held, now);
     match (write, held) {
-        (RecordWrite::Placeholder { id, ask }, None) => {
+        (RecordWrite::Placeholder { id, ask, .. }, None) => {
             let due = ask.then_some(now);
             let pending = Record { due, rev, shape: of.shape, ..blank(id, State::Pending) };
             Some(pending)

@@ -27,7 +27,7 @@ pub(crate) fn found(version: impl Into<Option<i64>>, name: &str) -> Answer {
 }
 
 pub(crate) fn placeholder(user: &str) -> RecordWrite {
-    RecordWrite::Placeholder { id: id(user), ask: true }
+    RecordWrite::Placeholder { id: id(user), ask: true, hold: None }
 }
 
 pub(crate) fn unmark(user: &str) -> RecordWrite {

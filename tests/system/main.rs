@@ -28,6 +28,8 @@ mod pod;
 mod proxy;
 #[path = "../support/rabbitmq.rs"]
 mod rabbitmq;
+#[path = "../support/read.rs"]
+mod read;
 #[path = "../support/reader.rs"]
 mod reader;
 #[path = "../support/replica_set.rs"]
@@ -49,11 +51,13 @@ mod embeds;
 mod epochs;
 mod erase;
 mod generations;
+mod grpc;
 mod hydration;
 mod parked;
 mod patches;
 mod pipeline;
 mod protocol;
+mod reads;
 mod records;
 mod rekeyed;
 mod retire;

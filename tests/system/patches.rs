@@ -149,7 +149,7 @@ async fn two_pods_that_patch_the_same_entities_lose_no_field() {
 #[tokio::test]
 async fn a_revision_enters_only_where_nothing_has_changed_since() {
     let database = referenced().await;
-    database.write(&[RecordWrite::Placeholder { id: id("42"), ask: true }]).await;
+    database.write(&[RecordWrite::Placeholder { id: id("42"), ask: true, hold: None }]).await;
     let first = database.revision("42", &[full("42", 1, "ann", "1@x")]).await;
     assert_eq!(database.write(&first).await.changed, 1);
     assert_eq!(database.write(&first).await.changed, 0, "written twice is written once");

@@ -33,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("settings", &["telemetry"]),
     ("telemetry", &["event", "replication", "clock"]),
     ("lifecycle", &[]),
-    ("api", &["event", "replication", "clock", "telemetry", "source", "fetch", "store"]),
+    ("api", &["event", "replication", "clock", "telemetry", "source", "fetch", "store", "pipeline"]),
     ("main", &[]),
     ("lib", &[]),
 ];

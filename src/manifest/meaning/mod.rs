@@ -12,6 +12,7 @@ mod name;
 mod overlap;
 mod path;
 mod reaction;
+mod reads;
 mod replica;
 mod size;
 mod source;

@@ -7,7 +7,7 @@ use super::super::place::Place;
 use super::super::raw::{self, Format, Short};
 use super::super::{Code, Diagnostic, suggest};
 use super::source::Known;
-use super::{Noted, empty, entry, fetch, field, keep, name, path, reaction, version};
+use super::{Noted, empty, entry, fetch, field, keep, name, path, reaction, reads, version};
 use crate::event::{EntityType, FieldPath, IdKind, Selection, VersionRule};
 use crate::replication::{Gaps, Lineage, Subscription};
 
@@ -88,6 +88,7 @@ impl Reading<'_, '_> {
             None => None,
             Some(raw) => Some(fetch::read(raw, at.at("fetch"), told(), self.findings)?),
         };
+        let reads = reads::read(&raw.reads, at.at("reads"), fields.as_deref(), self.findings);
         let (id, id_kind) = id?;
         Some(Subscription {
             name: EntityType::new(self.name),
@@ -101,6 +102,7 @@ impl Reading<'_, '_> {
             shape: FIRST_SHAPE,
             gaps,
             lineage: Lineage::default(),
+            reads: reads?,
         })
     }
 

@@ -15,7 +15,8 @@ use serde::Deserialize;
 
 pub(super) use embed::{Embed, WhenDeleted};
 pub(super) use replica::{
-    AnswerPaths, Fetch, Field, FieldType, Gaps, Id, IdType, Keep, Reaction, Replica, Version, VersionPath,
+    AnswerPaths, Fetch, Field, FieldType, Gaps, Id, IdType, Keep, Reaction, Reads, Replica, Version,
+    VersionPath,
 };
 pub(super) use short::Short;
 pub(super) use source::{EventPaths, Format, RabbitMq, Source};

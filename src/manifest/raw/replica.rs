@@ -31,6 +31,31 @@ pub(in crate::manifest) struct Replica {
     pub on: BTreeMap<String, Reaction>,
     /// How the owner is asked for entities that are missing here.
     pub fetch: Option<Fetch>,
+    /// How the replica may be read, besides by id.
+    #[serde(default)]
+    pub reads: Reads,
+}
+
+/// How a replica may be read, besides by id.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(title = "the reads of a replica", deny_unknown_fields)]
+pub(in crate::manifest) struct Reads {
+    /// The fields by which lists can be asked for. Each gets an index.
+    pub filters: Vec<String>,
+    /// The fields of which no two entities should have the same value, so that one can ask whether it is taken. Each
+    /// gets an index, which keeps nothing out: the owner alone decides.
+    pub unique: Vec<String>,
+    /// How long an entity that was missing when somebody read it stays wanted, though no document refers to it; from 1s
+    /// to 720h.
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
+    pub wanted: String,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self { filters: Vec::new(), unique: Vec::new(), wanted: "1h".into() }
+    }
 }
 
 /// Which entities a replica keeps.

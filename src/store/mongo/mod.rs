@@ -13,6 +13,7 @@ mod index;
 mod inspect;
 mod lease;
 mod parked;
+mod reading;
 mod record;
 mod record_statement;
 mod remove;

@@ -210,7 +210,7 @@ impl Mongo {
 }
 
 /// Reads a stored record. A document without our marks is none of ours, and is left alone.
-fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
+pub(super) fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
     let id = EntityId::from_bson(&stored.remove("_id")?, of.selection.id_kind())?;
     let Bson::Document(meta) = stored.remove("_nearcopy")? else { return None };
     let millis = |name: &str| meta.get_datetime(name).ok().map(|time| time.timestamp_millis());

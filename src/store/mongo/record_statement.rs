@@ -20,10 +20,13 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
         RecordWrite::Revise { .. } => revise_statement::statement(of, write, batch),
         RecordWrite::Need { floor: Some(floor), .. } => doc! { "q": known, "u": need(floor) },
         RecordWrite::Need { floor: None, .. } => doc! { "q": known, "u": call_for("$$NOW") },
-        RecordWrite::Placeholder { ask, .. } => {
+        RecordWrite::Placeholder { ask, hold, .. } => {
             let mut meta = doc! { "state": "pending", "rev": next_rev(), "s": of.shape };
             if *ask {
                 meta.insert("due", "$$NOW");
+            }
+            if let Some(hold) = hold {
+                meta.insert("hold", from_now(*hold));
             }
             let absent = doc! { "$eq": [{ "$type": "$_nearcopy" }, "missing"] };
             let next = doc! { "$mergeObjects": ["$$ROOT", { "_nearcopy": meta }] };

@@ -50,6 +50,10 @@ impl Mongo {
         self.index(name, doc! { "_nearcopy.lacks": 1 }, doc! { "sparse": true }).await?;
         let pending = doc! { "partialFilterExpression": { "_nearcopy.state": "pending" } };
         self.index(name, doc! { "_nearcopy.state": 1 }, pending).await?;
+        for field in replica.reads.indexed() {
+            let live = doc! { "partialFilterExpression": { "_nearcopy.state": "live" } };
+            self.index(name, doc! { field: 1, "_id": 1 }, live).await?;
+        }
         self.view(name).await
     }
 

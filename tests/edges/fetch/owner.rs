@@ -13,7 +13,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nearcopy::event::{EntityId, EntityType, Field, FieldPath, FieldType, IdKind, Selection, VersionRule};
 use nearcopy::fetch::{Fetch, FetchError, HttpFetch};
-use nearcopy::replication::{Answer, AnswerPaths, FetchSpec, Keep, Lineage, Subscription, UrlTemplate};
+use nearcopy::replication::{
+    Answer, AnswerPaths, FetchSpec, Keep, Lineage, ReadSpec, Subscription, UrlTemplate,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -192,6 +194,7 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
         shape: 1,
         gaps: nearcopy::replication::Gaps::Ignore,
         lineage: Lineage::default(),
+        reads: ReadSpec::default(),
     })
 }
 

@@ -191,7 +191,13 @@ fn after(of: &Subscription, held: Option<&Held>, write: &RecordWrite, now: i64, 
         return None;
     }
     let mark = held.and_then(|held| held.mark.clone()).filter(|_| record.marked);
-    let (hold, dated) = (held.and_then(|held| held.hold), epoch::dated(held, write));
+    let until = match write {
+        RecordWrite::Placeholder { hold: Some(hold), .. } => {
+            Some(now + i64::try_from(hold.as_millis()).unwrap())
+        }
+        _ => held.and_then(|held| held.hold),
+    };
+    let (hold, dated) = (until, epoch::dated(held, write));
     Some(Held { record, mark, hold, dated })
 }
 

@@ -258,7 +258,7 @@ fn intent(dice: &mut Rng, kind: u8, id: EntityId) -> Intent {
             let floor = Key::floor(choose(dice, &[0, 0, 1]), Version::new(dice.i64(0..6)));
             RecordWrite::Need { id, floor: dice.bool().then_some(floor) }
         }
-        3 => RecordWrite::Placeholder { id, ask: dice.bool() },
+        3 => RecordWrite::Placeholder { id, ask: dice.bool(), hold: None },
         4 => RecordWrite::Unmark { id },
         5 => return Intent::AsRead(answer(dice, id)),
         10 => return Intent::AsRead(upgrade(dice, id)),

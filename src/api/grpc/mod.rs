@@ -1,0 +1,122 @@
+//! Replicas by gRPC: the same answers as by REST, put into messages by their descriptors.
+
+mod codec;
+mod message;
+mod method;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::routing::post;
+use prost_reflect::DescriptorPool;
+use protox::Compiler;
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use tonic::Status;
+use tonic::server::Grpc;
+
+use super::read::Answers;
+use codec::Messages;
+use method::{Call, Method};
+
+/// What is served, as its clients read it.
+const SOURCE: &str = include_str!("replicas.proto");
+/// Where it lies for those who import it.
+const FILE: &str = "nearcopy/v1/replicas.proto";
+/// The name of the service.
+const SERVICE: &str = "nearcopy.v1.Replicas";
+/// How large a request may be.
+const LARGEST: usize = 256 * 1024;
+
+/// The service cannot be described; a defect of ours, which every start would show.
+#[derive(Debug, thiserror::Error)]
+#[error("the gRPC service cannot be described: {0}")]
+pub struct GrpcError(String);
+
+/// What a handler needs.
+struct Served {
+    answers: Arc<Answers>,
+    methods: BTreeMap<String, Method>,
+}
+
+/// The service, with health and reflection beside it.
+pub(super) async fn router(answers: Arc<Answers>) -> Result<Router, GrpcError> {
+    let failed = |error: &dyn std::fmt::Display| GrpcError(error.to_string());
+    let (pool, described) = described().map_err(|error| failed(&error))?;
+    let service = pool.get_service_by_name(SERVICE).ok_or_else(|| failed(&"it is not declared"))?;
+    let methods =
+        service.methods().filter_map(|method| Some((method.name().to_owned(), Method::of(&method)?)));
+    let served = Arc::new(Served { answers, methods: methods.collect() });
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status(SERVICE, tonic_health::ServingStatus::Serving).await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(&described)
+    };
+    let (v1, alpha) = (reflection().build_v1(), reflection().build_v1alpha());
+    Ok(Router::new()
+        .route(&format!("/{SERVICE}/{{method}}"), post(call))
+        .with_state(served)
+        .route_service("/grpc.health.v1.Health/{*method}", health)
+        .route_service("/grpc.reflection.v1.ServerReflection/{*method}", v1.map_err(|error| failed(&error))?)
+        .route_service(
+            "/grpc.reflection.v1alpha.ServerReflection/{*method}",
+            alpha.map_err(|error| failed(&error))?,
+        ))
+}
+
+/// Says in gRPC's own way what is refused before a method is found.
+pub(super) async fn as_status(request: Request, next: Next) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let is_grpc = kind.is_some_and(|kind| kind.starts_with("application/grpc"));
+    let response = next.run(request).await;
+    match response.status() {
+        StatusCode::OK => response,
+        _ if !is_grpc => response,
+        StatusCode::UNAUTHORIZED => Status::unauthenticated("send the token of `read.token`").into_http(),
+        StatusCode::NOT_FOUND => Status::unimplemented(format!("there is only `{SERVICE}`")).into_http(),
+        status => Status::internal(status.to_string()).into_http(),
+    }
+}
+
+/// The service by its descriptors, and these as clients are sent them.
+fn described() -> Result<(DescriptorPool, Vec<u8>), protox::Error> {
+    let mut compiler = Compiler::with_file_resolver(resolver());
+    compiler.include_imports(true).open_file(FILE)?;
+    Ok((compiler.descriptor_pool(), compiler.encode_file_descriptor_set()))
+}
+
+async fn call(State(served): State<Arc<Served>>, Path(name): Path<String>, request: Request) -> Response {
+    let Some(method) = served.methods.get(&name) else {
+        return Status::unimplemented(format!("`{SERVICE}` has no method `{name}`")).into_http();
+    };
+    let within = method::deadline(request.headers());
+    let call = Call { answers: served.answers.clone(), method: method.clone(), within };
+    let messages = Messages::read_as(method.input.clone());
+    let mut grpc = Grpc::new(messages).apply_max_message_size_config(Some(LARGEST), None);
+    grpc.unary(call, request).await.map(Body::new)
+}
+
+/// Our own file, and those of Google's that everybody has.
+fn resolver() -> impl FileResolver {
+    struct Own;
+    impl FileResolver for Own {
+        fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+            if name == FILE {
+                File::from_source(name, SOURCE)
+            } else {
+                Err(protox::Error::file_not_found(name))
+            }
+        }
+    }
+    let mut chain = ChainFileResolver::new();
+    chain.add(GoogleFileResolver::new());
+    chain.add(Own);
+    chain
+}

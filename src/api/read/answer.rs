@@ -1,0 +1,168 @@
+//! What readers ask for, answered as JSON: the same for every face.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::page::Tokens;
+use super::problem::Problem;
+use super::shown;
+use super::wish::Asked;
+use crate::event::EntityId;
+use crate::pipeline::{Reader, Told};
+use crate::replication::{Comparison, Query, Reading, State, Subscription};
+use crate::telemetry::metric;
+
+/// How many entities are told at once, at most.
+const MOST: usize = 1_000;
+/// How many are told on a page where nobody says.
+const PAGE: usize = 100;
+
+/// The replicas, as any reader asks for them.
+pub(in crate::api) struct Answers {
+    reader: Reader,
+    tokens: Tokens,
+}
+
+/// An entity that is told.
+pub(in crate::api) struct One {
+    /// What is told of it.
+    pub entity: Value,
+    /// What tells this state of it from any other.
+    pub tag: String,
+}
+
+impl Answers {
+    pub(in crate::api) fn new(reader: Reader, secret: &str) -> Self {
+        Self { reader, tokens: Tokens::new(secret) }
+    }
+
+    /// Every replica there is.
+    pub(in crate::api) fn replicas(&self) -> impl Iterator<Item = &Subscription> {
+        self.reader.replicas().iter().map(|of| &**of)
+    }
+
+    pub(in crate::api) async fn one(&self, replica: &str, id: &str, asked: &Asked) -> Result<One, Problem> {
+        let of = self.replica(replica)?;
+        let told = self.reader.read(of, [entity(of, id)?], &asked.wish, asked.within).await?;
+        let told = told.first().ok_or_else(|| Problem::missing("nothing was asked for"))?;
+        metric::reads(of.name.as_str(), "get", outcome(told));
+        let reading = live(told)?;
+        Ok(One { entity: shown::entity(of, reading), tag: shown::tag(reading) })
+    }
+
+    pub(in crate::api) async fn batch(
+        &self,
+        replica: &str,
+        ids: &[String],
+        asked: &Asked,
+    ) -> Result<Value, Problem> {
+        let of = self.replica(replica)?;
+        if ids.len() > MOST {
+            return Err(Problem::bad(format!("at most {MOST} ids are asked for at once")));
+        }
+        let ids: Vec<EntityId> = ids.iter().map(|id| entity(of, id)).collect::<Result<_, _>>()?;
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for told in &self.reader.read(of, ids, &asked.wish, asked.within).await? {
+            metric::reads(of.name.as_str(), "batch_get", outcome(told));
+            match live(told) {
+                Ok(reading) => found.push(shown::entity(of, reading)),
+                Err(_) => missing.push(absent(told)),
+            }
+        }
+        Ok(json!({ "found": found, "missing": missing }))
+    }
+
+    /// A page of those that meet these conditions; `page_size` and `page_token` stand among them.
+    pub(in crate::api) async fn list(
+        &self,
+        replica: &str,
+        parameters: &[(String, String)],
+    ) -> Result<Value, Problem> {
+        let of = self.replica(replica)?;
+        let (mut query, mut size, mut token) = (Query::default(), PAGE, None);
+        for (name, text) in parameters {
+            match name.as_str() {
+                "page_size" => size = page_size(text)?,
+                "page_token" => token = Some(text),
+                _ => query.add(of, &of.reads.filters, name, text)?,
+            }
+        }
+        let after = token.map(|token| self.tokens.read(of, &query, token)).transpose()?;
+        let (found, more) = self.reader.list(of, &query, after.as_ref(), size).await?;
+        metric::reads(of.name.as_str(), "list", "found");
+        let items: Vec<Value> = found.iter().map(|reading| shown::entity(of, reading)).collect();
+        let mut answer = json!({ "items": items });
+        if let Some(more) = more {
+            answer["next_page_token"] = self.tokens.make(of, &query, &more).into();
+        }
+        Ok(answer)
+    }
+
+    pub(in crate::api) async fn exists(
+        &self,
+        replica: &str,
+        parameters: &[(String, String)],
+    ) -> Result<Value, Problem> {
+        let (of, mut query) = (self.replica(replica)?, Query::default());
+        for (name, text) in parameters {
+            if Comparison::of(name).1 != Comparison::Equal {
+                return Err(Problem::bad("`exists` looks for one value, as in `email=…`"));
+            }
+            query.add(of, &of.reads.unique, name, text)?;
+        }
+        if query.equal.is_empty() {
+            return Err(Problem::bad("`exists` needs the value that is looked for, as in `email=…`"));
+        }
+        let (found, _) = self.reader.list(of, &query, None, PAGE).await?;
+        metric::reads(of.name.as_str(), "exists", if found.is_empty() { "missing" } else { "found" });
+        let ids: Vec<Value> = found.iter().map(|reading| shown::id(&reading.record.id)).collect();
+        Ok(json!({ "exists": !ids.is_empty(), "ids": ids }))
+    }
+
+    fn replica(&self, name: &str) -> Result<&Arc<Subscription>, Problem> {
+        let replicas = self.reader.replicas();
+        replicas.iter().find(|of| of.name.as_str() == name).ok_or_else(|| {
+            let names: Vec<&str> = replicas.iter().map(|of| of.name.as_str()).collect();
+            Problem::unknown(format!("there is no such replica; there are {}", names.join(", ")))
+        })
+    }
+}
+
+/// What is told of an entity, if it is live and as wished.
+fn live(told: &Told) -> Result<&Reading, Problem> {
+    let state = shown::state(told.reading.as_ref());
+    match &told.reading {
+        Some(reading) if reading.record.state == State::Live && !told.late => Ok(reading),
+        Some(reading) if told.late && reading.record.state != State::Pending => {
+            let detail = "what is held is not yet what you wished for; see `held`";
+            Err(Problem::late(detail).with("held", shown::freshness(reading)))
+        }
+        _ if told.late => Err(Problem::late("the owner has not answered yet").with("known", state)),
+        _ => Err(Problem::missing("see `known`").with("known", state)),
+    }
+}
+
+fn absent(told: &Told) -> Value {
+    let mut absent = shown::state(told.reading.as_ref());
+    absent["id"] = shown::id(&told.id);
+    absent["late"] = told.late.into();
+    absent
+}
+
+fn outcome(told: &Told) -> &'static str {
+    match live(told) {
+        Ok(_) => "found",
+        Err(_) if told.late => "late",
+        Err(_) => "missing",
+    }
+}
+
+fn entity(of: &Subscription, text: &str) -> Result<EntityId, Problem> {
+    EntityId::parse(text, of.selection.id_kind()).map_err(|error| Problem::bad(error.detail))
+}
+
+fn page_size(text: &str) -> Result<usize, Problem> {
+    let size = text.parse().ok().filter(|size| (1..=MOST).contains(size));
+    size.ok_or_else(|| Problem::bad(format!("`page_size` is a whole number from 1 to {MOST}")))
+}

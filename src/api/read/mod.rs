@@ -1,0 +1,88 @@
+//! Replicas for whoever does not read the database itself: by REST, and on the same listener by gRPC.
+
+mod access;
+mod answer;
+mod openapi;
+mod page;
+mod problem;
+mod route;
+mod shown;
+mod wish;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::middleware;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_util::sync::CancellationToken;
+
+use super::grpc::{self, GrpcError};
+use super::listener::{Limits, Listener};
+use crate::pipeline::Reader;
+
+pub(in crate::api) use answer::Answers;
+pub use openapi::document as openapi;
+pub(in crate::api) use problem::Problem;
+pub(in crate::api) use wish::Asked;
+
+/// What a reader may take of us.
+const LIMITS: Limits = Limits {
+    connections: 1_024,
+    headers_within: Duration::from_secs(10),
+    keep_alive: true,
+    http2: true,
+    lasts: Duration::from_secs(300),
+    ends_within: Duration::from_secs(35),
+};
+
+/// The listener for readers.
+pub struct Reads {
+    listener: Listener,
+    router: axum::Router,
+}
+
+/// Readers cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadsError {
+    /// The address is taken, or is none of this machine.
+    #[error("replicas cannot be read on {address}; set `read.listen` to a free address")]
+    Address {
+        /// Where it was tried.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The gRPC service is not what it should be.
+    #[error(transparent)]
+    Grpc(#[from] GrpcError),
+}
+
+impl Reads {
+    /// Opens the listener. Whoever reads must have the token, where there is one.
+    pub async fn bind(
+        address: SocketAddr,
+        token: Option<&SecretString>,
+        service: &str,
+        reader: Reader,
+    ) -> Result<Self, ReadsError> {
+        let listener = Listener::bind(address, LIMITS).await;
+        let listener = listener.map_err(|source| ReadsError::Address { address, source })?;
+        let token = token.map_or("", |token| token.expose_secret());
+        let answers = Arc::new(Answers::new(reader, &format!("{service}/{token}")));
+        let router = route::router(answers.clone(), service).merge(grpc::router(answers).await?);
+        let router = if token.is_empty() { router } else { access::guarded(router, token) };
+        Ok(Self { listener, router: router.layer(middleware::from_fn(grpc::as_status)) })
+    }
+
+    /// Where it listens, which matters if the port was left to the system.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.address()
+    }
+
+    /// Serves until stopped.
+    pub async fn serve(self, stop: CancellationToken) {
+        self.listener.serve(self.router, &stop).await;
+    }
+}

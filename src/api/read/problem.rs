@@ -1,0 +1,109 @@
+//! What went wrong, as RFC 9457 has it.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::replication::QueryError;
+use crate::store::StoreError;
+
+/// Why a reader is not told what it asked for.
+#[derive(Clone, Debug)]
+pub(in crate::api) struct Problem {
+    pub(in crate::api) status: StatusCode,
+    pub(in crate::api) kind: &'static str,
+    title: &'static str,
+    pub(in crate::api) detail: String,
+    pub(in crate::api) more: Map<String, Value>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, title, detail: detail.into(), more: Map::new() }
+    }
+
+    /// The same with one more member.
+    pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// What was sent makes no sense.
+    pub(super) fn bad(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request makes no sense", detail)
+    }
+
+    /// There is no such replica, or no such thing to do with it.
+    pub(super) fn unknown(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown-resource", "There is nothing at this address", detail)
+    }
+
+    /// What the server itself refuses: a body that is too large, a path that is no text.
+    pub(super) fn refused(status: StatusCode) -> Self {
+        let detail = status.canonical_reason().unwrap_or("the request cannot be taken");
+        Self::new(status, "refused", "The request cannot be taken", detail)
+    }
+
+    /// There is no such entity, as far as is known.
+    pub(super) fn missing(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such entity", detail)
+    }
+
+    /// What was wished for had not come true in time.
+    pub(super) fn late(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "not-in-time",
+            "What was wished for did not come in time",
+            detail,
+        )
+    }
+
+    /// The reader did not say who it is.
+    pub(super) fn stranger() -> Self {
+        let detail = "send the token of `read.token`: `Authorization: Bearer …`";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed here", detail)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(event = "read.failed", class = %error.class(), %error, "a reader could not be answered");
+        let title = "The database cannot be read now";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, "try again in a moment")
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        Self::bad(error.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("urn:nearcopy:problem:{}", self.kind),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(body) = body.as_object_mut() {
+            body.extend(self.more);
+        }
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,120 @@
+//! The addresses that readers ask at.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query as Parameters, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::answer::{Answers, One};
+use super::openapi;
+use super::problem::Problem;
+use super::wish::Asked;
+
+/// How large a body may be.
+const LARGEST_BODY: usize = 256 * 1024;
+/// What there is.
+const ADDRESSES: &str =
+    "see `/v1/{replica}/{id}`, `/v1/{replica}`, `/v1/{replica}:batchGet` and `/openapi.json`";
+
+type Shared = State<Arc<Answers>>;
+/// Parameters as they came, each with its value.
+type Pairs = Parameters<Vec<(String, String)>>;
+type Answer = Result<Response, Problem>;
+
+/// What a batch asks for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    ids: Vec<Value>,
+}
+
+/// Everything that readers can ask for by REST.
+pub(super) fn router(answers: Arc<Answers>, service: &str) -> Router {
+    let described = openapi::document(service, answers.replicas());
+    Router::new()
+        .route("/v1/{replica}", get(many).post(batch))
+        .route("/v1/{replica}/{id}", get(one))
+        .route("/openapi.json", get(|| async move { Json(described) }))
+        .fallback(|| async { Problem::unknown(ADDRESSES) })
+        .method_not_allowed_fallback(|| async { Problem::refused(StatusCode::METHOD_NOT_ALLOWED) })
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::map_response(as_problem))
+        .with_state(answers)
+}
+
+/// Whatever is refused is refused in one form.
+async fn as_problem(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let is_other = kind.is_none_or(|kind| !kind.ends_with("json"));
+    let status = response.status();
+    if is_other && (status.is_client_error() || status.is_server_error()) {
+        return Problem::refused(status).into_response();
+    }
+    response
+}
+
+/// `GET /v1/{replica}/{id}`
+async fn one(
+    State(answers): Shared,
+    Path((replica, id)): Path<(String, String)>,
+    Parameters(parameters): Pairs,
+    headers: HeaderMap,
+) -> Answer {
+    let One { entity, tag } = answers.one(&replica, &id, &Asked::read(&parameters)?).await?;
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
+    let is_known = known.flat_map(|tags| tags.split(',')).any(|known| matches(known.trim(), &tag));
+    let mut response =
+        if is_known { StatusCode::NOT_MODIFIED.into_response() } else { Json(entity).into_response() };
+    // It may be kept, and is asked about each time.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// `POST /v1/{replica}:batchGet`
+async fn batch(
+    State(answers): Shared,
+    Path(target): Path<String>,
+    Parameters(parameters): Pairs,
+    body: Bytes,
+) -> Answer {
+    let Some(replica) = target.strip_suffix(":batchGet") else {
+        return Err(Problem::unknown("only `:batchGet` is asked by POST"));
+    };
+    let batch: Batch = serde_json::from_slice(&body)
+        .map_err(|error| Problem::bad(format!("the body is `{{\"ids\": […]}}` as JSON: {error}")))?;
+    let ids: Vec<String> = batch.ids.iter().map(text).collect();
+    Ok(told(answers.batch(replica, &ids, &Asked::read(&parameters)?).await?))
+}
+
+/// `GET /v1/{replica}` and `GET /v1/{replica}:exists`
+async fn many(State(answers): Shared, Path(target): Path<String>, Parameters(parameters): Pairs) -> Answer {
+    let answer = match target.strip_suffix(":exists") {
+        Some(replica) => answers.exists(replica, &parameters).await?,
+        None => answers.list(&target, &parameters).await?,
+    };
+    Ok(told(answer))
+}
+
+fn told(answer: Value) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
+}
+
+/// An id of a body as it would stand in a URL.
+fn text(id: &Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}
+
+/// Whether a tag of `If-None-Match` is this one.
+fn matches(known: &str, tag: &str) -> bool {
+    known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+}

@@ -1,0 +1,93 @@
+//! A record as JSON, with what makes a reader trust it: version, age, origin.
+
+use bson::Bson;
+use bson::spec::BinarySubtype;
+use serde_json::{Map, Value, json};
+
+use crate::event::{EntityId, Version};
+use crate::replication::{Reading, State, Subscription};
+
+/// An entity as a reader sees it: its id, its declared fields, and how fresh they are.
+pub(super) fn entity(of: &Subscription, reading: &Reading) -> Value {
+    let fields: Map<String, Value> = of
+        .selection
+        .fields()
+        .filter_map(|field| Some((field.name.clone(), value(reading.record.fields.get(&field.name)?))))
+        .collect();
+    let mut shown = Map::new();
+    shown.insert("id".into(), id(&reading.record.id));
+    shown.insert("fields".into(), fields.into());
+    if let Value::Object(freshness) = freshness(reading) {
+        shown.extend(freshness);
+    }
+    shown.into()
+}
+
+/// How fresh what is held is, whatever that is.
+pub(super) fn freshness(reading: &Reading) -> Value {
+    let mut shown = json!({
+        "version": reading.record.version().map(Version::get),
+        "origin": reading.origin,
+        "age_ms": u64::try_from(reading.age().as_millis()).unwrap_or(u64::MAX),
+        "stale": reading.is_stale(),
+    });
+    let mut add = |name: &str, value: Option<Value>| {
+        if let (Some(shown), Some(value)) = (shown.as_object_mut(), value) {
+            shown.insert(name.into(), value);
+        }
+    };
+    add("epoch", Some(reading.record.epoch()).filter(|epoch| *epoch > 0).map(Value::from));
+    add("event", reading.event.clone().map(Value::from));
+    add("changed_at", reading.at.and_then(time).map(Value::from));
+    shown
+}
+
+/// What is known of an entity that is not live, in a word or two.
+pub(super) fn state(reading: Option<&Reading>) -> Value {
+    match reading.map(|reading| reading.record.state) {
+        None => json!({ "state": "absent" }),
+        Some(State::Gone(why)) => json!({ "state": "gone", "why": why.as_str() }),
+        Some(state) => json!({ "state": state.as_str() }),
+    }
+}
+
+/// What tells one state of a record from any other.
+pub(super) fn tag(reading: &Reading) -> String {
+    let version = reading.record.version().map_or("-".into(), |version| version.to_string());
+    format!("\"{}.{version}.{}\"", reading.record.epoch(), reading.record.rev)
+}
+
+/// An id as JSON: a number where the replica declares numbers, else text.
+pub(super) fn id(id: &EntityId) -> Value {
+    match id {
+        EntityId::Int(number) => (*number).into(),
+        other => other.to_string().into(),
+    }
+}
+
+/// A stored value as JSON: dates as RFC 3339, decimals, ids and UUIDs as text, so that nothing is lost.
+fn value(stored: &Bson) -> Value {
+    match stored {
+        Bson::Null | Bson::Undefined => Value::Null,
+        Bson::Boolean(value) => (*value).into(),
+        Bson::Int32(value) => (*value).into(),
+        Bson::Int64(value) => (*value).into(),
+        Bson::Double(value) => (*value).into(),
+        Bson::String(value) => value.as_str().into(),
+        Bson::Array(values) => values.iter().map(value).collect(),
+        Bson::Document(fields) => {
+            fields.iter().map(|(name, field)| (name.clone(), value(field))).collect::<Map<_, _>>().into()
+        }
+        Bson::DateTime(at) => time(at.timestamp_millis()).into(),
+        Bson::ObjectId(id) => id.to_hex().into(),
+        Bson::Decimal128(value) => value.to_string().into(),
+        Bson::Binary(binary) if binary.subtype == BinarySubtype::Uuid => {
+            uuid::Uuid::from_slice(&binary.bytes).map(|uuid| uuid.to_string()).ok().into()
+        }
+        other => other.to_string().into(),
+    }
+}
+
+fn time(millis: i64) -> Option<String> {
+    jiff::Timestamp::from_millisecond(millis).ok().map(|time| time.to_string())
+}
