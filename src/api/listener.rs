@@ -20,6 +20,8 @@ const BREATH: Duration = Duration::from_millis(100);
 /// How many requests there may be at once upon one connection of HTTP/2.
 const STREAMS: u32 = 128;
 
+/// How long answers may take yet once a stop has begun.
+const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 /// How a client of HTTP/2 begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How soon is looked again whether it has said more.
@@ -79,6 +81,11 @@ impl Listener {
             }
         };
         stop.run_until_cancelled(accepting).await;
+        // Whoever is being answered gets that answer, if it does not take long.
+        let all = u32::try_from(self.limits.connections).unwrap_or(u32::MAX);
+        tokio::time::timeout(DRAINED_WITHIN.min(self.limits.ends_within), places.acquire_many(all))
+            .await
+            .ok();
     }
 }
 

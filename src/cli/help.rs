@@ -43,7 +43,7 @@ and, as the first line of a manifest, for completion in editors:
 pub(super) const OPENAPI: &str = "\
 Example:
   nearcopy openapi nearcopy.yaml > replicas.openapi.json
-What runs serves the same at /openapi.json of read.listen.";
+It is OpenAPI 3.1. What runs serves the same at /openapi.json of read.listen.";
 
 /// Of `parked`.
 pub(super) const PARKED: &str = "\

@@ -59,7 +59,7 @@ enum Command {
     /// Prints the JSON Schema of the manifest.
     #[command(after_help = help::SCHEMA)]
     Schema,
-    /// Prints what can be read by REST, as `OpenAPI` 3.1.
+    /// Describes what can be read by REST, for tools.
     #[command(after_help = help::OPENAPI)]
     Openapi(Manifest),
     /// Shows, retries and drops events that were put aside.

@@ -10,13 +10,18 @@ use std::time::Duration;
 use super::Pipeline;
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
-use crate::replication::{Place, Query, Reading, RecordWrite, Service, State, Subscription, Wish};
+use crate::replication::{
+    Answer, Content, Place, Query, Reading, RecordWrite, Service, State, Subscription, Wish,
+};
 use crate::store::{ReadStore, StoreError};
 
 /// The first pause before what is wished for is looked for again; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(80);
+
+/// What is held of those who are asked for.
+type Records = BTreeMap<EntityId, Reading>;
 
 /// What readers are answered from.
 pub struct Reader {
@@ -57,35 +62,36 @@ impl Reader {
         let (watch, mut pause) = (Stopwatch::start(), FIRST_PAUSE);
         let mut left: BTreeSet<EntityId> = ids.into_iter().collect();
         let (mut told, mut asked) = (BTreeMap::new(), BTreeSet::new());
-        loop {
+        while !left.is_empty() {
             let ids: Vec<EntityId> = left.iter().cloned().collect();
-            let mut found: BTreeMap<EntityId, Reading> = self
-                .store
-                .look_up(of, &ids)
-                .await?
-                .into_iter()
-                .map(|read| (read.record.id.clone(), read))
-                .collect();
+            let found = self.store.look_up(of, &ids).await?;
+            let mut found: Records = found.into_iter().map(|read| (read.record.id.clone(), read)).collect();
             let over = watch.elapsed() >= within;
             let mut asks = Vec::new();
             for id in ids {
                 let reading = found.remove(&id);
                 let service = wish.service(of, reading.as_ref(), asked.contains(&id));
                 if service == Service::Ask && !over {
-                    asks.push(question(of, &id, reading.as_ref()));
+                    asks.push((id.clone(), reading.map(|reading| reading.record.state)));
                     asked.insert(id);
                 } else if service == Service::Tell || over {
                     left.remove(&id);
                     told.insert(id.clone(), Told { id, reading, late: service != Service::Tell });
                 }
             }
-            if left.is_empty() {
-                return Ok(told.into_values().collect());
+            let remaining = within.saturating_sub(watch.elapsed());
+            let unknown = self.ask(of, asks, remaining).await?;
+            // What is wished for may still come by an event.
+            for id in unknown.into_iter().filter(|_| wish.is_modest()) {
+                left.remove(&id);
+                told.insert(id.clone(), Told { id, reading: None, late: false });
             }
-            self.ask(of, &asks).await?;
-            tokio::time::sleep(pause.min(within.saturating_sub(watch.elapsed()))).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+            if !left.is_empty() {
+                tokio::time::sleep(pause.min(within.saturating_sub(watch.elapsed()))).await;
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
         }
+        Ok(told.into_values().collect())
     }
 
     /// The live records that meet a query, in its order, from behind a place on, and the place of the last one if there
@@ -102,21 +108,45 @@ impl Reader {
         Ok((found, more))
     }
 
-    async fn ask(&self, of: &Subscription, asks: &[RecordWrite]) -> Result<(), StoreError> {
-        if !asks.is_empty() {
-            self.pipeline.store.write(of, asks, 0).await?;
+    /// Has the owner asked, and says whom it does not know. Whoever is missing is wanted from now on: where that is for
+    /// good, only once the owner knows him, or every misspelt id would be asked about for ever.
+    async fn ask(
+        &self,
+        of: &Subscription,
+        asks: Vec<(EntityId, Option<State>)>,
+        within: Duration,
+    ) -> Result<Vec<EntityId>, StoreError> {
+        let (absent, known): (Vec<_>, Vec<_>) =
+            asks.into_iter().partition(|(_, state)| state.is_none() && of.keep.creates());
+        let absent: Vec<EntityId> = absent.into_iter().map(|(id, _)| id).collect();
+        let (mut writes, mut unknown): (Vec<RecordWrite>, _) =
+            (known.into_iter().map(|(id, state)| question(of, id, state)).collect(), Vec::new());
+        if !absent.is_empty() {
+            let asked = tokio::time::timeout(within, self.pipeline.fetch.ask(of, &absent)).await;
+            for (id, reply) in absent.into_iter().zip(asked.unwrap_or_default()) {
+                match reply.outcome {
+                    Ok(Answer::NotFound | Answer::Found { content: Content::Gone(_), .. }) => {
+                        unknown.push(id);
+                    }
+                    Ok(Answer::Found { .. }) => writes.push(question(of, id, None)),
+                    Err(_) => {}
+                }
+            }
+        }
+        if !writes.is_empty() {
+            self.pipeline.store.write(of, &writes, 0).await?;
             self.pipeline.wanted.send_replace(());
         }
-        Ok(())
+        Ok(unknown)
     }
 }
 
-/// What has the owner asked: whoever is missing is wanted from now on.
-fn question(of: &Subscription, id: &EntityId, reading: Option<&Reading>) -> RecordWrite {
-    match reading {
-        Some(reading) if reading.record.state != State::Pending => {
-            RecordWrite::Ask { id: id.clone(), wait: Duration::ZERO }
+/// What has the owner asked.
+fn question(of: &Subscription, id: EntityId, state: Option<State>) -> RecordWrite {
+    match state {
+        None | Some(State::Pending) => {
+            RecordWrite::Placeholder { id, ask: true, hold: Some(of.reads.wanted) }
         }
-        _ => RecordWrite::Placeholder { id: id.clone(), ask: true, hold: Some(of.reads.wanted) },
+        Some(_) => RecordWrite::Ask { id, wait: Duration::ZERO },
     }
 }

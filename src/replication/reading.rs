@@ -107,7 +107,7 @@ impl Wish {
     }
 
     /// Whether anything at all will do.
-    fn is_modest(&self) -> bool {
+    pub fn is_modest(&self) -> bool {
         self.min_version.is_none() && self.max_staleness.is_none() && self.event.is_none()
     }
 }

@@ -157,7 +157,7 @@ async fn every_method_answers_as_rest_does() {
     request.set_timeout(Duration::from_secs(10));
     let batch: BatchGetResponse = call(&channel, "BatchGet", request).await.unwrap();
     assert_eq!((batch.found.len(), batch.found[0].id.as_str()), (1, "u1"));
-    assert_eq!(batch.missing, [Missing { id: "nobody".into(), state: "gone".into() }]);
+    assert_eq!(batch.missing, [Missing { id: "nobody".into(), state: "absent".into() }]);
 
     let mut list = ListRequest { replica: "users".into(), page_size: 2, ..ListRequest::default() };
     list.conditions = conditions(&[("age.gte", "30")]);

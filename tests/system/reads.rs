@@ -98,8 +98,16 @@ async fn several_are_read_at_once() {
     read.is_read("ann", 1).await;
     let (status, told) = read.post("users:batchGet?within=10s", r#"{"ids": ["ann", "nobody", "ann"]}"#).await;
     assert_eq!((status, told["found"].as_array().unwrap().len()), (200, 1), "{told}");
-    let missing = json!([{ "id": "nobody", "state": "gone", "why": "404", "late": false }]);
-    assert_eq!(told["missing"], missing);
+    assert_eq!(told["missing"], json!([{ "id": "nobody", "state": "absent", "late": false }]));
+    let users = read.stage.consumer.collection("users");
+    assert_eq!(users.count_documents(bson::doc! {}).await.unwrap(), 1, "whoever is unknown leaves nothing");
+    read.stage.owner.has("eve", 4, "Eve");
+    let (status, told) = read.get("users/eve?within=10s").await;
+    assert_eq!(
+        (status, &told["version"]),
+        (200, &json!(4)),
+        "who was there before the first event is found: {told}"
+    );
     for body in ["", "[]", r#"{"ids": "ann"}"#, r#"{"ids": [""]}"#, r#"{"ids": [], "more": 1}"#] {
         assert_eq!(read.post("users:batchGet", body).await.0, 400, "{body}");
     }

@@ -19,6 +19,8 @@ pub(crate) struct Stage {
     pub(crate) user_service: Process,
     pub(crate) product_service: Process,
     pub(crate) nearcopy: Process,
+    /// Where nearcopy is read: `http://127.0.0.1:PORT`.
+    pub(crate) reads: String,
     pub(crate) users: Users,
     pub(crate) products: Products,
     pub(crate) replica: Replica,
@@ -49,7 +51,9 @@ impl Stage {
         let product_service = service("product-service", programs.example("product_service"), &folder)?
             .environment("MONGODB_URL", &mongodb)
             .environment("MONGODB_DATABASE", &consumed);
+        let reads = format!("127.0.0.1:{}", free_port()?);
         let nearcopy = nearcopy(programs.nearcopy(), manifest, &folder)?
+            .environment("NEARCOPY__READ__LISTEN", &reads)
             .environment("USER_SERVICE_URL", &user_service.url)
             .environment("NEARCOPY__RABBITMQ__URL", &broker.url)
             .environment("NEARCOPY__MONGODB__URL", &mongodb)
@@ -64,6 +68,7 @@ impl Stage {
             user_service,
             product_service,
             nearcopy,
+            reads: format!("http://{reads}"),
             broker,
         })
     }
@@ -122,6 +127,7 @@ impl Stage {
             ));
         }
         report.note(&format!("{:<16} {}/metrics", "metrics", self.nearcopy.url));
+        report.note(&format!("{:<16} {}/v1/users/42", "reads", self.reads));
         report.note(&format!("{:<16} {}", "broker", self.broker.url));
         report.note(&format!(
             "{:<16} {} and {}",

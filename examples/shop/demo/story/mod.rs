@@ -3,6 +3,7 @@
 mod crash;
 mod events;
 mod outage;
+mod reads;
 mod replication;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ const HEDY: &str = "44";
 pub(crate) async fn play(stage: &mut Stage, report: &Report, products: usize, updates: usize) -> Result<()> {
     replication::a_product_appears(stage, report).await?;
     replication::a_user_renames_herself(stage, report, products).await?;
+    reads::somebody_asks(stage, report).await?;
     outage::the_owner_dies(stage, report).await?;
     events::odd_events_arrive(stage, report).await?;
     events::a_malformed_event_arrives(stage, report).await?;

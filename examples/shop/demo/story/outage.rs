@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio::time::Instant;
 
-use super::{HEDY, SOON};
+use super::{ADA, HEDY, SOON};
 use crate::report::Report;
 use crate::shop::embedded;
 use crate::stage::Stage;
@@ -20,6 +20,11 @@ pub(super) async fn the_owner_dies(stage: &mut Stage, report: &Report) -> Result
     stage.user_service.kill()?;
     report.note("UserService is killed");
     expect_whole_list(stage, report, "every product is listed with its user").await?;
+
+    let since = Instant::now();
+    let told = stage.http.get(format!("{}/v1/users/{ADA}", stage.reads)).send().await?;
+    ensure!(told.status().is_success(), "a reader is answered with {}", told.status());
+    report.kept("and whoever asks is told what is held", Some(since.elapsed()));
 
     let since = Instant::now();
     stage.products.create("p-hedy", HEDY).await?;
