@@ -12,6 +12,7 @@ use tonic_prost::ProstCodec;
 
 use super::{ADA, SOON};
 use crate::report::Report;
+use crate::shop::embedded;
 use crate::stage::Stage;
 
 /// No product is hers.
@@ -62,7 +63,11 @@ pub(super) async fn somebody_asks(stage: &mut Stage, report: &Report) -> Result<
         ensure!(told["fields"]["username"] == "joan", "{told}");
         Ok(())
     };
-    report.eventually("whoever is missing is fetched for the reader", Instant::now(), SOON, told).await
+    report.eventually("whoever is missing is fetched for the reader", Instant::now(), SOON, told).await?;
+    let since = Instant::now();
+    stage.products.create("p-joan", JOAN).await?;
+    let shown = async || stage.replica.expect_products(JOAN, 1, &embedded("joan")).await;
+    report.eventually("a product that comes to be hers shows her", since, SOON, shown).await
 }
 
 async fn by_grpc(address: &str, id: &str) -> Result<Entity> {
