@@ -47,6 +47,10 @@ pub(super) fn text(fields: &Map<String, Value>, name: &str) -> String {
 /// The entries of a map, or the fields of a message, as parameters.
 pub(super) fn parameters(fields: &Map<String, Value>, name: &str) -> Vec<(String, String)> {
     let entries = fields.get(name).and_then(Value::as_object).into_iter().flatten();
-    let as_text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     entries.map(|(name, value)| (name.clone(), as_text(value))).collect()
+}
+
+/// A value as it would stand in a URL.
+pub(super) fn as_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -90,8 +90,7 @@ async fn answer(
             for name in ["page_size", "page_token"] {
                 let given =
                     fields.get(name).filter(|value| value.as_i64() != Some(0) && value.as_str() != Some(""));
-                let text = given.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-                parameters.extend(text.map(|text| (name.to_owned(), text)));
+                parameters.extend(given.map(|value| (name.to_owned(), message::as_text(value))));
             }
             answers.list(&replica, &parameters).await
         }
@@ -109,7 +108,10 @@ fn asked(fields: &Map<String, Value>, within: Option<Duration>) -> Result<Asked,
         }
     }
     let asked = Asked::read(&parameters)?;
-    Ok(within.map_or(asked.clone(), |within| asked.within(within)))
+    Ok(match within {
+        Some(within) => asked.within(within),
+        None => asked,
+    })
 }
 
 /// How long the caller waits, as it says in its header.
