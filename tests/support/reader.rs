@@ -35,15 +35,15 @@ impl Reader {
 
     /// Waits for a status.
     pub(crate) async fn status_is(&mut self, wanted: impl FnMut(&Status) -> bool) {
-        let waited = timeout(Duration::from_secs(15), self.source.status.wait_for(wanted)).await;
-        waited.expect("the status within 15 s").unwrap();
+        let waited = timeout(Duration::from_secs(60), self.source.status.wait_for(wanted)).await;
+        waited.expect("the status in time").unwrap();
     }
 
     /// Takes exactly so many deliveries.
     pub(crate) async fn take(&mut self, count: usize) -> Vec<Delivery> {
         let mut taken = Vec::new();
         while taken.len() < count {
-            let more = timeout(Duration::from_secs(15), self.source.inbox.take(count - taken.len())).await;
+            let more = timeout(Duration::from_secs(60), self.source.inbox.take(count - taken.len())).await;
             taken.extend(more.unwrap_or_else(|_| panic!("{} of {count} deliveries came", taken.len())));
         }
         taken
@@ -83,7 +83,7 @@ pub(crate) async fn broker_with_exchange() -> Broker {
 /// Waits for the loss of a source that cannot work as configured, and says its reason.
 pub(crate) async fn misconfigured(source: &mut Source) -> String {
     let lost = source.status.wait_for(|status| matches!(status, Status::Lost { .. }));
-    match timeout(Duration::from_secs(15), lost).await.unwrap().unwrap().clone() {
+    match timeout(Duration::from_secs(60), lost).await.unwrap().unwrap().clone() {
         Status::Lost { class: Class::Misconfigured, reason, .. } => reason,
         other => panic!("{other:?}"),
     }

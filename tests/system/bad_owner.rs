@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bson::doc;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::owner_service::{Asked, Entities, Reply, honest};
-use crate::sidecar::{Metrics, Plan, Sidecar};
+use crate::sidecar::{Metrics, PATIENCE, Plan, Sidecar};
 use crate::stage::Stage;
 
 /// How an owner answers, what that is counted as, and what is held meanwhile.
@@ -116,13 +117,14 @@ async fn eventually_counted(sidecar: &Sidecar, cases: &[Case]) -> Vec<&'static s
         };
         cases.iter().filter(counted).map(|case| case.name).collect()
     };
-    for _ in 0..300 {
-        if missing(&sidecar.metrics().await).is_empty() {
-            break;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let missing = missing(&sidecar.metrics().await);
+        if missing.is_empty() || Instant::now() > deadline {
+            return missing;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(50)).await;
     }
-    missing(&sidecar.metrics().await)
 }
 
 fn user(case: &Case) -> String {

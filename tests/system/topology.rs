@@ -95,7 +95,7 @@ async fn a_missing_exchange_heals_when_it_appears() {
     assert_eq!(broker.waiting(QUEUE).await, None);
     broker.declare_exchange(EXCHANGE).await;
     let connected = source.status.wait_for(|status| matches!(status, Status::Connected { .. }));
-    timeout(Duration::from_secs(15), connected).await.unwrap().unwrap();
+    timeout(Duration::from_secs(60), connected).await.unwrap().unwrap();
     broker.publish(EXCHANGE, "user.changed", bodies(0..1)).await;
     assert_eq!(source.inbox.take(1).await.len(), 1);
     broker.remove().await;
@@ -112,7 +112,7 @@ async fn without_declare_nothing_is_made() {
     assert_eq!(broker.waiting(&format!("{QUEUE}.dead")).await, None);
     broker.declare_classic_queue(QUEUE).await;
     let connected = source.status.wait_for(|status| matches!(status, Status::Connected { .. }));
-    timeout(Duration::from_secs(15), connected).await.unwrap().unwrap();
+    timeout(Duration::from_secs(60), connected).await.unwrap().unwrap();
     broker.remove().await;
 }
 
