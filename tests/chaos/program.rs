@@ -25,6 +25,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 
 use machine::process::Place;
+use machine::replica_set::MEMBERS;
 
 /// Kills, pauses and cuts off real processes, and proves that nothing is lost.
 #[derive(Clone, Parser)]
@@ -50,6 +51,9 @@ struct Arguments {
     /// How many products the hot entity has.
     #[arg(long, default_value_t = 1_000_000)]
     documents: u32,
+    /// How many members the database has meanwhile.
+    #[arg(long, default_value_t = MEMBERS)]
+    members: usize,
     /// How long each party is gone.
     #[arg(long, default_value_t = 60)]
     outage_seconds: u64,

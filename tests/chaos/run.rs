@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::act::Act;
 use crate::faults::{Counts, HARMLESS, LOSSY};
 use crate::machine::process::Place;
+use crate::machine::replica_set::MEMBERS;
 use crate::machine::sidecars::Sidecars;
 use crate::manifest::manifest;
 use crate::report::{note, row, title};
@@ -35,13 +36,23 @@ pub(crate) async fn scenario(arguments: &Arguments, place: &Place) -> Result<()>
             let (seconds, rate) = (arguments.outage_seconds, arguments.outage_rate);
             outage::play(place, &size(arguments, seed), seconds, rate).await
         }
-        Scenario::HotEntity => hot_entity::play(place, &size(arguments, seed), arguments.documents).await,
+        Scenario::HotEntity => {
+            let size = Size { members: arguments.members, ..size(arguments, seed) };
+            hot_entity::play(place, &size, arguments.documents).await
+        }
     }
 }
 
 /// What a figure is measured with: nothing stands between, and the log is as large as it would be.
 fn size(arguments: &Arguments, seed: u64) -> Size {
-    Size { sidecars: arguments.sidecars, oplog: LARGE_LOG, reconcile: None, proxies: false, seed }
+    Size {
+        sidecars: arguments.sidecars,
+        members: MEMBERS,
+        oplog: LARGE_LOG,
+        reconcile: None,
+        proxies: false,
+        seed,
+    }
 }
 
 /// One act after the other, or one of them alone.

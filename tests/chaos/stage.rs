@@ -30,6 +30,8 @@ const SHOP_EVERY: Duration = Duration::from_millis(25);
 #[derive(Clone)]
 pub(crate) struct Size {
     pub(crate) sidecars: usize,
+    /// Members of the database.
+    pub(crate) members: usize,
     /// Megabytes of the database's log.
     pub(crate) oplog: u32,
     pub(crate) reconcile: Option<Duration>,
@@ -61,7 +63,8 @@ pub(crate) struct Stage {
 impl Stage {
     /// Puts everything up and waits until it is well; nothing happens yet.
     pub(crate) async fn set_up(place: &Place, size: &Size) -> Result<Arc<Self>> {
-        let (set, broker) = tokio::join!(ReplicaSet::start(place, size.oplog), Broker::start(place));
+        let (set, broker) =
+            tokio::join!(ReplicaSet::start(place, size.members, size.oplog), Broker::start(place));
         let (set, broker) = (set?, broker?);
         let (to_broker, to_database) = (
             Proxy::before(broker.authority(), Wire::Amqp).await?,

@@ -1,4 +1,4 @@
-//! A MongoDB of three members of our own, which may be killed.
+//! A MongoDB of several members of our own, which may be killed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use super::{eventually, secret};
 
 /// The consumer's database.
 pub(crate) const DATABASE: &str = "shop";
-/// How many members there are.
+/// How many members there are, where they fail, too.
 pub(crate) const MEMBERS: usize = 3;
 /// How long one question to one member may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Three members, each with a connection to it alone.
+/// Members, each with a connection to it alone.
 pub(crate) struct ReplicaSet {
     members: Vec<Member>,
 }
@@ -31,11 +31,11 @@ struct Member {
 }
 
 impl ReplicaSet {
-    /// Starts three members with a log of that many megabytes, and waits for a primary.
-    pub(crate) async fn start(place: &Place, oplog: u32) -> Result<Self> {
+    /// Starts so many members with a log of that many megabytes, and waits for a primary.
+    pub(crate) async fn start(place: &Place, count: usize, oplog: u32) -> Result<Self> {
         let program = services("mongod")?;
         let mut members = Vec::new();
-        for number in 0..MEMBERS {
+        for number in 0..count {
             members.push(member(place, &program, number, oplog).await?);
         }
         let set = Self { members };
@@ -92,7 +92,7 @@ impl ReplicaSet {
     /// Which member is the primary, of those that are not left out; waits for one.
     pub(crate) async fn elected(&self, but: &[usize]) -> Result<usize> {
         eventually("the set has a primary", Duration::from_secs(60), async || {
-            for member in (0..MEMBERS).filter(|member| !but.contains(member)) {
+            for member in (0..self.members.len()).filter(|member| !but.contains(member)) {
                 let hello = self.run(member, doc! { "hello": 1 }).await;
                 if hello.is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or_default()) {
                     return Ok(member);
@@ -128,7 +128,7 @@ impl ReplicaSet {
                 member.process.start()?;
             }
         }
-        for member in 0..MEMBERS {
+        for member in 0..self.members.len() {
             for point in ["failCommand", "stopReplProducer"] {
                 let off = doc! { "configureFailPoint": point, "mode": "off" };
                 eventually("a fault is taken back", Duration::from_secs(30), async || {
@@ -138,7 +138,7 @@ impl ReplicaSet {
             }
         }
         self.elected(&[]).await?;
-        for member in 0..MEMBERS {
+        for member in 0..self.members.len() {
             eventually("a member is well", Duration::from_secs(60), async || self.is_well(member).await)
                 .await?;
         }

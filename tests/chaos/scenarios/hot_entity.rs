@@ -21,7 +21,7 @@ use crate::world::shop::PRODUCTS;
 /// The user.
 const HOT: &str = "hot";
 /// Events of others in a second, and of these, those that are measured. Few enough that a small machine, which holds
-/// all three members as well, is not at its limit with them alone.
+/// the whole set as well, is not at its limit with them alone.
 const OTHERS: u32 = 100;
 const MEASURED: u32 = 50;
 /// How long others are measured without a rename, before and after: long enough for a checkpoint of the database, like
