@@ -18,8 +18,8 @@ use crate::replication::{Class, Declaration, SourceSpec, Standing};
 use crate::settings::Settings;
 use crate::source::Inbox;
 use crate::source::rabbitmq::{self, Source, Status};
-use crate::store::StoreError;
 use crate::store::mongo::{Mongo, Placed, Topology};
+use crate::store::{ReadStore, StoreError};
 use crate::telemetry::{self, Metrics, metric};
 
 /// How often the database is asked for a sign of life, so that readiness tells the truth.
@@ -92,8 +92,10 @@ async fn start(
         lifecycle.spawn_critical(name, async move { task.await.unwrap_or(()) });
     }
     if let Some(address) = settings.read.listen {
-        let reader = Reader::new(pipeline.clone(), store.clone());
-        let reads = Reads::bind(address, settings.read.token.as_ref(), &declaration.service, reader).await;
+        let read: Arc<dyn ReadStore> = store.clone();
+        let readers = Reader::all(&pipeline, &read, settings.read.cache);
+        let token = settings.read.token.as_ref();
+        let reads = Reads::bind(address, token, &declaration.service, readers, &stop).await;
         let reads = reads.map_err(|error| Failure::new(Exit::Failed, &error))?;
         lifecycle.spawn_beside("reads", reads.serve(stop.clone()));
     }

@@ -4,12 +4,14 @@
 
 mod ask;
 mod batch;
+mod cache;
 mod call;
 mod clear;
 mod epoch;
 mod erase;
 mod fan_out;
 mod fan_out_large;
+mod feed;
 mod hydrate;
 mod lease;
 mod load;
@@ -26,11 +28,12 @@ mod suspect;
 mod sweep;
 mod traffic;
 mod upgrade;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::watch as signal;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Stopwatch;
@@ -44,12 +47,14 @@ use crate::telemetry::trace::{self, TraceContext};
 use epoch::{Heard, Regressions};
 pub use erase::{Erased, Holding};
 use fan_out_large::Backlog;
+pub use feed::Changed;
 use load::Load;
 pub use park::Retry;
 pub use patience::Halted;
 pub use read::{Reader, Told};
 pub use rebase::{Pace, RebaseError, Rebased};
 use traffic::Traffic;
+pub use watch::{Ended, Watch};
 
 /// The rhythm of the work that no event sets off.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +81,7 @@ pub struct Pipeline {
     rhythm: Rhythm,
     stop: CancellationToken,
     /// Moves whenever somebody is wanted, or must be asked about, at once.
-    wanted: watch::Sender<()>,
+    wanted: signal::Sender<()>,
     large: Backlog,
     traffic: Traffic,
     load: Load,
@@ -93,7 +98,7 @@ impl Pipeline {
         rhythm: Rhythm,
         stop: CancellationToken,
     ) -> Arc<Self> {
-        let (wanted, large) = (watch::Sender::new(()), Backlog::default());
+        let (wanted, large) = (signal::Sender::new(()), Backlog::default());
         let (traffic, load) = (Traffic::default(), Load::default());
         let (heard, regressions) = (Heard::default(), Regressions::default());
         Arc::new(Self {

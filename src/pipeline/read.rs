@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Pipeline;
+use super::feed::Feed;
+use super::watch::Watch;
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::replication::{
     Answer, Content, Place, Query, Reading, RecordWrite, Service, State, Subscription, Wish,
 };
 use crate::store::{ReadStore, StoreError};
+use crate::telemetry::metric;
 
 /// The first pause before what is wished for is looked for again; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -23,10 +26,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(80);
 /// What is held of those who are asked for.
 type Records = BTreeMap<EntityId, Reading>;
 
-/// What readers are answered from.
+/// One replica, as its readers are answered from it.
 pub struct Reader {
+    of: Arc<Subscription>,
     pipeline: Arc<Pipeline>,
     store: Arc<dyn ReadStore>,
+    feed: Arc<Feed>,
 }
 
 /// What a reader is told of an entity.
@@ -41,30 +46,46 @@ pub struct Told {
 }
 
 impl Reader {
-    /// Reads from this store, and has this pipeline ask owners.
-    pub fn new(pipeline: Arc<Pipeline>, store: Arc<dyn ReadStore>) -> Self {
-        Self { pipeline, store }
+    /// One for each replica: it reads from this store, keeps about so many bytes in memory, and has this pipeline ask
+    /// owners.
+    pub fn all(pipeline: &Arc<Pipeline>, store: &Arc<dyn ReadStore>, bytes: u64) -> Vec<Self> {
+        let reader = |of: &Arc<Subscription>| Self {
+            of: of.clone(),
+            pipeline: pipeline.clone(),
+            store: store.clone(),
+            feed: Feed::new(of.clone(), pipeline.clone(), store.clone(), bytes),
+        };
+        pipeline.declaration.replicas.iter().map(reader).collect()
     }
 
-    /// Every replica that can be read.
-    pub fn replicas(&self) -> &[Arc<Subscription>] {
-        &self.pipeline.declaration.replicas
+    /// What is read.
+    pub fn of(&self) -> &Arc<Subscription> {
+        &self.of
     }
 
     /// Reads entities, each told once and in the order of their ids, within this time.
     pub async fn read(
         &self,
-        of: &Subscription,
         ids: impl IntoIterator<Item = EntityId>,
         wish: &Wish,
         within: Duration,
     ) -> Result<Vec<Told>, StoreError> {
         let (watch, mut pause) = (Stopwatch::start(), FIRST_PAUSE);
-        let mut left: BTreeSet<EntityId> = ids.into_iter().collect();
+        let (of, feed) = (&*self.of, &self.feed);
+        feed.wake();
         let (mut told, mut asked) = (BTreeMap::new(), BTreeSet::new());
+        let mut left: BTreeSet<EntityId> = ids.into_iter().collect();
+        left.retain(|id| match feed.held(id, wish) {
+            Some(reading) => {
+                told.insert(id.clone(), Told { id: id.clone(), reading: Some(reading), late: false });
+                false
+            }
+            None => true,
+        });
+        metric::reads_held(of.name.as_str(), told.len(), left.len());
         while !left.is_empty() {
             let ids: Vec<EntityId> = left.iter().cloned().collect();
-            let found = self.store.look_up(of, &ids).await?;
+            let found = feed.look_up(&ids).await?;
             let mut found: Records = found.into_iter().map(|read| (read.record.id.clone(), read)).collect();
             let over = watch.elapsed() >= within;
             let mut asks = Vec::new();
@@ -80,7 +101,7 @@ impl Reader {
                 }
             }
             let remaining = within.saturating_sub(watch.elapsed());
-            let unknown = self.ask(of, asks, remaining).await?;
+            let unknown = self.ask(asks, remaining).await?;
             // What is wished for may still come by an event.
             for id in unknown.into_iter().filter(|_| wish.is_modest()) {
                 left.remove(&id);
@@ -98,24 +119,29 @@ impl Reader {
     /// may be more. Nobody is asked.
     pub async fn list(
         &self,
-        of: &Subscription,
         query: &Query,
         after: Option<&Place>,
         most: usize,
     ) -> Result<(Vec<Reading>, Option<Place>), StoreError> {
-        let found = self.store.list(of, query, after, most).await?;
+        let found = self.feed.later(self.store.list(&self.of, query, after, most).await?);
         let more = found.last().filter(|_| found.len() == most).map(|last| query.place(&last.record));
         Ok((found, more))
+    }
+
+    /// Watches the replica, or only these entities of it: from now on, or from a position that a watcher was told.
+    pub async fn watch(&self, only: BTreeSet<EntityId>, from: Option<&str>) -> Result<Watch, StoreError> {
+        self.feed.wake();
+        Watch::begin(self.feed.clone(), self.store.clone(), only, from).await
     }
 
     /// Has the owner asked, and says whom it does not know. Whoever is missing is wanted from now on: where that is for
     /// good, only once the owner knows him, or every misspelt id would be asked about for ever.
     async fn ask(
         &self,
-        of: &Subscription,
         asks: Vec<(EntityId, Option<State>)>,
         within: Duration,
     ) -> Result<Vec<EntityId>, StoreError> {
+        let of = &*self.of;
         let (absent, known): (Vec<_>, Vec<_>) =
             asks.into_iter().partition(|(_, state)| state.is_none() && of.keep.creates());
         let absent: Vec<EntityId> = absent.into_iter().map(|(id, _)| id).collect();

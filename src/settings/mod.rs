@@ -73,6 +73,8 @@ pub struct Read {
     pub listen: Option<SocketAddr>,
     /// What readers must know.
     pub token: Option<SecretString>,
+    /// How many bytes of each replica are kept in memory for them.
+    pub cache: u64,
 }
 
 /// How events are written.
@@ -106,6 +108,8 @@ pub struct Log {
     pub filter: String,
 }
 
+/// How many bytes of a replica can be kept in memory for readers, at most.
+const LARGEST_CACHE: u64 = 1 << 40;
 /// How many characters a token has at least.
 const SHORTEST_TOKEN: usize = 16;
 
@@ -206,7 +210,7 @@ impl Settings {
             );
             from.problems.push(Problem { key: "read.token".into(), given: None, what, advice: Some(advice) });
         }
-        Read { listen, token }
+        Read { listen, token, cache: from.number("read.cache", 0..=LARGEST_CACHE) }
     }
 }
 

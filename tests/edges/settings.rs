@@ -102,6 +102,7 @@ fn every_setting_can_be_given_by_the_environment() {
             ("NEARCOPY__ADMIN__LISTEN", "[::1]:9"),
             ("NEARCOPY__READ__LISTEN", "0.0.0.0:7"),
             ("NEARCOPY__READ__TOKEN", "sixteen-letters!"),
+            ("NEARCOPY__READ__CACHE", "0"),
             ("NEARCOPY__PIPELINE__BATCH", "1"),
             ("NEARCOPY__PIPELINE__IN_FLIGHT", "1"),
             ("NEARCOPY__SWEEP__EVERY", "200ms"),

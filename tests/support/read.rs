@@ -12,6 +12,8 @@ pub(crate) const TOKEN: &str = "a-token-of-readers-0123456789";
 pub(crate) struct Read {
     pub(crate) stage: Stage,
     pub(crate) sidecar: Sidecar,
+    /// What it was started with, and others may be.
+    pub(crate) plan: Plan,
     /// Where entities are read by REST.
     pub(crate) url: String,
     /// Where everything is.
@@ -60,9 +62,9 @@ impl Read {
     pub(crate) async fn start(keep: &str, adapt: impl FnOnce(Plan) -> Plan) -> Self {
         let (stage, address) = (Stage::new().await, free_address());
         let plan = stage.plan_of(manifest(keep, &stage.owner.url())).set("read.listen", &address);
-        let sidecar = adapt(plan).start().await;
-        let base = format!("http://{address}");
-        Self { stage, sidecar, url: format!("{base}/v1/"), base, http: reqwest::Client::new() }
+        let plan = adapt(plan);
+        let (sidecar, base) = (plan.start().await, format!("http://{address}"));
+        Self { stage, sidecar, plan, url: format!("{base}/v1/"), base, http: reqwest::Client::new() }
     }
 
     /// The status, and the answer as JSON.

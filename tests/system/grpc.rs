@@ -7,7 +7,7 @@ use prost::Message;
 use serde_json::json;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
@@ -114,6 +114,26 @@ struct ExistsResponse {
     ids: Vec<String>,
 }
 
+#[derive(Clone, PartialEq, Message)]
+struct WatchRequest {
+    #[prost(string, tag = "1")]
+    replica: String,
+    #[prost(string, repeated, tag = "2")]
+    ids: Vec<String>,
+    #[prost(string, tag = "3")]
+    position: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WatchResponse {
+    #[prost(message, repeated, tag = "1")]
+    changed: Vec<Entity>,
+    #[prost(message, repeated, tag = "2")]
+    gone: Vec<Missing>,
+    #[prost(string, tag = "3")]
+    position: String,
+}
+
 async fn channel(read: &Read) -> Channel {
     Endpoint::from_shared(read.base.clone()).unwrap().connect().await.unwrap()
 }
@@ -177,6 +197,40 @@ async fn every_method_answers_as_rest_does() {
     read.end().await;
 }
 
+async fn watch(channel: &Channel, position: &str) -> Result<Streaming<WatchResponse>, Status> {
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let codec: ProstCodec<WatchRequest, WatchResponse> = ProstCodec::default();
+    let request = WatchRequest { replica: "users".into(), ids: vec![], position: position.into() };
+    let path = "/nearcopy.v1.Replicas/Watch".parse().unwrap();
+    grpc.server_streaming(Request::new(request), path, codec).await.map(tonic::Response::into_inner)
+}
+
+/// Changes come as a stream, which is taken up where it was broken off.
+#[tokio::test]
+async fn changes_come_as_a_stream() {
+    let read = Read::start("all", |plan| plan).await;
+    let channel = channel(&read).await;
+    let mut changes = watch(&channel, "").await.unwrap();
+    let open = changes.message().await.unwrap().unwrap();
+    assert!(open.changed.is_empty() && !open.position.is_empty(), "{open:?}");
+    read.user("ann", 1, json!({ "name": "Ann" })).await;
+    let told = changes.message().await.unwrap().unwrap();
+    assert_eq!((told.changed[0].id.as_str(), told.changed[0].version), ("ann", Some(1)));
+    drop(changes);
+    read.stage.user_deleted("ann", 2).await;
+    let mut changes = watch(&channel, &told.position).await.unwrap();
+    let mut gone = Vec::new();
+    while gone.is_empty() {
+        gone = changes.message().await.unwrap().unwrap().gone;
+    }
+    assert_eq!(gone, [Missing { id: "ann".into(), state: "gone".into() }]);
+    let status = watch(&channel, "nowhere").await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status}");
+    drop(changes);
+    read.end().await;
+}
+
 /// A deadline is kept, and what went wrong is said in words and in details.
 #[tokio::test]
 async fn what_cannot_be_told_has_a_status_that_says_why() {
@@ -187,7 +241,7 @@ async fn what_cannot_be_told_has_a_status_that_says_why() {
     let channel = channel(&read).await;
     let newer = Wish { min_version: Some(9), local: false };
     let mut late = Request::new(get("ann", Some(newer)));
-    late.set_timeout(Duration::from_millis(300));
+    late.set_timeout(Duration::from_secs(2));
     let status = call::<_, Entity>(&channel, "Get", late).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
     let info = status.get_details_error_info().unwrap();

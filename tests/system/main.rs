@@ -69,3 +69,4 @@ mod subset;
 mod suspects;
 mod topology;
 mod values;
+mod watch;

@@ -31,7 +31,7 @@ fn name_by_text(answer: &mut Value) {
             ("ids", Value::Array(ids)) => {
                 ids.iter_mut().filter(|id| id.is_number()).for_each(|id| *id = id.to_string().into());
             }
-            ("found" | "items" | "missing", Value::Array(entities)) => {
+            ("found" | "items" | "missing" | "changed" | "gone", Value::Array(entities)) => {
                 entities.iter_mut().for_each(name_by_text);
             }
             _ => {}
@@ -42,6 +42,12 @@ fn name_by_text(answer: &mut Value) {
 /// A text among the fields of a request.
 pub(super) fn text(fields: &Map<String, Value>, name: &str) -> String {
     fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Several texts among the fields of a request.
+pub(super) fn texts(fields: &Map<String, Value>, name: &str) -> Vec<String> {
+    let texts = fields.get(name).and_then(Value::as_array).into_iter().flatten();
+    texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 /// The entries of a map, or the fields of a message, as parameters.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode};
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 use tonic::server::UnaryService;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -21,8 +22,9 @@ const DOMAIN: &str = "nearcopy";
 #[derive(Clone)]
 pub(super) struct Method {
     verb: Verb,
+    pub(super) is_stream: bool,
     pub(super) input: MessageDescriptor,
-    output: MessageDescriptor,
+    pub(super) output: MessageDescriptor,
 }
 
 /// What a method does.
@@ -32,6 +34,7 @@ enum Verb {
     BatchGet,
     List,
     Exists,
+    Watch,
 }
 
 /// One call.
@@ -39,6 +42,7 @@ pub(super) struct Call {
     pub(super) answers: Arc<Answers>,
     pub(super) method: Method,
     pub(super) within: Option<Duration>,
+    pub(super) stop: CancellationToken,
 }
 
 impl Method {
@@ -48,9 +52,11 @@ impl Method {
             "BatchGet" => Verb::BatchGet,
             "List" => Verb::List,
             "Exists" => Verb::Exists,
+            "Watch" => Verb::Watch,
             _ => return None,
         };
-        Some(Self { verb, input: method.input(), output: method.output() })
+        let is_stream = method.is_server_streaming();
+        Some(Self { verb, is_stream, input: method.input(), output: method.output() })
     }
 }
 
@@ -81,9 +87,7 @@ async fn answer(
             Ok(one.entity)
         }
         Verb::BatchGet => {
-            let ids = fields.get("ids").and_then(Value::as_array).into_iter().flatten();
-            let ids: Vec<String> = ids.filter_map(|id| id.as_str().map(str::to_owned)).collect();
-            answers.batch(&replica, &ids, &asked(fields, within)?).await
+            answers.batch(&replica, &message::texts(fields, "ids"), &asked(fields, within)?).await
         }
         Verb::List => {
             let mut parameters = message::parameters(fields, "where");
@@ -95,6 +99,7 @@ async fn answer(
             answers.list(&replica, &parameters).await
         }
         Verb::Exists => answers.exists(&replica, &message::parameters(fields, "where")).await,
+        Verb::Watch => Err(Problem::unknown("what changes comes as a stream")),
     }
 }
 
@@ -131,11 +136,12 @@ pub(super) fn deadline(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A problem as gRPC says it.
-fn status(problem: Problem) -> Status {
+pub(super) fn status(problem: Problem) -> Status {
     let code = match problem.status {
         StatusCode::BAD_REQUEST => Code::InvalidArgument,
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
         StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::GONE => Code::OutOfRange,
         StatusCode::GATEWAY_TIMEOUT => Code::DeadlineExceeded,
         StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
         _ => Code::Internal,

@@ -3,6 +3,7 @@
 mod codec;
 mod message;
 mod method;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use axum::routing::post;
 use prost_reflect::DescriptorPool;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::server::Grpc;
 
@@ -42,16 +44,17 @@ pub struct GrpcError(String);
 struct Served {
     answers: Arc<Answers>,
     methods: BTreeMap<String, Method>,
+    stop: CancellationToken,
 }
 
 /// The service, with health and reflection beside it.
-pub(super) async fn router(answers: Arc<Answers>) -> Result<Router, GrpcError> {
+pub(super) async fn router(answers: Arc<Answers>, stop: &CancellationToken) -> Result<Router, GrpcError> {
     let failed = |error: &dyn std::fmt::Display| GrpcError(error.to_string());
     let (pool, described) = described().map_err(|error| failed(&error))?;
     let service = pool.get_service_by_name(SERVICE).ok_or_else(|| failed(&"it is not declared"))?;
     let methods =
         service.methods().filter_map(|method| Some((method.name().to_owned(), Method::of(&method)?)));
-    let served = Arc::new(Served { answers, methods: methods.collect() });
+    let served = Arc::new(Served { answers, methods: methods.collect(), stop: stop.clone() });
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status(SERVICE, tonic_health::ServingStatus::Serving).await;
     let reflection = || {
@@ -97,10 +100,15 @@ async fn call(State(served): State<Arc<Served>>, Path(name): Path<String>, reque
         return Status::unimplemented(format!("`{SERVICE}` has no method `{name}`")).into_http();
     };
     let within = method::deadline(request.headers());
-    let call = Call { answers: served.answers.clone(), method: method.clone(), within };
+    let (answers, stop) = (served.answers.clone(), served.stop.clone());
+    let call = Call { answers, method: method.clone(), within, stop };
     let messages = Messages::read_as(method.input.clone());
     let mut grpc = Grpc::new(messages).apply_max_message_size_config(Some(LARGEST), None);
-    grpc.unary(call, request).await.map(Body::new)
+    if method.is_stream {
+        grpc.server_streaming(call, request).await.map(Body::new)
+    } else {
+        grpc.unary(call, request).await.map(Body::new)
+    }
 }
 
 /// Our own file, and those of Google's that everybody has.

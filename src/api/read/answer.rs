@@ -1,16 +1,18 @@
 //! What readers ask for, answered as JSON: the same for every face.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use super::page::Tokens;
 use super::problem::Problem;
 use super::shown;
+use super::watch::Watched;
 use super::wish::Asked;
 use crate::event::EntityId;
 use crate::pipeline::{Reader, Told};
 use crate::replication::{Comparison, Query, Reading, State, Subscription};
+use crate::store::StoreError;
 use crate::telemetry::metric;
 
 /// How many entities are told at once, at most.
@@ -20,7 +22,7 @@ const PAGE: usize = 100;
 
 /// The replicas, as any reader asks for them.
 pub(in crate::api) struct Answers {
-    reader: Reader,
+    readers: Vec<Reader>,
     tokens: Tokens,
 }
 
@@ -33,18 +35,19 @@ pub(in crate::api) struct One {
 }
 
 impl Answers {
-    pub(in crate::api) fn new(reader: Reader, secret: &str) -> Self {
-        Self { reader, tokens: Tokens::new(secret) }
+    pub(in crate::api) fn new(readers: Vec<Reader>, secret: &str) -> Self {
+        Self { readers, tokens: Tokens::new(secret) }
     }
 
     /// Every replica there is.
     pub(in crate::api) fn replicas(&self) -> impl Iterator<Item = &Subscription> {
-        self.reader.replicas().iter().map(|of| &**of)
+        self.readers.iter().map(|reader| &**reader.of())
     }
 
     pub(in crate::api) async fn one(&self, replica: &str, id: &str, asked: &Asked) -> Result<One, Problem> {
-        let of = self.replica(replica)?;
-        let told = self.reader.read(of, [entity(of, id)?], &asked.wish, asked.within).await?;
+        let reader = self.reader(replica)?;
+        let of = reader.of();
+        let told = reader.read([entity(of, id)?], &asked.wish, asked.within).await?;
         let told = told.first().ok_or_else(|| Problem::missing("nothing was asked for"))?;
         metric::reads(of.name.as_str(), "get", outcome(told));
         let reading = live(told)?;
@@ -57,13 +60,14 @@ impl Answers {
         ids: &[String],
         asked: &Asked,
     ) -> Result<Value, Problem> {
-        let of = self.replica(replica)?;
+        let reader = self.reader(replica)?;
+        let of = reader.of();
         if ids.len() > MOST {
             return Err(Problem::bad(format!("at most {MOST} ids are asked for at once")));
         }
         let ids: Vec<EntityId> = ids.iter().map(|id| entity(of, id)).collect::<Result<_, _>>()?;
         let (mut found, mut missing) = (Vec::new(), Vec::new());
-        for told in &self.reader.read(of, ids, &asked.wish, asked.within).await? {
+        for told in &reader.read(ids, &asked.wish, asked.within).await? {
             metric::reads(of.name.as_str(), "batch_get", outcome(told));
             match live(told) {
                 Ok(reading) => found.push(shown::entity(of, reading)),
@@ -79,7 +83,8 @@ impl Answers {
         replica: &str,
         parameters: &[(String, String)],
     ) -> Result<Value, Problem> {
-        let of = self.replica(replica)?;
+        let reader = self.reader(replica)?;
+        let of = reader.of();
         let (mut query, mut size, mut token) = (Query::default(), PAGE, None);
         for (name, text) in parameters {
             match name.as_str() {
@@ -89,7 +94,7 @@ impl Answers {
             }
         }
         let after = token.map(|token| self.tokens.read(of, &query, token)).transpose()?;
-        let (found, more) = self.reader.list(of, &query, after.as_ref(), size).await?;
+        let (found, more) = reader.list(&query, after.as_ref(), size).await?;
         metric::reads(of.name.as_str(), "list", "found");
         let items: Vec<Value> = found.iter().map(|reading| shown::entity(of, reading)).collect();
         let mut answer = json!({ "items": items });
@@ -104,7 +109,8 @@ impl Answers {
         replica: &str,
         parameters: &[(String, String)],
     ) -> Result<Value, Problem> {
-        let (of, mut query) = (self.replica(replica)?, Query::default());
+        let reader = self.reader(replica)?;
+        let (of, mut query) = (reader.of(), Query::default());
         for (name, text) in parameters {
             if Comparison::of(name).1 != Comparison::Equal {
                 return Err(Problem::bad("`exists` looks for one value, as in `email=…`"));
@@ -114,23 +120,41 @@ impl Answers {
         if query.equal.is_empty() {
             return Err(Problem::bad("`exists` needs the value that is looked for, as in `email=…`"));
         }
-        let (found, _) = self.reader.list(of, &query, None, PAGE).await?;
+        let (found, _) = reader.list(&query, None, PAGE).await?;
         metric::reads(of.name.as_str(), "exists", if found.is_empty() { "missing" } else { "found" });
         let ids: Vec<Value> = found.iter().map(|reading| shown::id(&reading.record.id)).collect();
         Ok(json!({ "exists": !ids.is_empty(), "ids": ids }))
     }
 
-    fn replica(&self, name: &str) -> Result<&Arc<Subscription>, Problem> {
-        let replicas = self.reader.replicas();
-        replicas.iter().find(|of| of.name.as_str() == name).ok_or_else(|| {
-            let names: Vec<&str> = replicas.iter().map(|of| of.name.as_str()).collect();
+    pub(in crate::api) async fn watch(
+        &self,
+        replica: &str,
+        ids: &[String],
+        from: Option<&str>,
+    ) -> Result<Watched, Problem> {
+        let reader = self.reader(replica)?;
+        let of = reader.of();
+        if ids.len() > MOST {
+            return Err(Problem::bad(format!("at most {MOST} ids are watched at once")));
+        }
+        let ids: BTreeSet<EntityId> = ids.iter().map(|id| entity(of, id)).collect::<Result<_, _>>()?;
+        let watch = reader.watch(ids, from).await.map_err(|error| match error {
+            StoreError::HistoryLost { .. } => Problem::lost(),
+            other => other.into(),
+        })?;
+        Ok(Watched::new(of.clone(), watch))
+    }
+
+    fn reader(&self, name: &str) -> Result<&Reader, Problem> {
+        self.readers.iter().find(|reader| reader.of().name.as_str() == name).ok_or_else(|| {
+            let names: Vec<&str> = self.replicas().map(|of| of.name.as_str()).collect();
             Problem::unknown(format!("there is no such replica; there are {}", names.join(", ")))
         })
     }
 }
 
 /// What is told of an entity, if it is live and as wished.
-fn live(told: &Told) -> Result<&Reading, Problem> {
+pub(super) fn live(told: &Told) -> Result<&Reading, Problem> {
     let state = shown::state(told.reading.as_ref());
     match &told.reading {
         Some(reading) if reading.record.state == State::Live && !told.late => Ok(reading),
@@ -143,7 +167,7 @@ fn live(told: &Told) -> Result<&Reading, Problem> {
     }
 }
 
-fn absent(told: &Told) -> Value {
+pub(super) fn absent(told: &Told) -> Value {
     let mut absent = shown::state(told.reading.as_ref());
     absent["id"] = shown::id(&told.id);
     absent["late"] = told.late.into();

@@ -7,6 +7,7 @@ mod page;
 mod problem;
 mod route;
 mod shown;
+mod watch;
 mod wish;
 
 use std::io;
@@ -25,11 +26,12 @@ use crate::pipeline::Reader;
 pub(in crate::api) use answer::Answers;
 pub use openapi::document as openapi;
 pub(in crate::api) use problem::Problem;
+pub(in crate::api) use watch::{News, Watched};
 pub(in crate::api) use wish::Asked;
 
 /// What a reader may take of us.
 const LIMITS: Limits = Limits {
-    connections: 1_024,
+    connections: 4_096,
     headers_within: Duration::from_secs(10),
     keep_alive: true,
     http2: true,
@@ -65,13 +67,15 @@ impl Reads {
         address: SocketAddr,
         token: Option<&SecretString>,
         service: &str,
-        reader: Reader,
+        readers: Vec<Reader>,
+        stop: &CancellationToken,
     ) -> Result<Self, ReadsError> {
         let listener = Listener::bind(address, LIMITS).await;
         let listener = listener.map_err(|source| ReadsError::Address { address, source })?;
         let token = token.map_or("", |token| token.expose_secret());
-        let answers = Arc::new(Answers::new(reader, &format!("{service}/{token}")));
-        let router = route::router(answers.clone(), service).merge(grpc::router(answers).await?);
+        let answers = Arc::new(Answers::new(readers, &format!("{service}/{token}")));
+        let router = route::router(answers.clone(), service, stop.clone());
+        let router = router.merge(grpc::router(answers, stop).await?);
         let router = if token.is_empty() { router } else { access::guarded(router, token) };
         Ok(Self { listener, router: router.layer(middleware::from_fn(grpc::as_status)) })
     }

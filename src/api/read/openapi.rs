@@ -18,6 +18,7 @@ pub fn document<'s>(service: &str, replicas: impl IntoIterator<Item = &'s Subscr
         paths.insert(format!("/v1/{name}"), json!({ "get": list(of) }));
         paths.insert(format!("/v1/{name}/{{id}}"), json!({ "get": one(of) }));
         paths.insert(format!("/v1/{name}:batchGet"), json!({ "post": batch(of) }));
+        paths.insert(format!("/v1/{name}:watch"), json!({ "get": watch(of) }));
         if !of.reads.unique.is_empty() {
             paths.insert(format!("/v1/{name}:exists"), json!({ "get": exists(of) }));
         }
@@ -112,6 +113,26 @@ fn exists(of: &Subscription) -> Value {
         "summary": format!("Whether an entity of `{name}` that is held here has this value"),
         "parameters": parameters,
         "responses": responses(&answer, &["404"]),
+    })
+}
+
+fn watch(of: &Subscription) -> Value {
+    let name = of.name.as_str();
+    let header = json!({ "name": "Last-Event-ID", "in": "header", "schema": { "type": "string" } });
+    let parameters = vec![
+        query("id", json!({ "type": "string", "description": "whom, separated by commas; else everybody" })),
+        query("from", json!({ "type": "string", "description": "the last id that was told" })),
+        header,
+    ];
+    let mut responses = responses(&json!({}), &["404", "410"]);
+    let events = json!({ "text/event-stream": { "schema": { "type": "string" } } });
+    responses["200"] =
+        json!({ "description": "`open`, then `changed` and `gone` as they come", "content": events });
+    json!({
+        "operationId": format!("watch_{name}"),
+        "summary": format!("What changes in `{name}` from now on, as server-sent events"),
+        "parameters": parameters,
+        "responses": responses,
     })
 }
 

@@ -34,7 +34,7 @@ impl Problem {
     }
 
     /// There is no such replica, or no such thing to do with it.
-    pub(super) fn unknown(detail: impl Into<String>) -> Self {
+    pub(in crate::api) fn unknown(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown-resource", "There is nothing at this address", detail)
     }
 
@@ -57,6 +57,12 @@ impl Problem {
             "What was wished for did not come in time",
             detail,
         )
+    }
+
+    /// What has happened since then is not known any more.
+    pub(super) fn lost() -> Self {
+        let detail = "read everything anew, and watch from now on";
+        Self::new(StatusCode::GONE, "position-lost", "The position is not known any more", detail)
     }
 
     /// The reader did not say who it is.

@@ -2,26 +2,28 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query as Parameters, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answers, One};
 use super::openapi;
 use super::problem::Problem;
+use super::watch;
 use super::wish::Asked;
 
 /// How large a body may be.
 const LARGEST_BODY: usize = 256 * 1024;
 /// What there is.
 const ADDRESSES: &str =
-    "see `/v1/{replica}/{id}`, `/v1/{replica}`, `/v1/{replica}:batchGet` and `/openapi.json`";
+    "see `/v1/{replica}/{id}`, `/v1/{replica}`, `:batchGet`, `:exists`, `:watch` and `/openapi.json`";
 
 type Shared = State<Arc<Answers>>;
 /// Parameters as they came, each with its value.
@@ -36,7 +38,7 @@ struct Batch {
 }
 
 /// Everything that readers can ask for by REST.
-pub(super) fn router(answers: Arc<Answers>, service: &str) -> Router {
+pub(super) fn router(answers: Arc<Answers>, service: &str, stop: CancellationToken) -> Router {
     let described = openapi::document(service, answers.replicas());
     Router::new()
         .route("/v1/{replica}", get(many).post(batch))
@@ -44,6 +46,7 @@ pub(super) fn router(answers: Arc<Answers>, service: &str) -> Router {
         .route("/openapi.json", get(|| async move { Json(described) }))
         .fallback(|| async { Problem::unknown(ADDRESSES) })
         .method_not_allowed_fallback(|| async { Problem::refused(StatusCode::METHOD_NOT_ALLOWED) })
+        .layer(Extension(stop))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::map_response(as_problem))
         .with_state(answers)
@@ -96,13 +99,44 @@ async fn batch(
     Ok(told(answers.batch(replica, &ids, &Asked::read(&parameters)?).await?))
 }
 
-/// `GET /v1/{replica}` and `GET /v1/{replica}:exists`
-async fn many(State(answers): Shared, Path(target): Path<String>, Parameters(parameters): Pairs) -> Answer {
-    let answer = match target.strip_suffix(":exists") {
-        Some(replica) => answers.exists(replica, &parameters).await?,
-        None => answers.list(&target, &parameters).await?,
-    };
-    Ok(told(answer))
+/// `GET /v1/{replica}`, `GET /v1/{replica}:exists` and `GET /v1/{replica}:watch`
+async fn many(
+    State(answers): Shared,
+    Extension(stop): Extension<CancellationToken>,
+    Path(target): Path<String>,
+    Parameters(parameters): Pairs,
+    headers: HeaderMap,
+) -> Answer {
+    match target.rsplit_once(':') {
+        Some((replica, "exists")) => Ok(told(answers.exists(replica, &parameters).await?)),
+        Some((replica, "watch")) => {
+            let (ids, from) = watched(&parameters, &headers)?;
+            Ok(watch::events(answers.watch(replica, &ids, from).await?, stop))
+        }
+        _ => Ok(told(answers.list(&target, &parameters).await?)),
+    }
+}
+
+/// Whom somebody watches, and from where on.
+fn watched<'a>(
+    parameters: &'a [(String, String)],
+    headers: &'a HeaderMap,
+) -> Result<(Vec<String>, Option<&'a str>), Problem> {
+    let (mut ids, mut from) = (Vec::new(), None);
+    for (name, text) in parameters {
+        match name.as_str() {
+            "id" => ids.extend(text.split(',').map(str::to_owned)),
+            "from" => from = Some(text.as_str()),
+            _ => {
+                return Err(Problem::bad(format!(
+                    "there is no parameter `{name}`; there are `id` and `from`"
+                )));
+            }
+        }
+    }
+    // What a client says that takes it up again is later than what stands in its URL.
+    let last = headers.get("last-event-id").and_then(|last| last.to_str().ok());
+    Ok((ids, last.filter(|last| !last.is_empty()).or(from)))
 }
 
 fn told(answer: Value) -> Response {

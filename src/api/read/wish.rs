@@ -1,5 +1,6 @@
 //! What a reader asks for, from the parameters of its URL.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::problem::Problem;
@@ -8,8 +9,9 @@ use crate::replication::Wish;
 
 /// How long a reader waits where it does not say.
 const WITHIN: Duration = Duration::from_secs(1);
-/// How much earlier than its deadline a caller is told that its wish did not come true.
-const MARGIN: Duration = Duration::from_millis(20);
+/// How much earlier than its deadline a caller is told that its wish did not come true: a tenth of the time, between
+/// these.
+const MARGIN: RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_millis(250);
 /// How long a reader may wait.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -45,7 +47,8 @@ impl Asked {
 
     /// The same for a caller that waits so long, as far as we let it, and must be answered a little before.
     pub(in crate::api) fn within(self, within: Duration) -> Self {
-        Self { within: LONGEST.min(within.saturating_sub(MARGIN)), ..self }
+        let margin = (within / 10).clamp(*MARGIN.start(), *MARGIN.end());
+        Self { within: LONGEST.min(within.saturating_sub(margin)), ..self }
     }
 }
 

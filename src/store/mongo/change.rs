@@ -1,7 +1,8 @@
-//! The consumer's collections, followed by change streams: hints for hydration, nothing more.
+//! Collections, followed by change streams: hints at what has to be looked at, nothing more.
 //!
-//! The stream is filtered on the server: what embeds are not concerned with never leaves it, and neither do our
-//! own writes, which are known by the stamp they move.
+//! Streams are filtered on the server. Of the consumer's collections, what embeds are not concerned with never leaves
+//! it, and neither do our own writes, which are known by the stamp they move. Of records, what readers do not see never
+//! does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +30,7 @@ impl ChangeStore for Mongo {
         embeds: &[Arc<Embed>],
         from: Option<Document>,
     ) -> Result<Box<dyn Changes>, StoreError> {
-        let start = from.map_or_else(Document::new, |position| doc! { "resumeAfter": position });
-        let mut stages = vec![doc! { "$changeStream": start }];
-        stages.extend(pipeline(embeds));
-        let open = doc! { "aggregate": collection, "pipeline": stages, "cursor": { "batchSize": 0 } };
-        let (cursor, _) = self.open(collection, open).await?;
-        Ok(Box::new(Following(cursor)))
+        self.follow_changes(collection, of_documents(embeds), from).await
     }
 
     async fn position(&self, name: &str) -> Result<Option<Document>, StoreError> {
@@ -51,6 +47,26 @@ impl ChangeStore for Mongo {
 
     async fn release(&self, name: &str) -> Result<(), StoreError> {
         self.give_lease_back(name).await
+    }
+}
+
+impl Mongo {
+    /// Follows those changes of a collection that a condition lets through.
+    pub(super) async fn follow_changes(
+        &self,
+        collection: &str,
+        concerned: Document,
+        from: Option<Document>,
+    ) -> Result<Box<dyn Changes>, StoreError> {
+        let start = from.map_or_else(Document::new, |position| doc! { "resumeAfter": position });
+        let stages = [
+            doc! { "$changeStream": start },
+            doc! { "$match": concerned },
+            doc! { "$project": { "operationType": 1, "documentKey": 1, "clusterTime": 1 } },
+        ];
+        let open = doc! { "aggregate": collection, "pipeline": stages, "cursor": { "batchSize": 0 } };
+        let (cursor, _) = self.open(collection, open).await?;
+        Ok(Box::new(Following(cursor)))
     }
 }
 
@@ -76,7 +92,7 @@ fn hints(reply: &Document) -> Hints {
     for change in cursor::documents(reply) {
         hints.moment = change.get_timestamp("clusterTime").ok().map(Moment).or(hints.moment);
         match change.get_str("operationType") {
-            Ok("insert" | "update" | "replace") => {
+            Ok("insert" | "update" | "replace" | "delete") => {
                 let id = change.get_document("documentKey").ok().and_then(|key| key.get("_id").cloned());
                 hints.documents.extend(id);
             }
@@ -86,9 +102,9 @@ fn hints(reply: &Document) -> Hints {
     hints
 }
 
-/// What is let through: documents that came or were replaced, and updates of a reference, an embedded value or a
+/// Of the consumer's documents: those that came or were replaced, and updates of a reference, an embedded value or a
 /// stamp that are not our own.
-fn pipeline(embeds: &[Arc<Embed>]) -> Vec<Document> {
+fn of_documents(embeds: &[Arc<Embed>]) -> Document {
     let roots: Vec<String> = embeds
         .iter()
         .flat_map(|embed| {
@@ -97,24 +113,36 @@ fn pipeline(embeds: &[Arc<Embed>]) -> Vec<Document> {
         })
         .filter_map(|path| path.split('.').next().map(escape))
         .collect();
-    let concerned = format!("^({})(\\.|$)", roots.join("|"));
-    let names = |of: Document| doc! { "$map": { "input": of, "as": "changed", "in": "$$changed.k" } };
-    let set = names(doc! { "$objectToArray": { "$ifNull": ["$updateDescription.updatedFields", {}] } });
-    let removed = doc! { "$ifNull": ["$updateDescription.removedFields", []] };
-    let any = |of: Document, pattern: &str| {
-        let matches = doc! { "$regexMatch": { "input": "$$name", "regex": { "$literal": pattern } } };
-        doc! { "$anyElementTrue": { "$map": { "input": of, "as": "name", "in": matches } } }
-    };
-    let ours = any(set.clone(), r"(^|\.)_nearcopy(\.|$)");
-    let touched = doc! { "$concatArrays": [set, removed] };
-    let foreign_update = doc! { "$and": [any(touched, &concerned), { "$not": [ours] }] };
-    vec![
-        doc! { "$match": { "$or": [
-            { "operationType": { "$in": ["insert", "replace", "drop", "rename", "dropDatabase", "invalidate"] } },
-            { "operationType": "update", "$expr": foreign_update },
-        ] } },
-        doc! { "$project": { "operationType": 1, "documentKey": 1, "clusterTime": 1 } },
-    ]
+    let concerned = any_of(touched(), &format!("^({})(\\.|$)", roots.join("|")));
+    let ours = any_of(set(), r"(^|\.)_nearcopy(\.|$)");
+    let foreign_update = doc! { "$and": [concerned, { "$not": [ours] }] };
+    doc! { "$or": [
+        { "operationType": { "$in": ["insert", "replace", "drop", "rename", "dropDatabase", "invalidate"] } },
+        { "operationType": "update", "$expr": foreign_update },
+    ] }
+}
+
+/// Of records: all but updates that are none of a reader's business, such as a debt that is paid.
+pub(super) fn of_records() -> Document {
+    let seen = any_of(touched(), r"^_nearcopy(\.(rev|need|state)(\.|$)|$)");
+    doc! { "$or": [{ "operationType": { "$ne": "update" } }, { "$expr": seen }] }
+}
+
+/// The names of the fields that an update set.
+fn set() -> Document {
+    let fields = doc! { "$objectToArray": { "$ifNull": ["$updateDescription.updatedFields", {}] } };
+    doc! { "$map": { "input": fields, "as": "changed", "in": "$$changed.k" } }
+}
+
+/// The names of the fields that an update set or removed.
+fn touched() -> Document {
+    doc! { "$concatArrays": [set(), { "$ifNull": ["$updateDescription.removedFields", []] }] }
+}
+
+/// Whether any of these names is like this.
+fn any_of(names: Document, pattern: &str) -> Document {
+    let matches = doc! { "$regexMatch": { "input": "$$name", "regex": { "$literal": pattern } } };
+    doc! { "$anyElementTrue": { "$map": { "input": names, "as": "name", "in": matches } } }
 }
 
 /// A name as a regular expression that matches just it.

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 
-use super::Mongo;
 use super::record::{limit, parse};
+use super::{Mongo, change};
 use crate::event::EntityId;
 use crate::replication::{Place, Query, Range, Reading, Subscription};
-use crate::store::{ReadStore, StoreError};
+use crate::store::{Changes, Moment, ReadStore, StoreError};
 
 /// Under which name the database says what time it is, beside what it reads.
 const READ: &str = "_nearcopy_read";
@@ -16,9 +16,22 @@ const WITHIN: i64 = 5_000;
 
 #[async_trait]
 impl ReadStore for Mongo {
-    async fn look_up(&self, of: &Subscription, ids: &[EntityId]) -> Result<Vec<Reading>, StoreError> {
+    async fn look_up(
+        &self,
+        of: &Subscription,
+        ids: &[EntityId],
+        after: Option<Moment>,
+    ) -> Result<Vec<Reading>, StoreError> {
         let ids: Vec<Bson> = ids.iter().map(EntityId::to_bson).collect();
-        self.readings(of, doc! { "_id": { "$in": ids } }, Document::new()).await
+        self.readings(of, doc! { "_id": { "$in": ids } }, Document::new(), after).await
+    }
+
+    async fn follow_records(
+        &self,
+        of: &Subscription,
+        from: Option<Document>,
+    ) -> Result<Box<dyn Changes>, StoreError> {
+        self.follow_changes(of.name.as_str(), change::of_records(), from).await
     }
 
     async fn list(
@@ -33,7 +46,7 @@ impl ReadStore for Mongo {
             None => doc! { "_id": 1 },
         };
         let options = doc! { "sort": sort, "limit": limit(most) };
-        self.readings(of, filter(query, after), options).await
+        self.readings(of, filter(query, after), options, None).await
     }
 }
 
@@ -43,6 +56,7 @@ impl Mongo {
         of: &Subscription,
         filter: Document,
         options: Document,
+        after: Option<Moment>,
     ) -> Result<Vec<Reading>, StoreError> {
         let mut shown = doc! { "_nearcopy": 1, READ: "$$NOW" };
         shown.extend(of.selection.fields().map(|field| (field.name.clone(), Bson::Int32(1))));
@@ -50,7 +64,7 @@ impl Mongo {
             "find": of.name.as_str(),
             "filter": filter,
             "projection": shown,
-            "readConcern": self.read_concern(None),
+            "readConcern": self.read_concern(after),
             "maxTimeMS": WITHIN,
         };
         command.extend(options);

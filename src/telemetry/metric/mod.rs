@@ -11,6 +11,11 @@ use metrics::Unit::Count;
 use super::family::{Entry, Family};
 use crate::replication::Outcome;
 
+mod read;
+
+use read::{READS, READS_HELD, WATCHERS};
+pub use read::{reads, reads_held, watchers};
+
 /// What came of a request to an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched {
@@ -152,12 +157,6 @@ static RETIRED: Family<1> = Family::counter(
     ["replica"],
     "Records removed because nobody refers to them any more.",
 );
-static READS: Family<3> = Family::counter(
-    "nearcopy_reads_total",
-    Count,
-    ["replica", "verb", "outcome"],
-    "Entities and lists that readers asked for, by what they were told.",
-);
 static BROKER_CONNECTED: Family<1> =
     Family::gauge("nearcopy_broker_connected", Count, ["source"], "1 while the source is consumed, else 0.");
 static RECONNECTS: Family<1> = Family::counter(
@@ -207,6 +206,8 @@ pub fn entries() -> Vec<Entry> {
         VERSION_GAPS.entry(),
         RETIRED.entry(),
         READS.entry(),
+        READS_HELD.entry(),
+        WATCHERS.entry(),
         BROKER_CONNECTED.entry(),
         RECONNECTS.entry(),
         CHANGE_STREAM_RESTARTS.entry(),
@@ -333,11 +334,6 @@ pub fn version_gaps(replica: &str, n: usize) {
 /// Records were removed because nobody refers to them.
 pub fn retired(replica: &str, n: u64) {
     RETIRED.add([replica], n);
-}
-
-/// A reader was told something; verb and outcome are fixed words.
-pub fn reads(replica: &str, verb: &'static str, outcome: &'static str) {
-    READS.add([replica, verb, outcome], 1);
 }
 
 /// The source is consumed, or not.
