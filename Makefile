@@ -1,6 +1,6 @@
 # What a person types. Everything else is cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo test model simulate chaos bench bench-publish instructions fuzz check deny services-up services-down
+.PHONY: help demo test model simulate chaos bench bench-read bench-publish instructions fuzz check deny services-up services-down
 
 services = tests/services up && urls=$$(tests/services env) && eval "$$urls"
 
@@ -27,6 +27,10 @@ chaos: .toolchain ## real processes, killed, paused and cut off, judged by an or
 bench: .toolchain ## how fast it is, beside others that do the same (BENCH_ROUNDS=3, BENCH_EVENTS=200000, BENCH_ONLY=throughput,latency)
 	@cargo build --quiet --profile dist --bin nearcopy --example bench --example raw
 	@$(services) && target/dist/examples/bench $(if $(BENCH_ROUNDS),--rounds $(BENCH_ROUNDS)) $(if $(BENCH_EVENTS),--events $(BENCH_EVENTS)) $(if $(BENCH_ONLY),--only $(BENCH_ONLY)) $(if $(BENCH_CONTENDERS),--contenders $(BENCH_CONTENDERS))
+
+bench-read: .toolchain ## how fast replicas are read by REST and gRPC, beside the driver, and what a thousand cost who watch
+	@cargo build --quiet --profile dist --bin nearcopy --example bench
+	@$(services) && target/dist/examples/bench --reads
 
 bench-publish: .toolchain ## put the results of the last whole bench into README.md and benches/
 	@cargo run --quiet --profile dist --example bench -- --publish

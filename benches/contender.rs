@@ -79,10 +79,10 @@ pub(crate) struct Arena {
 impl Arena {
     /// Starts a contender, nearcopy with that manifest.
     pub(crate) fn start(&self, contender: Contender, manifest: &str) -> Result<Process> {
-        let log = self.folder.join(format!("{}.log", contender.name()));
         if contender == Contender::Nearcopy {
-            return Process::start(&mut self.nearcopy(manifest)?, &log);
+            return self.start_nearcopy(manifest, &[]);
         }
+        let log = self.folder.join(format!("{}.log", contender.name()));
         let mut command = match contender {
             Contender::Node => self.node("bulk.js"),
             Contender::NodeSingly => self.node("singly.js"),
@@ -102,6 +102,12 @@ impl Arena {
             .env("DATABASE", DATABASE)
             .env("COLLECTION", USERS);
         Process::start(&mut command, &log)
+    }
+
+    /// Starts nearcopy with these settings beside the addresses.
+    pub(crate) fn start_nearcopy(&self, manifest: &str, settings: &[(&str, &str)]) -> Result<Process> {
+        let log = self.folder.join("nearcopy.log");
+        Process::start(self.nearcopy(manifest)?.envs(settings.iter().copied()), &log)
     }
 
     /// nearcopy with its defaults: only addresses are said.

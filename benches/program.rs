@@ -20,6 +20,7 @@ mod meter;
 mod metrics;
 mod process;
 mod publish;
+mod read;
 mod report;
 mod result;
 mod run;
@@ -55,6 +56,9 @@ struct Arguments {
     /// Measures nothing, but puts the results of the last whole run where readers look: table, plot and file.
     #[arg(long)]
     publish: bool,
+    /// Measures how fast replicas are read, and nothing else.
+    #[arg(long)]
+    reads: bool,
 }
 
 /// What can be measured by itself.
@@ -95,7 +99,8 @@ async fn play(arguments: &Arguments) -> Result<()> {
         return publish::publish();
     }
     tokio::select! {
-        played = run::all(arguments) => played,
+        played = read::measure(), if arguments.reads => played,
+        played = run::all(arguments), if !arguments.reads => played,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     }
 }

@@ -160,7 +160,8 @@ fn leave_out(results: &mut Results, what: String) {
     }
 }
 
-async fn arena() -> Result<Arena> {
+/// What all parts run upon.
+pub(crate) async fn arena() -> Result<Arena> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.services/bench"));
     std::fs::create_dir_all(&folder)?;
     Ok(Arena { folder, broker: Broker::given()?, database: Database::given().await? })

@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use super::owner::Owner;
 use super::request;
 use super::single_flight::Flight;
-use super::{Fetch, Reply};
+use super::{Fetch, FetchError, Reply};
 use crate::event::{EntityId, EntityType};
 use crate::replication::Subscription;
 use crate::telemetry::trace;
@@ -41,9 +41,9 @@ impl HttpFetch {
         let declared: Vec<_> =
             replicas.into_iter().filter_map(|replica| Some((replica, replica.fetch.as_ref()?))).collect();
         let https = declared.iter().any(|(_, spec)| {
-            [Some(&spec.url), spec.batch.as_ref()]
-                .into_iter()
-                .flatten()
+            std::iter::once(&spec.url)
+                .chain(&spec.batch)
+                .chain(spec.by.values())
                 .any(|url| url.to_string().starts_with("https://"))
         });
         let client = request::client(https)?;
@@ -67,6 +67,11 @@ impl Fetch for HttpFetch {
             drop(tokio::spawn(trace::carried(Arc::clone(owner).answer(seats))));
         }
         join_all(flights.into_iter().map(Flight::landed)).await
+    }
+
+    async fn find(&self, of: &Subscription, field: &str, value: &str) -> Result<Vec<EntityId>, FetchError> {
+        let owner = self.owners.get(&of.name).ok_or(FetchError::NotDeclared)?;
+        owner.find(field, value).await
     }
 
     fn is_resting(&self, of: &EntityType) -> bool {

@@ -29,6 +29,16 @@ pub trait Fetch: Send + Sync {
     /// every reply is [`FetchError::Resting`].
     async fn ask(&self, of: &Subscription, ids: &[EntityId]) -> Vec<Reply>;
 
+    /// Asks who has this value of a field, given as text; nobody is a good answer, too.
+    async fn find(
+        &self,
+        _of: &Subscription,
+        _field: &str,
+        _value: &str,
+    ) -> Result<Vec<EntityId>, FetchError> {
+        Err(FetchError::NotDeclared)
+    }
+
     /// Whether a question would be sent now, or the owner is being left in peace.
     fn is_resting(&self, of: &EntityType) -> bool;
 }

@@ -117,6 +117,16 @@ impl Owner {
         self.exchange(&self.spec.url.expand([id]), deadline, read).await
     }
 
+    /// Asks who has this value of a field.
+    pub(super) async fn find(&self, field: &str, value: &str) -> Result<Vec<EntityId>, FetchError> {
+        let url = self.spec.by.get(field).ok_or(FetchError::NotDeclared)?.expand_value(value);
+        let read = |reply: Reply| match reply {
+            Reply::NotFound(_) => Ok(Vec::new()),
+            Reply::Body(body) => Ok(self.spec.answers.read_found(&body)?),
+        };
+        self.exchange(&url, self.deadline(1), read).await
+    }
+
     /// Gets and reads an answer, with a few tries while the owner is in passing trouble and there is time.
     async fn exchange<T>(
         &self,

@@ -128,6 +128,19 @@ impl Reader {
         Ok((found, more))
     }
 
+    /// Whom the owner says to have this value of a field; `None` where it does not say so in time.
+    pub async fn find(&self, field: &str, value: &str, within: Duration) -> Option<Vec<EntityId>> {
+        let finding = self.pipeline.fetch.find(&self.of, field, value);
+        match tokio::time::timeout(within, finding).await.ok()? {
+            Ok(found) => Some(found),
+            Err(error) => {
+                let class = error.class();
+                tracing::warn!(event = "find.failed", replica = %self.of.name, field, %class, %error, "the owner cannot be asked who has a value");
+                None
+            }
+        }
+    }
+
     /// Watches the replica, or only these entities of it: from now on, or from a position that a watcher was told.
     pub async fn watch(&self, only: BTreeSet<EntityId>, from: Option<&str>) -> Result<Watch, StoreError> {
         self.feed.wake();

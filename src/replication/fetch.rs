@@ -1,5 +1,6 @@
 //! How the owner is asked, and what its answers mean.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct FetchSpec {
     pub url: UrlTemplate,
     /// Where several are found at once; preferred where it exists.
     pub batch: Option<UrlTemplate>,
+    /// Where those are found who have a value of a field, by its name.
+    pub by: BTreeMap<String, UrlTemplate>,
     /// How many are asked for at once.
     pub batch_size: usize,
     /// How many requests may be under way at once.
@@ -40,7 +43,7 @@ pub struct AnswerPaths {
     selection: Selection,
 }
 
-/// A URL with one slot, `{id}` or `{ids}`; scheme and host are fixed, what fills the slot is percent-encoded.
+/// A URL with one slot, such as `{id}` or `{ids}`; scheme and host are fixed, what fills the slot is percent-encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlTemplate {
     before: Arc<str>,
@@ -88,6 +91,11 @@ impl UrlTemplate {
     pub fn expand<'a>(&self, ids: impl IntoIterator<Item = &'a EntityId>) -> String {
         let encoded: Vec<String> = ids.into_iter().map(|id| percent_encode(&id.to_string())).collect();
         format!("{}{}{}", self.before, encoded.join(","), self.after)
+    }
+
+    /// The URL that asks for those who have this value.
+    pub fn expand_value(&self, value: &str) -> String {
+        format!("{}{}{}", self.before, percent_encode(value), self.after)
     }
 }
 
@@ -162,6 +170,25 @@ impl AnswerPaths {
             .map_err(|_| DecodeError::new(Reason::NotJson, "the answer to a batch is no JSON array"))?;
         let read = items.into_iter().filter_map(|item| self.read(item, of, time_of_day).ok());
         Ok(read.filter(|(entity, _)| asked.contains(entity)).collect())
+    }
+
+    /// Reads whom the owner found: one entity, or a list of them. Here an entity that cannot be read is no answer at all,
+    /// since nothing else would tell that it is there.
+    pub fn read_found(&self, body: &[u8]) -> Result<Vec<EntityId>, DecodeError> {
+        let raw = parse(utf8(body)?)?;
+        let is_list = |raw: &RawValue| raw.get().starts_with('[');
+        let list = if is_list(raw) { Some(raw) } else { at(raw, &self.items)?.filter(|raw| is_list(raw)) };
+        let items: Vec<&RawValue> = match list {
+            None => vec![raw],
+            Some(list) => serde_json::from_str(list.get())
+                .map_err(|_| DecodeError::new(Reason::NotJson, "the owner's list cannot be read"))?,
+        };
+        items.into_iter().map(|item| self.entity(item)).collect()
+    }
+
+    fn entity(&self, raw: &RawValue) -> Result<EntityId, DecodeError> {
+        let notice = Notice::of_answer(raw, at(raw, &self.data)?, Limits::default());
+        self.selection.entity(&self.selection.find(&notice)?)
     }
 
     fn read(

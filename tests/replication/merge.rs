@@ -22,6 +22,7 @@ pub(crate) fn spec() -> FetchSpec {
         AnswerPaths::new(&path("id"), IdKind::String, VersionRule::None, path(""), path(""), Vec::new());
     FetchSpec {
         url: UrlTemplate::parse("http://owner/{id}", "id").unwrap(),
+        by: std::collections::BTreeMap::new(),
         batch: None,
         batch_size: 1,
         concurrency: 1,

@@ -60,8 +60,16 @@ embeds:
 impl Read {
     /// Starts it, its plan adapted.
     pub(crate) async fn start(keep: &str, adapt: impl FnOnce(Plan) -> Plan) -> Self {
+        Self::start_with(|owner| manifest(keep, owner), adapt).await
+    }
+
+    /// Starts it with the manifest for this owner.
+    pub(crate) async fn start_with(
+        manifest: impl FnOnce(&str) -> String,
+        adapt: impl FnOnce(Plan) -> Plan,
+    ) -> Self {
         let (stage, address) = (Stage::new().await, free_address());
-        let plan = stage.plan_of(manifest(keep, &stage.owner.url())).set("read.listen", &address);
+        let plan = stage.plan_of(manifest(&stage.owner.url())).set("read.listen", &address);
         let plan = adapt(plan);
         let (sidecar, base) = (plan.start().await, format!("http://{address}"));
         Self { stage, sidecar, plan, url: format!("{base}/v1/"), base, http: reqwest::Client::new() }

@@ -68,5 +68,6 @@ mod stream;
 mod subset;
 mod suspects;
 mod topology;
+mod usernames;
 mod values;
 mod watch;

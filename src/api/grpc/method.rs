@@ -98,9 +98,20 @@ async fn answer(
             }
             answers.list(&replica, &parameters).await
         }
-        Verb::Exists => answers.exists(&replica, &message::parameters(fields, "where")).await,
+        Verb::Exists => answers.exists(&replica, &looked_for(fields, within)).await,
         Verb::Watch => Err(Problem::unknown("what changes comes as a stream")),
     }
+}
+
+/// The values that are looked for, and whether the owner is asked.
+fn looked_for(fields: &Map<String, Value>, within: Option<Duration>) -> Vec<(String, String)> {
+    let mut parameters = message::parameters(fields, "where");
+    if fields.get("owner") == Some(&Value::Bool(true)) {
+        parameters.push(("consistency".into(), "owner".into()));
+    }
+    let within = within.map(|within| format!("{}ms", Asked::in_time(within).as_millis()));
+    parameters.extend(within.map(|within| ("within".to_owned(), within)));
+    parameters
 }
 
 /// What is wished for, by the parameters that say so in a URL.

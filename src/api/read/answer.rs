@@ -11,7 +11,7 @@ use super::watch::Watched;
 use super::wish::Asked;
 use crate::event::EntityId;
 use crate::pipeline::{Reader, Told};
-use crate::replication::{Comparison, Query, Reading, State, Subscription};
+use crate::replication::{Query, Reading, State, Subscription};
 use crate::store::StoreError;
 use crate::telemetry::metric;
 
@@ -104,28 +104,6 @@ impl Answers {
         Ok(answer)
     }
 
-    pub(in crate::api) async fn exists(
-        &self,
-        replica: &str,
-        parameters: &[(String, String)],
-    ) -> Result<Value, Problem> {
-        let reader = self.reader(replica)?;
-        let (of, mut query) = (reader.of(), Query::default());
-        for (name, text) in parameters {
-            if Comparison::of(name).1 != Comparison::Equal {
-                return Err(Problem::bad("`exists` looks for one value, as in `email=…`"));
-            }
-            query.add(of, &of.reads.unique, name, text)?;
-        }
-        if query.equal.is_empty() {
-            return Err(Problem::bad("`exists` needs the value that is looked for, as in `email=…`"));
-        }
-        let (found, _) = reader.list(&query, None, PAGE).await?;
-        metric::reads(of.name.as_str(), "exists", if found.is_empty() { "missing" } else { "found" });
-        let ids: Vec<Value> = found.iter().map(|reading| shown::id(&reading.record.id)).collect();
-        Ok(json!({ "exists": !ids.is_empty(), "ids": ids }))
-    }
-
     pub(in crate::api) async fn watch(
         &self,
         replica: &str,
@@ -145,7 +123,7 @@ impl Answers {
         Ok(Watched::new(of.clone(), watch))
     }
 
-    fn reader(&self, name: &str) -> Result<&Reader, Problem> {
+    pub(super) fn reader(&self, name: &str) -> Result<&Reader, Problem> {
         self.readers.iter().find(|reader| reader.of().name.as_str() == name).ok_or_else(|| {
             let names: Vec<&str> = self.replicas().map(|of| of.name.as_str()).collect();
             Problem::unknown(format!("there is no such replica; there are {}", names.join(", ")))

@@ -2,6 +2,7 @@
 
 mod access;
 mod answer;
+mod exists;
 mod openapi;
 mod page;
 mod problem;

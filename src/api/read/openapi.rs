@@ -101,8 +101,10 @@ fn list(of: &Subscription) -> Value {
 
 fn exists(of: &Subscription) -> Value {
     let name = of.name.as_str();
-    let parameters: Vec<Value> =
-        of.reads.unique.iter().map(|field| query(field, json!({ "type": "string" }))).collect();
+    let values = of.reads.unique.iter().map(|field| query(field, json!({ "type": "string" })));
+    let consistency = query("consistency", json!({ "enum": ["local", "owner"], "default": "local" }));
+    let within = query("within", json!({ "type": "string", "examples": ["500ms", "2s"] }));
+    let parameters: Vec<Value> = values.chain([consistency, within]).collect();
     let answer = json!({
         "type": "object",
         "required": ["exists", "ids"],
@@ -110,9 +112,9 @@ fn exists(of: &Subscription) -> Value {
     });
     json!({
         "operationId": format!("exists_{name}"),
-        "summary": format!("Whether an entity of `{name}` that is held here has this value"),
+        "summary": format!("Whether an entity of `{name}` has this value, as far as is held here, or by the owner's word"),
         "parameters": parameters,
-        "responses": responses(&answer, &["404"]),
+        "responses": responses(&answer, &["404", "504"]),
     })
 }
 

@@ -45,10 +45,15 @@ impl Asked {
         Ok(asked)
     }
 
-    /// The same for a caller that waits so long, as far as we let it, and must be answered a little before.
+    /// The same for a caller that waits so long.
     pub(in crate::api) fn within(self, within: Duration) -> Self {
+        Self { within: Self::in_time(within), ..self }
+    }
+
+    /// How long there is for a caller that waits so long, as far as we let it, and must be answered a little before.
+    pub(in crate::api) fn in_time(within: Duration) -> Duration {
         let margin = (within / 10).clamp(*MARGIN.start(), *MARGIN.end());
-        Self { within: LONGEST.min(within.saturating_sub(margin)), ..self }
+        LONGEST.min(within.saturating_sub(margin))
     }
 }
 

@@ -1,5 +1,6 @@
 //! How the owner is asked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::place::Place;
@@ -8,7 +9,7 @@ use super::super::{Code, Diagnostic};
 use super::duration::{self, Range};
 use super::{Noted, path, url, version};
 use crate::event::{Field, IdKind, VersionRule};
-use crate::replication::{AnswerPaths, FetchSpec};
+use crate::replication::{AnswerPaths, FetchSpec, UrlTemplate};
 
 const TIMEOUT: Range =
     Range { least: Duration::from_millis(1), most: Duration::from_mins(10), words: "from 1ms to 10m" };
@@ -32,10 +33,12 @@ pub(super) fn read(
     raw: &raw::Fetch,
     at: Place<'_>,
     told: Option<Told>,
+    unique: &[String],
     findings: &mut Vec<Diagnostic>,
 ) -> Option<FetchSpec> {
     let url = url::read(&raw.url, "id", at.at("url")).noted(findings);
     let batch = raw.batch.as_ref().map(|batch| url::read(batch, "ids", at.at("batch")).noted(findings));
+    let by = by(raw, at, unique, findings);
     let timeout = duration::read(&raw.timeout, at.at("timeout"), &TIMEOUT).noted(findings);
     let settle = duration::read(&raw.settle, at.at("settle"), &SETTLE).noted(findings);
     let reconcile = raw
@@ -53,6 +56,7 @@ pub(super) fn read(
     Some(FetchSpec {
         url: url?,
         batch: transposed(batch)?,
+        by: by?,
         batch_size: raw.batch_size,
         concurrency: raw.concurrency,
         timeout: timeout?,
@@ -60,6 +64,29 @@ pub(super) fn read(
         reconcile: transposed(reconcile)?,
         answers: answers?,
     })
+}
+
+/// Reads where those are found who have a value. Only readers ask that, and only by unique fields.
+fn by(
+    raw: &raw::Fetch,
+    at: Place<'_>,
+    unique: &[String],
+    findings: &mut Vec<Diagnostic>,
+) -> Option<BTreeMap<String, UrlTemplate>> {
+    let mut read = BTreeMap::new();
+    for (field, template) in &raw.by {
+        let at = at.at("by").at(field);
+        if !unique.contains(field) {
+            let what = format!("nobody asks the owner by `{field}`");
+            findings.push(
+                Diagnostic::new(Code::NoEffect, at.key, what)
+                    .why("it is not one of `reads.unique`")
+                    .help(format!("add `{field}` to `reads: {{ unique: […] }}`, or remove it here")),
+            );
+        }
+        read.insert(field.clone(), url::read(template, field, at).noted(findings));
+    }
+    read.into_iter().map(|(field, url)| Some((field, url?))).collect()
 }
 
 /// Left out is fine; given and wrong is not.

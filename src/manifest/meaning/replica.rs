@@ -86,7 +86,9 @@ impl Reading<'_, '_> {
         };
         let fetch = match &raw.fetch {
             None => None,
-            Some(raw) => Some(fetch::read(raw, at.at("fetch"), told(), self.findings)?),
+            Some(fetch) => {
+                Some(fetch::read(fetch, at.at("fetch"), told(), &raw.reads.unique, self.findings)?)
+            }
         };
         let reads = reads::read(&raw.reads, at.at("reads"), fields.as_deref(), self.findings);
         let (id, id_kind) = id?;

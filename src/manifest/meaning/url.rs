@@ -7,8 +7,8 @@ use crate::replication::UrlTemplate;
 /// Reads a template with one slot. What the URL holds is not repeated in a message: variables were put in.
 pub(super) fn read(text: &str, slot: &str, at: Place<'_>) -> Result<UrlTemplate, Diagnostic> {
     let example = match slot {
-        "ids" => "http://user-service/users?ids={ids}",
-        _ => "http://user-service/users/{id}",
+        "id" => "http://user-service/users/{id}".to_owned(),
+        slot => format!("http://user-service/users?{slot}={{{slot}}}"),
     };
     let bad = |why: String| {
         Diagnostic::new(Code::BadUrl, at.mark(), "this URL cannot be asked")

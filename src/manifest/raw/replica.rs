@@ -195,6 +195,10 @@ pub(in crate::manifest) struct Fetch {
     pub url: String,
     /// Where several are found at once; `{ids}` stands for their ids, joined by commas. Used where it is given.
     pub batch: Option<String>,
+    /// Where those are found who have a value of one of `reads.unique`: the field, and a URL in which `{field}` stands for
+    /// the value. Asked only for readers who want to be certain.
+    #[serde(default)]
+    pub by: BTreeMap<String, String>,
     /// How many are asked for at once.
     #[serde(default = "batch_size")]
     #[schemars(range(min = 1, max = 1000))]

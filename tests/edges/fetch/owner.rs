@@ -166,6 +166,7 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
     let version = |text: &str| VersionRule::Sequence(path(text));
     let mut spec = FetchSpec {
         url: UrlTemplate::parse(&format!("http://{address}/users/{{id}}"), "id").unwrap(),
+        by: std::collections::BTreeMap::new(),
         batch: None,
         batch_size: 10,
         concurrency: 8,

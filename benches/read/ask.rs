@@ -1,0 +1,133 @@
+//! Those who ask for one user by its id, each over a connection of its own, or over the driver's.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bson::{Document, doc};
+use mongodb::Collection;
+use mongodb::options::{CollectionOptions, ReadConcern};
+use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+use tonic::transport::{Channel, Endpoint};
+use tonic_prost::ProstCodec;
+
+use crate::database::DATABASE;
+use crate::manifest::USERS;
+
+/// Asks for one user, and fails if there is none.
+pub(super) trait Ask: Send + 'static {
+    fn ask(&mut self, id: &str) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// The driver that the consuming service has, which reads what the majority holds.
+#[derive(Clone)]
+pub(super) struct Driver(Collection<Document>);
+
+impl Driver {
+    pub(super) async fn new(url: &str) -> Result<Self> {
+        let database = mongodb::Client::with_uri_str(url).await?.database(DATABASE);
+        let options = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
+        Ok(Self(database.collection_with_options(USERS, options)))
+    }
+}
+
+impl Ask for Driver {
+    async fn ask(&mut self, id: &str) -> Result<()> {
+        let fields = doc! { "username": 1, "email": 1, "city": 1 };
+        self.0.find_one(doc! { "_id": id }).projection(fields).await?.context("there is no such user")?;
+        Ok(())
+    }
+}
+
+/// A connection by HTTP/1.1 that is kept.
+pub(super) struct Rest {
+    stream: TcpStream,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Rest {
+    pub(super) async fn connect(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, request: Vec::new(), answer: Vec::new() })
+    }
+}
+
+impl Ask for Rest {
+    async fn ask(&mut self, id: &str) -> Result<()> {
+        self.request.clear();
+        self.request.extend_from_slice(b"GET /v1/users/");
+        self.request.extend_from_slice(id.as_bytes());
+        self.request.extend_from_slice(b" HTTP/1.1\r\nhost: nearcopy\r\n\r\n");
+        self.stream.write_all(&self.request).await?;
+        self.answer.clear();
+        loop {
+            ensure!(self.stream.read_buf(&mut self.answer).await? > 0, "the connection has ended");
+            if let Some(length) = length(&self.answer)?
+                && self.answer.len() >= length
+            {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How long an answer is, once its head is there.
+fn length(answer: &[u8]) -> Result<Option<usize>> {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, _)) = text.split_once("\r\n\r\n") else { return Ok(None) };
+    ensure!(head.starts_with("HTTP/1.1 200"), "{text}");
+    let body = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    Ok(Some(head.len() + 4 + body.context("an answer without a length")?.parse::<usize>()?))
+}
+
+/// A connection by gRPC.
+pub(super) struct Grpc(tonic::client::Grpc<Channel>);
+
+#[derive(Clone, PartialEq, Message)]
+struct GetRequest {
+    #[prost(string, tag = "1")]
+    replica: String,
+    #[prost(string, tag = "2")]
+    id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Entity {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(bytes = "vec", tag = "2")]
+    fields: Vec<u8>,
+}
+
+impl Grpc {
+    pub(super) async fn connect(address: &str) -> Result<Self> {
+        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+        Ok(Self(tonic::client::Grpc::new(channel)))
+    }
+}
+
+impl Ask for Grpc {
+    async fn ask(&mut self, id: &str) -> Result<()> {
+        self.0.ready().await?;
+        let request = GetRequest { replica: USERS.into(), id: id.into() };
+        let path = "/nearcopy.v1.Replicas/Get".parse()?;
+        let codec: ProstCodec<GetRequest, Entity> = ProstCodec::default();
+        let answer = self.0.unary(tonic::Request::new(request), path, codec).await?.into_inner();
+        ensure!(answer.id == id && !answer.fields.is_empty(), "{answer:?}");
+        Ok(())
+    }
+}
+
+/// Waits until somebody listens there.
+pub(super) async fn is_served(address: &str, within: Duration) -> Result<()> {
+    let deadline = Instant::now() + within;
+    while TcpStream::connect(address).await.is_err() {
+        ensure!(Instant::now() < deadline, "nobody listens on {address}");
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Load: as much as is answered, and half of that at a rate that nobody slows down.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use tokio::sync::mpsc;
+
+use super::ask::Ask;
+use crate::event::Event;
+
+/// How many ask at once.
+const ABREAST: usize = 16;
+/// How long.
+const LONG: Duration = Duration::from_secs(3);
+
+/// How long answers take, in milliseconds.
+#[derive(Clone, Copy)]
+pub(super) struct Latencies {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+}
+
+impl fmt::Display for Latencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p50 {:.2} ms, p99 {:.2} ms at half of that", self.p50, self.p99)
+    }
+}
+
+/// Everybody asks as soon as he is answered: the answers a second.
+pub(super) async fn closed<A: Ask, F: Future<Output = Result<A>>>(
+    connect: impl Fn() -> F,
+    users: u32,
+) -> Result<f64> {
+    let askers = try_join_all((0..ABREAST).map(|_| connect())).await?;
+    let began = Instant::now();
+    let asking = askers.into_iter().enumerate().map(|(number, mut asker)| {
+        tokio::spawn(async move {
+            let (mut rng, mut answers) = (fastrand::Rng::with_seed(number as u64), 0_u64);
+            while began.elapsed() < LONG {
+                asker.ask(&someone(&mut rng, users)).await?;
+                answers += 1;
+            }
+            anyhow::Ok(answers)
+        })
+    });
+    let answers: u64 = try_join_all(asking).await?.into_iter().sum::<Result<u64>>()?;
+    Ok(answers as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Everybody asks when it is due, whether or not those before have been answered; time counts from when it was due.
+pub(super) async fn open<A: Ask, F: Future<Output = Result<A>>>(
+    connect: impl Fn() -> F,
+    users: u32,
+    rate: f64,
+) -> Result<Latencies> {
+    let askers = try_join_all((0..ABREAST).map(|_| connect())).await?;
+    let (senders, receivers): (Vec<_>, Vec<_>) = askers.iter().map(|_| mpsc::unbounded_channel()).unzip();
+    let pacing = std::thread::spawn(move || pace(&senders, rate));
+    let asking = askers.into_iter().zip(receivers).enumerate().map(|(number, (mut asker, mut due))| {
+        tokio::spawn(async move {
+            let (mut rng, mut times) = (fastrand::Rng::with_seed(number as u64), Vec::new());
+            while let Some(due) = due.recv().await {
+                asker.ask(&someone(&mut rng, users)).await?;
+                let due: Instant = due;
+                times.push(due.elapsed());
+            }
+            anyhow::Ok(times)
+        })
+    });
+    let mut times = Vec::new();
+    for one in try_join_all(asking).await? {
+        times.extend(one?);
+    }
+    pacing.join().ok().context("the one who says when has died")?;
+    times.sort_unstable();
+    let last = times.len().checked_sub(1).context("nothing was asked")?;
+    let at = |percent: usize| times[last * percent / 100].as_secs_f64() * 1000.0;
+    Ok(Latencies { p50: at(50), p99: at(99) })
+}
+
+/// Says to one after the other when it is due.
+fn pace(senders: &[mpsc::UnboundedSender<Instant>], rate: f64) {
+    let began = Instant::now();
+    for (at, sender) in senders.iter().cycle().enumerate() {
+        let due = Duration::from_secs_f64(at as f64 / rate);
+        if due > LONG {
+            return;
+        }
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+        if sender.send(began + due).is_err() {
+            return;
+        }
+    }
+}
+
+fn someone(rng: &mut fastrand::Rng, users: u32) -> String {
+    Event { user: rng.u32(..users), version: 1 }.id()
+}

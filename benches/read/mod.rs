@@ -1,0 +1,147 @@
+//! How fast replicas are read: from the database and from memory, beside the driver itself; and what many cost who watch.
+
+mod ask;
+mod load;
+mod watch;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::contender::Arena;
+use crate::event::Workload;
+use crate::manifest::manifest;
+use crate::process::{Group, Process};
+use crate::report::{self, note};
+use crate::statistics::Spread;
+use crate::throughput::last_visible;
+use crate::{machine, run};
+
+use ask::{Driver, Grpc, Rest};
+use load::{Latencies, closed, open};
+
+/// Where it is read.
+pub(crate) const ADDRESS: &str = "127.0.0.1:19465";
+/// How many users there are, and how many of them are asked for.
+pub(crate) const USERS: u32 = 20_000;
+const HOT: u32 = 2_000;
+const ROUNDS: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who is asked: each row of the table.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Driver,
+    RestUncached,
+    Rest,
+    GrpcUncached,
+    Grpc,
+}
+
+const WAYS: [(Way, &str); 5] = [
+    (Way::Driver, "the driver's find"),
+    (Way::RestUncached, "REST, nothing in memory"),
+    (Way::GrpcUncached, "gRPC, nothing in memory"),
+    (Way::Rest, "REST, from memory"),
+    (Way::Grpc, "gRPC, from memory"),
+];
+
+/// What was found of one way.
+#[derive(Default)]
+struct Found {
+    per_second: Vec<f64>,
+    at_half: Vec<Latencies>,
+}
+
+/// Measures, and prints what was found.
+pub(crate) async fn measure() -> Result<()> {
+    let arena = run::arena().await?;
+    let machine = machine::describe(&arena).await?;
+    note(&format!("{}, {} cores, load {}", machine.processor, machine.cores, machine.load_before));
+    fill(&arena).await?;
+    let mut found: Vec<Found> = WAYS.iter().map(|_| Found::default()).collect();
+    for round in 0..ROUNDS {
+        for at in 0..WAYS.len() {
+            let (way, name) = WAYS[(at + round) % WAYS.len()];
+            let (rate, latencies) = turn(&arena, way).await?;
+            note(&format!("round {}, {name}: {rate:.0}/s; {latencies}", round + 1));
+            let found = &mut found[(at + round) % WAYS.len()];
+            found.per_second.push(rate);
+            found.at_half.push(latencies);
+        }
+    }
+    let mut table = reads(&found);
+    table += &watch::measure(&arena).await?;
+    report::print(&table);
+    arena.broker.remove().await?;
+    arena.database.raw.drop().await?;
+    Ok(())
+}
+
+/// Has nearcopy write down the users.
+async fn fill(arena: &Arena) -> Result<()> {
+    arena.database.renew().await?;
+    let link = arena.broker.renew().await?;
+    let mut process = start(arena, 0)?;
+    let first = Workload::each_once(USERS, 1);
+    link.publish(&first.events).await?;
+    last_visible(arena, &mut process, first.last, PATIENCE).await?;
+    arena.database.has(&first.newest(), PATIENCE).await?;
+    process.stop().await?;
+    link.close().await
+}
+
+/// Starts nearcopy with so many bytes for what is hot.
+fn start(arena: &Arena, cache: u64) -> Result<Process> {
+    let cache = cache.to_string();
+    let settings = [("NEARCOPY__READ__LISTEN", ADDRESS), ("NEARCOPY__READ__CACHE", &cache)];
+    arena.start_nearcopy(&manifest(""), &settings)
+}
+
+/// One turn of one way: how many answers come in a second at most, and how long each takes at half of that.
+async fn turn(arena: &Arena, way: Way) -> Result<(f64, Latencies)> {
+    if way == Way::Driver {
+        let driver = Driver::new(&arena.database.url).await?;
+        return both(|| async { Ok(driver.clone()) }).await;
+    }
+    let cache = if matches!(way, Way::Rest | Way::Grpc) { 8 << 20 } else { 0 };
+    let process = start(arena, cache)?;
+    ask::is_served(ADDRESS, PATIENCE).await?;
+    let found = match way {
+        Way::Rest | Way::RestUncached => both(|| Rest::connect(ADDRESS)).await,
+        _ => both(|| Grpc::connect(ADDRESS)).await,
+    };
+    note(&format!("  {:.1} MB held", Group::only(process.id()).resident_mb()));
+    process.stop().await?;
+    found
+}
+
+async fn both<A: ask::Ask, F: Future<Output = Result<A>>>(
+    connect: impl Fn() -> F,
+) -> Result<(f64, Latencies)> {
+    // Before it counts: connections are made, and memory is filled.
+    closed(&connect, HOT).await?;
+    let rate = closed(&connect, HOT).await?;
+    Ok((rate, open(&connect, HOT, rate / 2.0).await?))
+}
+
+fn reads(found: &[Found]) -> String {
+    let median = |values: &[f64]| Spread::of(values.iter().copied()).map_or(0.0, |spread| spread.median);
+    let direct = found.first().map(|direct| direct.per_second.clone()).unwrap_or_default();
+    let mut table = String::from(
+        "\n| get by id | answers/s | ÷ the driver | p50 ms | p99 ms at half of that |\n| --- | ---: | ---: | ---: | ---: |\n",
+    );
+    for (found, (_, name)) in found.iter().zip(WAYS) {
+        let ratios: Vec<f64> = found.per_second.iter().zip(&direct).map(|(one, other)| one / other).collect();
+        let of =
+            |which: fn(&Latencies) -> f64| median(&found.at_half.iter().map(which).collect::<Vec<f64>>());
+        table += &format!(
+            "| {name} | {:.0} | {:.2} | {:.2} | {:.2} |\n",
+            median(&found.per_second),
+            median(&ratios),
+            of(|latencies| latencies.p50),
+            of(|latencies| latencies.p99),
+        );
+    }
+    table
+}
