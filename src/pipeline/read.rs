@@ -11,7 +11,7 @@ use super::Pipeline;
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::replication::{
-    Answer, Content, Place, Query, Reading, RecordWrite, Service, State, Subscription, Wish,
+    Answer, Content, Contract, Place, Query, Reading, RecordWrite, Service, State, Subscription, Wish,
 };
 use crate::store::{ReadStore, StoreError};
 
@@ -49,6 +49,11 @@ impl Reader {
     /// Every replica that can be read.
     pub fn replicas(&self) -> &[Arc<Subscription>] {
         &self.pipeline.declaration.replicas
+    }
+
+    /// The gRPC services of the team's own.
+    pub fn contract(&self) -> Option<&Arc<Contract>> {
+        self.pipeline.declaration.contract.as_ref()
     }
 
     /// Reads entities, each told once and in the order of their ids, within this time.

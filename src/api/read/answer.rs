@@ -10,7 +10,7 @@ use super::shown;
 use super::wish::Asked;
 use crate::event::EntityId;
 use crate::pipeline::{Reader, Told};
-use crate::replication::{Comparison, Query, Reading, State, Subscription};
+use crate::replication::{Comparison, Contract, Query, Reading, State, Subscription};
 use crate::telemetry::metric;
 
 /// How many entities are told at once, at most.
@@ -40,6 +40,11 @@ impl Answers {
     /// Every replica there is.
     pub(in crate::api) fn replicas(&self) -> impl Iterator<Item = &Subscription> {
         self.reader.replicas().iter().map(|of| &**of)
+    }
+
+    /// The services of the team's own.
+    pub(in crate::api) fn contract(&self) -> Option<&Arc<Contract>> {
+        self.reader.contract()
     }
 
     pub(in crate::api) async fn one(&self, replica: &str, id: &str, asked: &Asked) -> Result<One, Problem> {

@@ -1,0 +1,122 @@
+//! A team's own services: their messages are read and written by their descriptors, their answers are those that every
+//! face gives.
+
+mod asked;
+mod say;
+mod spelling;
+mod told;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use axum::routing::post;
+use prost_reflect::DynamicMessage;
+use tonic::server::{Grpc, UnaryService};
+use tonic::{Code, Status};
+
+use super::super::read::{Answers, Asked};
+use super::LARGEST;
+use super::codec::Messages;
+use super::method;
+use crate::replication::{Asks, Contract, ContractMethod};
+
+/// How many entities are told at once where a method has no room for a page token; as many as by any other face.
+const MOST: usize = 1_000;
+
+/// One service, and what its methods are answered from.
+struct Served {
+    name: String,
+    answers: Arc<Answers>,
+    methods: BTreeMap<String, Arc<ContractMethod>>,
+}
+
+/// One call.
+struct Call {
+    answers: Arc<Answers>,
+    method: Arc<ContractMethod>,
+    within: Option<Duration>,
+}
+
+/// All services that are declared, each at its own address.
+pub(super) fn router(answers: &Arc<Answers>, contract: &Contract) -> Router {
+    let mut router = Router::new();
+    for name in contract.services() {
+        let own = contract.methods.iter().filter(|method| method.service() == name);
+        let methods = own.map(|method| (method.method.name().to_owned(), Arc::new(method.clone())));
+        let served = Served { name: name.to_owned(), answers: answers.clone(), methods: methods.collect() };
+        router = router.merge(
+            Router::new().route(&format!("/{name}/{{method}}"), post(call)).with_state(Arc::new(served)),
+        );
+    }
+    router
+}
+
+async fn call(State(served): State<Arc<Served>>, Path(name): Path<String>, request: Request) -> Response {
+    let Some(method) = served.methods.get(&name) else {
+        return Status::unimplemented(format!("`{}` does not answer `{name}`", served.name)).into_http();
+    };
+    let within = method::deadline(request.headers());
+    let messages = Messages::read_as(method.method.input());
+    let call = Call { answers: served.answers.clone(), method: method.clone(), within };
+    let mut grpc = Grpc::new(messages).apply_max_message_size_config(Some(LARGEST), None);
+    grpc.unary(call, request).await.map(Body::new)
+}
+
+impl UnaryService<DynamicMessage> for Call {
+    type Response = DynamicMessage;
+    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<DynamicMessage>, Status>> + Send>>;
+
+    fn call(&mut self, request: tonic::Request<DynamicMessage>) -> Self::Future {
+        let (answers, method, within) = (self.answers.clone(), self.method.clone(), self.within);
+        Box::pin(async move {
+            let answer = answer(&answers, &method, request.get_ref(), within).await?;
+            Ok(tonic::Response::new(answer))
+        })
+    }
+}
+
+async fn answer(
+    answers: &Answers,
+    of: &ContractMethod,
+    request: &DynamicMessage,
+    within: Option<Duration>,
+) -> Result<DynamicMessage, Status> {
+    match &of.asks {
+        Asks::One(id) => {
+            let asked = Asked::read(&[]).map_err(method::status)?;
+            let asked = within.map_or(asked.clone(), |within| asked.within(within));
+            let id = asked::text(request, id)?.unwrap_or_default();
+            let one = answers.one(&of.from, &id, &asked).await.map_err(method::status)?;
+            told::one(of, &one.entity)
+        }
+        Asks::Many { conditions, size, paging } => {
+            let mut parameters = asked::conditions(request, conditions)?;
+            let size = size.as_ref().map(|size| asked::text(request, size)).transpose()?.flatten();
+            let is_all = size.is_none() && paging.is_none();
+            let size = size.or_else(|| is_all.then(|| MOST.to_string()));
+            parameters.extend(size.map(|size| ("page_size".to_owned(), size)));
+            if let Some(paging) = paging {
+                let token = asked::text(request, &paging.token)?;
+                parameters.extend(token.map(|token| ("page_token".to_owned(), token)));
+            }
+            let list = answers.list(&of.from, &parameters).await.map_err(method::status)?;
+            if is_all && list.get("next_page_token").is_some() {
+                return Err(too_many(of));
+            }
+            told::many(of, &list, paging.as_ref())
+        }
+    }
+}
+
+/// A part of a list is never passed off as the whole.
+fn too_many(of: &ContractMethod) -> Status {
+    let text =
+        format!("more than {MOST} of `{}` meet this; ask for fewer, or give the method page tokens", of.from);
+    method::refused(Code::ResourceExhausted, "too-many", [("replica", of.from.clone())], text)
+}
