@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use nearcopy::manifest::{self, Diagnostics};
 use nearcopy::replication::{Asks, Contract, ContractMethod, Declaration};
 
+use super::unreadable::{Dice, mutate};
 use super::{codes, manifests, name_of, root};
 
 const FOLDER: &str = "tests/manifest/contract";
@@ -131,4 +132,25 @@ fn what_is_no_file_has_none_beside_it() {
     let text = std::fs::read_to_string(root().join("config/examples/foos.yaml")).unwrap();
     let diagnostics = manifest::parse("foos.yaml", &text, &|_| None).unwrap_err();
     assert_eq!(codes(&diagnostics), ["N001"]);
+}
+
+#[test]
+fn no_mutilated_file_brings_the_compiler_down() {
+    let mut dice = Dice(0x5eed_0000_0000_0002);
+    let read = |name: &str| std::fs::read_to_string(root().join(FOLDER).join("proto").join(name)).unwrap();
+    let (foos, parts) = (read("foos.proto"), read("parts.proto"));
+    let methods = "{ acme.v1.Foos/GetFoo: { from: foos, get: foo_id, fields: { created: created_at } }, acme.v1.Foos/GetFoos: { from: \
+                   foos, list: { into: foos, where: { status: any_status, age.gte: min_age } } } }";
+    let grpc = format!("  protos: [foos.proto]\n  methods: {methods}\n");
+    let load = |foos: &str, parts: &str| {
+        manifest::load(&[folder("mutilated", &grpc, &[("foos.proto", foos), ("parts.proto", parts)])])
+    };
+    assert!(load(&foos, &parts).is_ok());
+    for turn in 0..300 {
+        let mutated = mutate(if turn % 2 == 0 { &foos } else { &parts }, &mut dice);
+        let read = if turn % 2 == 0 { load(&mutated, &parts) } else { load(&foos, &mutated) };
+        if let Err(diagnostics) = read {
+            assert!(diagnostics.to_string().contains("error"), "refused for no reason:\n{mutated}");
+        }
+    }
 }

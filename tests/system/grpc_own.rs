@@ -180,6 +180,31 @@ async fn a_miss_is_fetched_from_the_owner_within_the_deadline() {
     foos.end().await;
 }
 
+/// A part of a list is never passed off as the whole.
+#[tokio::test]
+async fn a_list_without_page_tokens_is_told_whole_or_not_at_all() {
+    let (stage, sidecar, base) = started(|plan| {
+        let proto = include_str!("../../config/examples/proto/foos.proto");
+        let kept = proto.lines().filter(|line| !line.contains("page_"));
+        plan.beside("proto/foos.proto", kept.collect::<Vec<_>>().join("\n"))
+    })
+    .await;
+    let client = Client::of(&base, SERVICE).await;
+    let publish = async |from: u64, to: u64| {
+        stage.events((from..to).map(|at| event(&format!("f{at}"), 1, &json!({ "status": "active" })))).await;
+        sidecar.books_close_at(to).await;
+    };
+    publish(0, 1_000).await;
+    let all = client.call("GetFoos", json!({ "status": "FOO_STATUS_ACTIVE" })).await.unwrap();
+    assert_eq!(all["foos"].as_array().unwrap().len(), 1_000);
+    publish(1_000, 1_001).await;
+    let status = client.call("GetFoos", json!({})).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    assert_eq!(status.get_details_error_info().unwrap().reason, "too-many");
+    sidecar.stop().await;
+    stage.clear().await;
+}
+
 /// What does not fit into its message is refused by name, and its value is told to nobody.
 #[tokio::test]
 async fn what_a_message_cannot_say_is_refused_by_name_only() {

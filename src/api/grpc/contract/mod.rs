@@ -17,6 +17,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::post;
 use prost_reflect::DynamicMessage;
+use serde_json::Value as Json;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 
@@ -98,25 +99,42 @@ async fn answer(
         Asks::Many { conditions, size, paging } => {
             let mut parameters = asked::conditions(request, conditions)?;
             let size = size.as_ref().map(|size| asked::text(request, size)).transpose()?.flatten();
-            let is_all = size.is_none() && paging.is_none();
-            let size = size.or_else(|| is_all.then(|| MOST.to_string()));
-            parameters.extend(size.map(|size| ("page_size".to_owned(), size)));
+            if size.is_none() && paging.is_none() {
+                let list = whole(answers, of, parameters).await?;
+                return told::many(of, &list, None);
+            }
+            parameters.extend(size.map(|size| parameter("page_size", size)));
             if let Some(paging) = paging {
                 let token = asked::text(request, &paging.token)?;
-                parameters.extend(token.map(|token| ("page_token".to_owned(), token)));
+                parameters.extend(token.map(|token| parameter("page_token", token)));
             }
             let list = answers.list(&of.from, &parameters).await.map_err(method::status)?;
-            if is_all && list.get("next_page_token").is_some() {
-                return Err(too_many(of));
-            }
             told::many(of, &list, paging.as_ref())
         }
     }
 }
 
-/// A part of a list is never passed off as the whole.
-fn too_many(of: &ContractMethod) -> Status {
+/// All that meet these conditions. A part of them is never passed off as the whole.
+async fn whole(
+    answers: &Answers,
+    of: &ContractMethod,
+    mut parameters: Vec<(String, String)>,
+) -> Result<Json, Status> {
+    let size = parameters.len();
+    parameters.push(parameter("page_size", MOST.to_string()));
+    let list = answers.list(&of.from, &parameters).await.map_err(method::status)?;
+    let Some(token) = list.get("next_page_token").and_then(Json::as_str) else { return Ok(list) };
+    parameters.truncate(size);
+    parameters.extend([parameter("page_size", "1".into()), parameter("page_token", token.into())]);
+    let more = answers.list(&of.from, &parameters).await.map_err(method::status)?;
+    if more.get("items").and_then(Json::as_array).is_none_or(Vec::is_empty) {
+        return Ok(list);
+    }
     let text =
         format!("more than {MOST} of `{}` meet this; ask for fewer, or give the method page tokens", of.from);
-    method::refused(Code::ResourceExhausted, "too-many", [("replica", of.from.clone())], text)
+    Err(method::refused(Code::ResourceExhausted, "too-many", [("replica", of.from.clone())], text))
+}
+
+fn parameter(name: &str, value: String) -> (String, String) {
+    (name.to_owned(), value)
 }

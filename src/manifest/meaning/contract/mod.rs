@@ -16,6 +16,8 @@ use crate::replication::{Asks, Contract, ContractMethod, Subscription};
 
 /// The packages whose services are served anyway.
 const OURS: [&str; 2] = ["nearcopy.", "grpc."];
+/// The name under which REST is served; a service without a package would be at the same address.
+const REST: &str = "v1";
 
 /// Reads every method; nothing where none is declared, or the files that declare their services do not compile.
 pub(super) fn read(
@@ -89,9 +91,9 @@ fn method(protos: &DescriptorPool, name: &str, at: Place<'_>) -> Result<MethodDe
             .why("there is no `/` between the service and its method")
             .help("write it as it is called: `acme.v1.Foos/GetFoo`"));
     };
-    if OURS.iter().any(|package| service.starts_with(package)) {
+    if service == REST || OURS.iter().any(|package| service.starts_with(package)) {
         return Err(Diagnostic::new(Code::BadMethod, at.key, format!("`{service}` is served already"))
-            .why("its package is not yours")
+            .why("the name is not yours")
             .help("declare a service in a package of your own, such as `acme.v1`"));
     }
     let unknown = |message: String, advice: String| {
