@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -69,16 +70,26 @@ impl Foos {
     }
 }
 
-/// Starts the example upon a stage of its own; its contract has a method that nobody has mapped.
+/// A method whose messages have others inside, beside those of the example.
+const FIND: &str = "    acme.v1.Foos/FindFoo: { from: foos, get: { id: key.id, into: foo }, fields: *foo }\n";
+
+/// The example's contract with that method, and one that nobody has mapped.
+fn proto() -> String {
+    let more =
+        "rpc FindFoo(FindRequest) returns (Found);\n  rpc DropFoo(FooRequest) returns (Foo);\n  rpc GetFoos(";
+    let proto = include_str!("../../config/examples/proto/foos.proto").replace("rpc GetFoos(", more);
+    proto
+        + "message FindRequest { message Key { string id = 1; } Key key = 1; }\nmessage Found { Foo foo = 1; }\n"
+}
+
+/// Starts the example upon a stage of its own.
 async fn started(adapt: impl FnOnce(Plan) -> Plan) -> (Stage, Sidecar, String) {
     let (stage, address) = (Stage::new().await, free_address());
     let manifest = include_str!("../../config/examples/foos.yaml");
     let ours = format!("{{ exchange: {EXCHANGE}, queue: {QUEUE}, bindings: [\"user.#\"] }}");
     let manifest =
         manifest.replace("{ exchange: foos, queue: foos-gateway.foos, bindings: [\"foo.#\"] }", &ours);
-    let proto = include_str!("../../config/examples/proto/foos.proto");
-    let drop = "rpc DropFoo(FooRequest) returns (Foo);\n  rpc GetFoos(";
-    let plan = stage.plan_of(manifest).beside("proto/foos.proto", proto.replace("rpc GetFoos(", drop));
+    let plan = stage.plan_of(manifest + FIND).beside("proto/foos.proto", proto());
     let plan = plan.variable("FOO_SERVICE_URL", &stage.owner.url()).set("read.listen", &address);
     let sidecar = adapt(plan).start().await;
     (stage, sidecar, format!("http://{address}"))
@@ -116,6 +127,10 @@ async fn a_message_says_what_the_replica_holds() {
         "revision": "3",
     });
     assert_eq!(told, expected);
+    let told = foos.client.call("FindFoo", json!({ "key": { "id": "f1" } })).await.unwrap();
+    assert_eq!(told, json!({ "foo": expected }));
+    let status = foos.client.call("FindFoo", json!({})).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
 
     let own = json!({ "@type": "acme.v1.Entry", "type": "x" });
     foos.is("f2", 1, json!({ "title": null, "detail": own })).await;
@@ -167,10 +182,10 @@ async fn a_miss_is_fetched_from_the_owner_within_the_deadline() {
     let told = foos.client.send("GetFoo", request).await.unwrap();
     assert_eq!(told, json!({ "id": "known", "title": "T", "status": "FOO_STATUS_ACTIVE", "revision": "4" }));
 
-    let mut request = foos.client.request("GetFoo", json!({ "fooId": "slow" }));
-    request.set_timeout(Duration::from_millis(400));
-    let status = foos.client.send("GetFoo", request).await.unwrap_err();
+    let began = Instant::now();
+    let status = foos.client.refused(&foos.base, "GetFoo", json!({ "fooId": "slow" }), "400m").await;
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+    assert!(began.elapsed() < Duration::from_secs(4), "the owner was waited for: {:?}", began.elapsed());
     assert_eq!(status.get_details_error_info().unwrap().reason, "not-in-time");
 
     for (id, code) in [("nobody", Code::NotFound), ("", Code::InvalidArgument)] {
@@ -184,7 +199,7 @@ async fn a_miss_is_fetched_from_the_owner_within_the_deadline() {
 #[tokio::test]
 async fn a_list_without_page_tokens_is_told_whole_or_not_at_all() {
     let (stage, sidecar, base) = started(|plan| {
-        let proto = include_str!("../../config/examples/proto/foos.proto");
+        let proto = proto();
         let kept = proto.lines().filter(|line| !line.contains("page_"));
         plan.beside("proto/foos.proto", kept.collect::<Vec<_>>().join("\n"))
     })

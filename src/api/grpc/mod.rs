@@ -64,9 +64,10 @@ pub(super) async fn router(answers: Arc<Answers>) -> Result<Router, GrpcError> {
     let files = own.as_ref().map(|own| own.files.encode_to_vec()).unwrap_or_default();
     let reflection = |itself: &str| {
         let all = tonic_reflection::server::Builder::configure()
+            // The first file of a name is told, and a team may have a `health.proto`, too.
+            .register_encoded_file_descriptor_set(&files)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(&described)
-            .register_encoded_file_descriptor_set(&files);
+            .register_encoded_file_descriptor_set(&described);
         // Files may declare more services than are answered.
         let names = names.iter().copied().chain([HEALTH, itself]);
         names.fold(all, tonic_reflection::server::Builder::with_service_name)

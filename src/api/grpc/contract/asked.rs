@@ -108,3 +108,62 @@ const NOTHING: [(&str, String); 0] = [];
 fn bad(path: &RequestPath, why: impl std::fmt::Display) -> Status {
     method::refused(Code::InvalidArgument, "bad-request", NOTHING, format!("`{path}`: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::super::testing::pool;
+    use super::*;
+
+    /// The parameters that a condition on a field comes to; the code where it is refused.
+    fn asks(on: &str, kind: FieldType, path: &[&str], request: &Json) -> Result<Vec<(String, String)>, Code> {
+        let all = pool().get_message_by_name("All").unwrap();
+        let (mut inside, mut fields) = (all.clone(), Vec::new());
+        for name in path {
+            let field = inside.get_field_by_name(name).unwrap();
+            if let Kind::Message(message) = field.kind() {
+                inside = message;
+            }
+            fields.push(field);
+        }
+        let request = DynamicMessage::deserialize(all, request.clone()).unwrap();
+        let condition = ConditionAsked { on: on.to_owned(), kind, value: RequestPath(fields) };
+        conditions(&request, &[condition]).map_err(|status| status.code())
+    }
+
+    #[test]
+    fn what_is_set_is_a_condition_and_what_is_not_is_none() {
+        use FieldType::{Any, Bool, Date, Int, String};
+        let one = |name: &str, value: &str| Ok(vec![(name.to_owned(), value.to_owned())]);
+        let large = "SIZE_VERY_LARGE,VERY_LARGE,size_very_large,very_large,veryLarge,VeryLarge";
+        for (on, kind, path, request, expected) in [
+            ("age", Int, &["small"][..], json!({}), Ok(vec![])),
+            ("age", Int, &["small"], json!({ "small": 0 }), Ok(vec![])),
+            ("age.gte", Int, &["least"], json!({ "least": 0 }), one("age.gte", "0")),
+            ("age", Int, &["maybe"], json!({ "maybe": "7" }), one("age", "7")),
+            ("on", Bool, &["truth"], json!({ "truth": true }), one("on", "true")),
+            (
+                "at.lt",
+                Date,
+                &["time"],
+                json!({ "time": "2026-01-01T00:00:00Z" }),
+                one("at.lt", "2026-01-01T00:00:00Z"),
+            ),
+            ("name", String, &["text"], json!({ "text": "a,b" }), one("name", "a,b")),
+            ("name", String, &["texts"], json!({ "texts": ["a", "b"] }), one("name.in", "a,b")),
+            ("name", String, &["texts"], json!({ "texts": ["a,b", "c"] }), Err(Code::InvalidArgument)),
+            ("name.in", String, &["text"], json!({ "text": "a" }), one("name.in", "a")),
+            ("name", String, &["part", "part_id"], json!({ "part": { "partId": "p" } }), one("name", "p")),
+            ("name", String, &["part", "part_id"], json!({}), Ok(vec![])),
+            ("size", String, &["size"], json!({ "size": 1 }), one("size.in", large)),
+            ("size", Any, &["size"], json!({ "size": 1 }), one("size.in", &format!("{large},1"))),
+            ("size", Int, &["size"], json!({ "size": 1 }), one("size", "1")),
+            ("size", Int, &["sizes"], json!({ "sizes": [0, 1] }), one("size", "1")),
+            ("size", String, &["maybe_size"], json!({ "maybeSize": 0 }), Ok(vec![])),
+            ("size", String, &["size"], json!({ "size": 9 }), Err(Code::InvalidArgument)),
+        ] {
+            assert_eq!(asks(on, kind, path, &request), expected, "{on} by {path:?} of {request}");
+        }
+    }
+}

@@ -138,3 +138,50 @@ async fn whole(
 fn parameter(name: &str, value: String) -> (String, String) {
     (name.to_owned(), value)
 }
+
+/// Messages with a field of each kind, for the tests beside this.
+#[cfg(test)]
+mod testing {
+    use prost_reflect::DescriptorPool;
+    use protox::Compiler;
+    use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+
+    const PROTO: &str = r#"
+        syntax = "proto3";
+        import "google/protobuf/any.proto";
+        import "google/protobuf/duration.proto";
+        import "google/protobuf/struct.proto";
+        import "google/protobuf/timestamp.proto";
+        import "google/protobuf/wrappers.proto";
+        enum Size { SIZE_UNSPECIFIED = 0; SIZE_VERY_LARGE = 1; }
+        message Part { string part_id = 1; repeated Part parts = 2; oneof at { string shelf = 3; int32 box = 4; } }
+        message All {
+            bool truth = 1; int32 small = 2; int64 large = 3; uint64 natural = 4; double real = 5; string text = 6;
+            bytes raw = 7; Size size = 8; repeated Size sizes = 9; Part part = 10; map<string, Part> by_name = 11;
+            map<int32, string> by_number = 12; google.protobuf.Any any = 13; google.protobuf.Duration span = 14;
+            google.protobuf.Struct object = 15; google.protobuf.Value value = 16; google.protobuf.Timestamp time = 17;
+            google.protobuf.Int64Value maybe = 18; google.protobuf.ListValue list = 19; repeated string texts = 20;
+            google.protobuf.StringValue maybe_text = 21; repeated google.protobuf.Any anys = 22; float single = 23;
+            optional int32 least = 24; optional Size maybe_size = 25;
+        }"#;
+
+    struct Own;
+
+    impl FileResolver for Own {
+        fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+            if name == "all.proto" {
+                File::from_source(name, PROTO)
+            } else {
+                Err(protox::Error::file_not_found(name))
+            }
+        }
+    }
+
+    /// All of them.
+    pub(super) fn pool() -> DescriptorPool {
+        let mut chain = ChainFileResolver::new();
+        chain.add(GoogleFileResolver::new());
+        chain.add(Own);
+        Compiler::with_file_resolver(chain).open_file("all.proto").unwrap().descriptor_pool()
+    }
+}
