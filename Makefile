@@ -1,6 +1,6 @@
 # What a person types. Everything else is cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo test model simulate chaos bench bench-read bench-publish instructions fuzz check deny services-up services-down
+.PHONY: help demo test model simulate chaos bench bench-read bench-publish instructions fuzz openapi check deny services-up services-down
 
 services = tests/services up && urls=$$(tests/services env) && eval "$$urls"
 
@@ -42,6 +42,10 @@ instructions: .toolchain ## the instructions an event costs, beside what they we
 fuzz: .toolchain ## what must hold of any bytes, sought by coverage in every reader (FUZZ_SECONDS=60, FUZZ="event url")
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 	@tests/fuzz/run $(FUZZ)
+
+openapi: .toolchain ## whatever can be asked for by REST, and whatever cannot: no answer is another than is described (EXAMPLES=50)
+	@cargo build --quiet --bin nearcopy
+	@$(services) && tests/openapi
 
 check: .toolchain deny ## formatting, lints, licences and sources of the dependencies
 	cargo fmt --check

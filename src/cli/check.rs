@@ -26,6 +26,10 @@ pub(super) fn check(settings: &Settings, paths: &[PathBuf], online: bool, output
     };
     let mut found = vec![("manifest", Finding::fine(summary(&declaration)))];
     found.extend(promises(&declaration).into_iter().map(|finding| ("manifest", finding)));
+    if declaration.contract.is_some() && settings.read.listen.is_none() {
+        let text = "`grpc` is declared, and nobody can call it: `read.listen` is not set";
+        found.push(("manifest", Finding::advice(text)));
+    }
     if online {
         settings.check_addresses()?;
         found.extend(wiring::block_on(|_| surroundings(settings, &declaration))?);
@@ -69,7 +73,9 @@ fn summary(of: &Declaration) -> String {
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let sources = count(of.sources.len(), "source");
     let (replicas, embeds) = (count(of.replicas.len(), "replica"), count(of.embeds.len(), "embed"));
-    format!("`{}` is right: {sources}, {replicas}, {embeds}", of.service)
+    let methods = of.contract.as_ref().map(|contract| count(contract.methods.len(), "method"));
+    let methods = methods.map(|methods| format!(", {methods} of gRPC")).unwrap_or_default();
+    format!("`{}` is right: {sources}, {replicas}, {embeds}{methods}", of.service)
 }
 
 fn table(found: &[Found]) -> String {

@@ -95,7 +95,7 @@ async fn start(
         let read: Arc<dyn ReadStore> = store.clone();
         let readers = Reader::all(&pipeline, &read, settings.read.cache);
         let token = settings.read.token.as_ref();
-        let reads = Reads::bind(address, token, &declaration.service, readers, &stop).await;
+        let reads = Reads::bind(address, token, &declaration, readers, &stop).await;
         let reads = reads.map_err(|error| Failure::new(Exit::Failed, &error))?;
         lifecycle.spawn_beside("reads", reads.serve(stop.clone()));
     }

@@ -97,6 +97,8 @@ codes! {
     BadQueue = "N309",
     /// A default is not of its field's type.
     BadDefault = "N310",
+    /// A `.proto` file does not compile.
+    BadProto = "N311",
 
     /// The same name is declared in two files.
     DeclaredTwice = "N401",
@@ -120,6 +122,10 @@ codes! {
     DeleteInArray = "N410",
     /// A partial event, or the answer that completes it, has no version.
     UnversionedPatch = "N411",
+    /// A method of a gRPC service cannot be served.
+    BadMethod = "N412",
+    /// A field of a message cannot hold what is put into it or asked of it.
+    BadFit = "N413",
 }
 
 impl fmt::Display for Code {

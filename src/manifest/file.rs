@@ -83,6 +83,16 @@ fn read(path: &Path, findings: &mut Vec<Diagnostic>) -> Option<File> {
     }
 }
 
+/// Reads a file that a manifest names; the error says why it cannot be read.
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
+    let bytes = read_bounded(path).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LARGEST {
+        return Err("it is larger than 1 MiB".to_owned());
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("it is no UTF-8 text from byte {} on", error.utf8_error().valid_up_to()))
+}
+
 /// Reads one byte more than is accepted at most, so that even an endless file ends.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     use io::Read as _;

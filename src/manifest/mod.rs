@@ -2,8 +2,8 @@
 //!
 //! The way of a text: one pass gives a tree whose values know their places (`yaml`, with the environment's
 //! variables replaced), files are merged by name (`merge`), the tree is compared with the very schema that
-//! is printed (`structure`), and what then still has a form is read for its meaning (`meaning`). Each
-//! step adds to one list of findings and goes on, so that a person sees everything after one run.
+//! is printed (`structure`), the `.proto` files that it names are compiled (`proto`), and what then still has a
+//! form is read for its meaning (`meaning`). Each step adds to one list of findings and goes on, so that a person sees everything after one run.
 
 mod code;
 mod diagnostic;
@@ -12,6 +12,7 @@ mod file;
 mod meaning;
 mod merge;
 mod place;
+mod proto;
 mod raw;
 mod scalar;
 mod structure;
@@ -34,10 +35,11 @@ pub use diagnostic::{Diagnostic, Diagnostics, Location};
 pub fn load(paths: &[PathBuf]) -> Result<Declaration, Diagnostics> {
     let mut findings = Vec::new();
     let files = file::read_all(paths, &mut findings);
-    understand(files, &|name| std::env::var(name).ok(), findings)
+    understand(files, &|name| std::env::var(name).ok(), &proto::from_disk, findings)
 }
 
-/// Reads one manifest from text; `name` stands for the file in diagnostics, `lookup` for the environment.
+/// Reads one manifest from text; `name` stands for the file in diagnostics, `lookup` for the environment. What has no
+/// folder has no other files beside it.
 pub fn parse(
     name: &str,
     text: &str,
@@ -45,7 +47,7 @@ pub fn parse(
 ) -> Result<Declaration, Diagnostics> {
     let mut findings = Vec::new();
     let files = file::from_text(name, text, &mut findings).into_iter().collect();
-    understand(files, lookup, findings)
+    understand(files, lookup, &proto::from_nowhere, findings)
 }
 
 /// The JSON Schema of a manifest: what editors complete by, and what [`load`] compares with.
@@ -54,8 +56,9 @@ pub fn schema() -> serde_json::Value {
 }
 
 fn understand(
-    files: Vec<File>,
+    mut files: Vec<File>,
     lookup: &dyn Fn(&str) -> Option<String>,
+    beside: proto::Read<'_>,
     mut findings: Vec<Diagnostic>,
 ) -> Result<Declaration, Diagnostics> {
     let all_read = findings.is_empty();
@@ -72,7 +75,8 @@ fn understand(
     let declaration = merged.and_then(|mut root| {
         let broken = structure::check(Place::root(&root), &schema(), &mut findings);
         root.break_at(&broken);
-        meaning::read(Place::root(&root), &mut findings)
+        let protos = proto::compile(Place::root(&root), &mut files, beside, &mut findings);
+        meaning::read(Place::root(&root), protos.as_ref(), &mut findings)
     });
     match declaration {
         Some(declaration) if findings.is_empty() => Ok(declaration),

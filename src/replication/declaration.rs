@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Embed, History, Leftover, Subscription};
+use super::{Contract, Embed, History, Leftover, Subscription};
 use crate::event::{EntityType, Envelope};
 
 /// What this sidecar is to do, checked and complete.
@@ -16,6 +16,8 @@ pub struct Declaration {
     pub replicas: Vec<Arc<Subscription>>,
     /// Which documents embed which fields.
     pub embeds: Vec<Arc<Embed>>,
+    /// The gRPC services of the team's own, if it declares any.
+    pub contract: Option<Arc<Contract>>,
     /// Which generation of this database's declarations it is; 1 until the database has said so.
     pub generation: i32,
     /// What earlier generations left behind in documents.

@@ -12,6 +12,7 @@
 //! 5. *The debt is in the same write as the change.* A changed record `owes` its fan-out until it is done.
 
 mod class;
+mod contract;
 mod declaration;
 mod embed;
 mod embed_write;
@@ -35,6 +36,7 @@ mod shape;
 mod subscription;
 
 pub use class::Class;
+pub use contract::{Asks, ConditionAsked, Contract, ContractMethod, Origin, Paging, RequestPath, Says};
 pub use declaration::{Declaration, DeclarationError, QueueSpec, SourceSpec};
 pub use embed::{Embed, RefPath, Rendering, Shows, WhenDeleted};
 pub use embed_write::{EmbedWrite, Scope};

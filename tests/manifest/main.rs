@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails at that very line")]
 
+mod contract;
 mod understood;
 mod unreadable;
 

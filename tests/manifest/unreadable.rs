@@ -60,7 +60,7 @@ fn a_byte_order_mark_is_passed_over() {
 }
 
 /// A small generator of its own, so that a failure repeats itself.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn below(&mut self, bound: usize) -> usize {
@@ -71,7 +71,7 @@ impl Dice {
     }
 }
 
-fn mutate(text: &str, dice: &mut Dice) -> String {
+pub(super) fn mutate(text: &str, dice: &mut Dice) -> String {
     const PIECES: [&str; 24] = [
         "\t",
         "\n",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(crate) struct Plan {
     manifest: String,
+    /// What lies beside the manifest, by name.
+    files: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
 }
 
@@ -30,7 +32,7 @@ pub(crate) struct Sidecar {
 impl Plan {
     /// This manifest upon this broker and this database, in a hurry.
     pub(crate) fn new(manifest: String, broker: &str, mongodb: &str) -> Self {
-        let plan = Self { manifest, environment: BTreeMap::new() };
+        let plan = Self { manifest, files: BTreeMap::new(), environment: BTreeMap::new() };
         plan.set("rabbitmq.url", broker)
             .set("mongodb.url", mongodb)
             .set("log.format", "json")
@@ -42,6 +44,12 @@ impl Plan {
     pub(crate) fn set(mut self, key: &str, value: impl Into<String>) -> Self {
         let variable = format!("NEARCOPY__{}", key.to_uppercase().replace('.', "__"));
         self.environment.insert(variable, value.into());
+        self
+    }
+
+    /// With this file beside the manifest.
+    pub(crate) fn beside(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.files.insert(name.to_owned(), text.into());
         self
     }
 
@@ -61,8 +69,7 @@ impl Plan {
     /// Starts one.
     pub(crate) fn spawn(&self) -> Sidecar {
         let folder = folder();
-        let (admin, manifest) = (free_address(), folder.join("nearcopy.yaml"));
-        fs::write(&manifest, &self.manifest).unwrap();
+        let (admin, manifest) = (free_address(), self.written(&folder));
         let log = File::create(folder.join("log")).unwrap();
         let child = self
             .command()
@@ -80,13 +87,24 @@ impl Plan {
     /// Runs another command of the program to its end; `{manifest}` stands for the manifest's path.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let folder = folder();
-        let manifest = folder.join("nearcopy.yaml");
-        fs::write(&manifest, &self.manifest).unwrap();
+        let manifest = self.written(&folder);
         let path = manifest.to_str().unwrap();
         let arguments = arguments.iter().map(|argument| argument.replace("{manifest}", path));
         let output = self.command().args(arguments).stdin(Stdio::null()).output().unwrap();
         fs::remove_dir_all(folder).unwrap();
         output
+    }
+
+    /// Writes the manifest, and what lies beside it.
+    fn written(&self, folder: &Path) -> PathBuf {
+        for (name, text) in &self.files {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let manifest = folder.join("nearcopy.yaml");
+        fs::write(&manifest, &self.manifest).unwrap();
+        manifest
     }
 
     fn command(&self) -> Command {

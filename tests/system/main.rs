@@ -12,6 +12,8 @@
 mod consumer;
 #[path = "../support/declared.rs"]
 mod declared;
+#[path = "../support/grpc.rs"]
+mod grpc_client;
 #[path = "../support/meaning.rs"]
 mod meaning;
 #[path = "../support/memory/mod.rs"]
@@ -52,6 +54,7 @@ mod epochs;
 mod erase;
 mod generations;
 mod grpc;
+mod grpc_own;
 mod hydration;
 mod parked;
 mod patches;

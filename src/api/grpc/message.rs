@@ -6,13 +6,17 @@ use tonic::Status;
 
 /// A request as JSON, its fields under the names they are declared by.
 pub(super) fn asked(message: &DynamicMessage) -> Result<Map<String, Value>, Status> {
+    match json(message)? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Status::internal("a request is an object")),
+    }
+}
+
+/// A message as JSON.
+pub(super) fn json(message: &DynamicMessage) -> Result<Value, Status> {
     let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
     let json = message.serialize_with_options(serde_json::value::Serializer, &options);
-    match json {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Status::internal("a request is an object")),
-        Err(error) => Err(Status::invalid_argument(error.to_string())),
-    }
+    json.map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 /// An answer as a message.

@@ -158,10 +158,18 @@ pub(super) fn status(problem: Problem) -> Status {
         _ => Code::Internal,
     };
     let more = problem.more.into_iter().map(|(name, value)| (name, value.to_string()));
-    let details = ErrorDetails::with_error_info(
-        problem.kind,
-        DOMAIN,
-        more.collect::<std::collections::HashMap<_, _>>(),
-    );
-    Status::with_error_details(code, problem.detail, details)
+    refused(code, problem.kind, more, problem.detail)
+}
+
+/// A refusal: why in a word for programs, what more there is to know, and why in words for people.
+pub(super) fn refused<N: Into<String>>(
+    code: Code,
+    reason: &str,
+    more: impl IntoIterator<Item = (N, String)>,
+    text: impl Into<String>,
+) -> Status {
+    let more = more.into_iter().map(|(name, value)| (name.into(), value));
+    let details =
+        ErrorDetails::with_error_info(reason, DOMAIN, more.collect::<std::collections::HashMap<_, _>>());
+    Status::with_error_details(code, text, details)
 }

@@ -1,6 +1,7 @@
 //! Replicas by gRPC: the same answers as by REST, put into messages by their descriptors.
 
 mod codec;
+mod contract;
 mod message;
 mod method;
 mod watch;
@@ -32,6 +33,8 @@ const SOURCE: &str = include_str!("replicas.proto");
 const FILE: &str = "nearcopy/v1/replicas.proto";
 /// The name of the service.
 const SERVICE: &str = "nearcopy.v1.Replicas";
+/// The name of the service that says how the others are.
+const HEALTH: &str = "grpc.health.v1.Health";
 /// How large a request may be.
 const LARGEST: usize = 256 * 1024;
 
@@ -54,15 +57,28 @@ pub(super) async fn router(answers: Arc<Answers>, stop: &CancellationToken) -> R
     let service = pool.get_service_by_name(SERVICE).ok_or_else(|| failed(&"it is not declared"))?;
     let methods =
         service.methods().filter_map(|method| Some((method.name().to_owned(), Method::of(&method)?)));
-    let served = Arc::new(Served { answers, methods: methods.collect(), stop: stop.clone() });
+    let stop = stop.clone();
+    let served = Arc::new(Served { answers: answers.clone(), methods: methods.collect(), stop });
+    let own = answers.contract().cloned();
+    let names: Vec<&str> = own.iter().flat_map(|own| own.services()).chain([SERVICE]).collect();
     let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_service_status(SERVICE, tonic_health::ServingStatus::Serving).await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
+    for name in &names {
+        reporter.set_service_status(*name, tonic_health::ServingStatus::Serving).await;
+    }
+    let files = own.as_ref().map(|own| own.files.encode_to_vec()).unwrap_or_default();
+    let reflection = |itself: &str| {
+        let all = tonic_reflection::server::Builder::configure()
+            // The first file of a name is told, and a team may have a `health.proto`, too.
+            .register_encoded_file_descriptor_set(&files)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(&described)
+            .register_encoded_file_descriptor_set(&described);
+        // Files may declare more services than are answered.
+        let names = names.iter().copied().chain([HEALTH, itself]);
+        names.fold(all, tonic_reflection::server::Builder::with_service_name)
     };
-    let (v1, alpha) = (reflection().build_v1(), reflection().build_v1alpha());
+    let v1 = reflection("grpc.reflection.v1.ServerReflection").build_v1();
+    let alpha = reflection("grpc.reflection.v1alpha.ServerReflection").build_v1alpha();
+    let own = own.as_ref().map(|own| contract::router(&answers, own)).unwrap_or_default();
     Ok(Router::new()
         .route(&format!("/{SERVICE}/{{method}}"), post(call))
         .with_state(served)
@@ -71,7 +87,8 @@ pub(super) async fn router(answers: Arc<Answers>, stop: &CancellationToken) -> R
         .route_service(
             "/grpc.reflection.v1alpha.ServerReflection/{*method}",
             alpha.map_err(|error| failed(&error))?,
-        ))
+        )
+        .merge(own))
 }
 
 /// Says in gRPC's own way what is refused before a method is found.
@@ -83,7 +100,9 @@ pub(super) async fn as_status(request: Request, next: Next) -> Response {
         StatusCode::OK => response,
         _ if !is_grpc => response,
         StatusCode::UNAUTHORIZED => Status::unauthenticated("send the token of `read.token`").into_http(),
-        StatusCode::NOT_FOUND => Status::unimplemented(format!("there is only `{SERVICE}`")).into_http(),
+        StatusCode::NOT_FOUND => {
+            Status::unimplemented("there is no such service; reflection says which there are").into_http()
+        }
         status => Status::internal(status.to_string()).into_http(),
     }
 }

@@ -1,6 +1,7 @@
 //! What readers ask for, answered as JSON: the same for every face.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ use super::watch::Watched;
 use super::wish::Asked;
 use crate::event::EntityId;
 use crate::pipeline::{Reader, Told};
-use crate::replication::{Query, Reading, State, Subscription};
+use crate::replication::{Contract, Query, Reading, State, Subscription};
 use crate::store::StoreError;
 use crate::telemetry::metric;
 
@@ -23,6 +24,7 @@ const PAGE: usize = 100;
 /// The replicas, as any reader asks for them.
 pub(in crate::api) struct Answers {
     readers: Vec<Reader>,
+    contract: Option<Arc<Contract>>,
     tokens: Tokens,
 }
 
@@ -35,13 +37,18 @@ pub(in crate::api) struct One {
 }
 
 impl Answers {
-    pub(in crate::api) fn new(readers: Vec<Reader>, secret: &str) -> Self {
-        Self { readers, tokens: Tokens::new(secret) }
+    pub(in crate::api) fn new(readers: Vec<Reader>, contract: Option<Arc<Contract>>, secret: &str) -> Self {
+        Self { readers, contract, tokens: Tokens::new(secret) }
     }
 
     /// Every replica there is.
     pub(in crate::api) fn replicas(&self) -> impl Iterator<Item = &Subscription> {
         self.readers.iter().map(|reader| &**reader.of())
+    }
+
+    /// The services of the team's own.
+    pub(in crate::api) fn contract(&self) -> Option<&Arc<Contract>> {
+        self.contract.as_ref()
     }
 
     pub(in crate::api) async fn one(&self, replica: &str, id: &str, asked: &Asked) -> Result<One, Problem> {

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::grpc::{self, GrpcError};
 use super::listener::{Limits, Listener};
 use crate::pipeline::Reader;
+use crate::replication::Declaration;
 
 pub(in crate::api) use answer::Answers;
 pub use openapi::document as openapi;
@@ -67,14 +68,15 @@ impl Reads {
     pub async fn bind(
         address: SocketAddr,
         token: Option<&SecretString>,
-        service: &str,
+        declaration: &Declaration,
         readers: Vec<Reader>,
         stop: &CancellationToken,
     ) -> Result<Self, ReadsError> {
         let listener = Listener::bind(address, LIMITS).await;
         let listener = listener.map_err(|source| ReadsError::Address { address, source })?;
         let token = token.map_or("", |token| token.expose_secret());
-        let answers = Arc::new(Answers::new(readers, &format!("{service}/{token}")));
+        let (service, contract) = (declaration.service.as_str(), declaration.contract.clone());
+        let answers = Arc::new(Answers::new(readers, contract, &format!("{service}/{token}")));
         let router = route::router(answers.clone(), service, stop.clone());
         let router = router.merge(grpc::router(answers, stop).await?);
         let router = if token.is_empty() { router } else { access::guarded(router, token) };

@@ -3,6 +3,7 @@
 //! Entries are read one by one from what has the right form; one that has not is passed over, its name still
 //! known, so that nothing else is blamed for it.
 
+mod contract;
 mod duration;
 mod embed;
 mod fetch;
@@ -21,14 +22,19 @@ mod version;
 
 use std::sync::Arc;
 
+use prost_reflect::DescriptorPool;
 use serde::de::DeserializeOwned;
 
 use super::place::Place;
 use super::{Code, Diagnostic};
 use crate::replication::{Declaration, SourceSpec, Subscription};
 
-/// Reads the whole; the declaration counts only if nothing was found.
-pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<Declaration> {
+/// Reads the whole; the declaration counts only if nothing was found. `protos` is what its `.proto` files declare.
+pub(super) fn read(
+    root: Place<'_>,
+    protos: Option<&DescriptorPool>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Declaration> {
     let service = root.get("service").and_then(Place::text);
     if let Some(service) = service {
         name::service(service, root.at("service")).noted(findings);
@@ -36,6 +42,7 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
     let sources = source::read_all(root, findings);
     let replicas = replica::read_all(root, &sources, findings);
     let embeds = embed::read_all(root, findings);
+    let contract = contract::read(root, protos, &replicas, findings);
     if root.names("replicas").is_empty() && !in_doubt(root) {
         findings.push(
             Diagnostic::new(Code::NoEffect, root.at("replicas").key, "the manifest declares no replica")
@@ -51,6 +58,7 @@ pub(super) fn read(root: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<De
         sources,
         replicas,
         embeds,
+        contract,
         generation: 1,
         leftovers: Vec::new(),
     })
@@ -67,7 +75,7 @@ fn join(sources: &mut [Arc<SourceSpec>], replicas: &mut [Arc<Subscription>]) {
 
 /// Whether names may be missing only because a section of the manifest is mistyped or malformed.
 fn in_doubt(root: Place<'_>) -> bool {
-    let known = ["service", "sources", "replicas", "embeds"];
+    let known = ["service", "sources", "replicas", "embeds", "grpc"];
     root.entries().any(|(key, section)| section.is_broken() || !known.contains(&key))
 }
 

@@ -4,6 +4,7 @@
 //! pass, so that one of them does not hide what else is wrong with the same entry.
 
 mod embed;
+mod grpc;
 mod replica;
 mod short;
 mod source;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use embed::{Embed, WhenDeleted};
+pub(super) use grpc::{Get, Grpc, List, Mapped, Method};
 pub(super) use replica::{
     AnswerPaths, Fetch, Field, FieldType, Gaps, Id, IdType, Keep, Reaction, Reads, Replica, Version,
     VersionPath,
@@ -37,4 +39,6 @@ pub(super) struct Manifest {
     /// Which of the service's own documents show which fields of a replica, by name.
     #[serde(default)]
     embeds: BTreeMap<String, Embed>,
+    /// Your own gRPC services, answered from replicas.
+    grpc: Option<Grpc>,
 }
