@@ -46,7 +46,7 @@ impl Admin {
     /// Opens the listener; probes are answered once it serves.
     pub async fn bind(address: SocketAddr, health: Health, metrics: Metrics) -> Result<Self, AdminError> {
         let listener =
-            Listener::bind(address, LIMITS).await.map_err(|source| AdminError { address, source })?;
+            Listener::bind(address, LIMITS, None).await.map_err(|source| AdminError { address, source })?;
         let scraped = metrics.clone();
         let router = Router::new()
             .route("/livez", get(|State(health): State<Health>| async move { told(health.live()) }))

@@ -10,8 +10,10 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// How long to wait after a connection could not be accepted, as when there are no descriptors left.
@@ -46,18 +48,23 @@ pub(super) struct Limits {
 
 /// An open listener.
 pub(super) struct Listener {
-    listener: TcpListener,
+    socket: TcpListener,
     limits: Limits,
+    tls: Option<TlsAcceptor>,
 }
 
 impl Listener {
-    pub(super) async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, limits })
+    pub(super) async fn bind(
+        address: SocketAddr,
+        limits: Limits,
+        tls: Option<TlsAcceptor>,
+    ) -> io::Result<Self> {
+        Ok(Self { socket: TcpListener::bind(address).await?, limits, tls })
     }
 
     /// Where it listens, which matters if the port was left to the system.
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.socket.local_addr()
     }
 
     /// Serves until stopped.
@@ -65,9 +72,10 @@ impl Listener {
         let places = Arc::new(Semaphore::new(self.limits.connections));
         let accepting = async {
             while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-                match self.listener.accept().await {
+                match self.socket.accept().await {
                     Ok((stream, _)) => {
-                        let answering = answer(stream, router.clone(), self.limits, stop.clone());
+                        let (tls, stop) = (self.tls.clone(), stop.clone());
+                        let answering = answer(stream, tls, router.clone(), self.limits, stop);
                         drop(tokio::spawn(async move {
                             answering.await;
                             drop(place);
@@ -90,10 +98,31 @@ impl Listener {
 }
 
 /// A client that breaks off, or is too slow, is no trouble of ours.
-async fn answer(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) {
-    let Ok(Ok(is_http2)) = tokio::time::timeout(limits.headers_within, begins_http2(&stream)).await else {
-        return;
-    };
+async fn answer(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    if let Some(tls) = tls {
+        let greeting = tokio::time::timeout(limits.headers_within, tls.accept(stream));
+        let Ok(Ok(stream)) = greeting.await else { return };
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        return converse(stream, is_http2, router, limits, stop).await;
+    }
+    let beginning = tokio::time::timeout(limits.headers_within, begins_http2(&stream));
+    let Ok(Ok(is_http2)) = beginning.await else { return };
+    converse(stream, is_http2, router, limits, stop).await;
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    is_http2: bool,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let builder = Builder::new(TokioExecutor::new());
     let mut builder = if is_http2 && limits.http2 { builder.http2_only() } else { builder.http1_only() };
     builder

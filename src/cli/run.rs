@@ -94,8 +94,7 @@ async fn start(
     if let Some(address) = settings.read.listen {
         let read: Arc<dyn ReadStore> = store.clone();
         let readers = Reader::all(&pipeline, &read, settings.read.cache);
-        let token = settings.read.token.as_ref();
-        let reads = Reads::bind(address, token, &declaration, readers, &stop).await;
+        let reads = Reads::bind(address, &wiring::access(&settings), &declaration, readers, &stop).await;
         let reads = reads.map_err(|error| Failure::new(Exit::Failed, &error))?;
         lifecycle.spawn_beside("reads", reads.serve(stop.clone()));
     }

@@ -8,12 +8,13 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure};
+use crate::api::read::{Access, Grant, Tls};
 use crate::fetch::HttpFetch;
 use crate::lifecycle;
 use crate::manifest::{self, Diagnostics};
 use crate::pipeline::{Pipeline, Rhythm};
 use crate::replication::Declaration;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{self, Settings, SettingsError};
 use crate::source::rabbitmq;
 use crate::store::StoreError;
 use crate::store::mongo::{self, Mongo};
@@ -38,6 +39,21 @@ pub(super) fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::O
     options.prefetch = NonZeroU16::new(settings.rabbitmq.prefetch).unwrap_or(options.prefetch);
     options.heartbeat = settings.rabbitmq.heartbeat;
     Ok(options)
+}
+
+/// Who may read, and how readers are known.
+pub(super) fn access(settings: &Settings) -> Access {
+    let grant =
+        |grant: &settings::Grant| Grant { token: grant.token.clone(), replicas: grant.replicas.clone() };
+    let tls = |tls: &settings::Tls| Tls {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: tls.client_ca.clone(),
+    };
+    Access {
+        grants: settings.read.grants.iter().map(grant).collect(),
+        tls: settings.read.tls.as_ref().map(tls),
+    }
 }
 
 /// Connects to the consumer's database.

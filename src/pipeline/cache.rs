@@ -4,7 +4,7 @@
 //! none is, what was read is kept only if nothing has changed since that read began, and nobody was told of the same
 //! record without its being held: for then it may be older.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -112,10 +112,12 @@ impl Cache {
 
     /// Takes what was read of those that have changed; whoever was not found is no longer there.
     pub fn renew(&self, ids: &[EntityId], found: &[Reading]) {
+        let found: HashMap<&EntityId, &Reading> =
+            found.iter().map(|reading| (&reading.record.id, reading)).collect();
         let mut shelf = self.shelf();
         for id in ids {
-            match found.iter().find(|reading| reading.record.id == *id) {
-                Some(reading) => drop(shelf.later(reading.clone(), None)),
+            match found.get(id) {
+                Some(reading) => drop(shelf.later((*reading).clone(), None)),
                 None => drop(shelf.held.remove(id)),
             }
         }

@@ -4,6 +4,7 @@
 //! `config/default.toml`; one that is not there is an error, and all errors are told at once.
 
 mod error;
+mod grant;
 mod layer;
 mod read;
 mod url;
@@ -19,6 +20,7 @@ use crate::telemetry::{self, LogFormat};
 use read::{Reader, Shown};
 
 pub use error::{Problem, SettingsError};
+pub use grant::Grant;
 
 /// All settings, checked. Shown or logged, it hides what is secret.
 #[derive(Clone, Debug)]
@@ -71,10 +73,23 @@ pub struct MongoDb {
 pub struct Read {
     /// Where; `None` is nowhere.
     pub listen: Option<SocketAddr>,
-    /// What readers must know.
-    pub token: Option<SecretString>,
+    /// What readers must know, and what each may read then; where there is none, everybody reads everything.
+    pub grants: Vec<Grant>,
+    /// What connections are encrypted with.
+    pub tls: Option<Tls>,
     /// How many bytes of each replica are kept in memory for them.
     pub cache: u64,
+}
+
+/// Files in PEM, by which readers know this pod, and this pod knows its readers.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The chain of this pod's certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The authorities of which readers must have a certificate, if they must.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// How events are written.
@@ -110,8 +125,6 @@ pub struct Log {
 
 /// How many bytes of a replica can be kept in memory for readers, at most.
 const LARGEST_CACHE: u64 = 1 << 40;
-/// How many characters a token has at least.
-const SHORTEST_TOKEN: usize = 16;
 
 impl Settings {
     /// Loads and checks all layers; flags are pairs of key and value, such as `pipeline.batch` and `500`.
@@ -200,8 +213,9 @@ impl Settings {
     /// Beyond loopback anybody could read, who does not have to know a token.
     fn read_reads(from: &mut Reader<'_>) -> Read {
         let listen = from.address_or_none("read.listen");
-        let token = from.secret("read.token", SHORTEST_TOKEN);
-        if let Some(address) = listen.filter(|address| token.is_none() && !address.ip().is_loopback()) {
+        let (grants, tls) = (from.grants("read.token"), Self::read_tls(from));
+        let is_known = !grants.is_empty() || tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if let Some(address) = listen.filter(|address| !is_known && !address.ip().is_loopback()) {
             let variable = layer::variable("read.token");
             let what =
                 format!("is not set, and `read.listen` is {address}, where others than this pod can read");
@@ -210,7 +224,22 @@ impl Settings {
             );
             from.problems.push(Problem { key: "read.token".into(), given: None, what, advice: Some(advice) });
         }
-        Read { listen, token, cache: from.number("read.cache", 0..=LARGEST_CACHE) }
+        Read { listen, grants, tls, cache: from.number("read.cache", 0..=LARGEST_CACHE) }
+    }
+
+    /// A certificate needs its key, and who is to show one must be shown one.
+    fn read_tls(from: &mut Reader<'_>) -> Option<Tls> {
+        let [certificate, key, client_ca] =
+            ["read.tls_certificate", "read.tls_key", "read.tls_client_ca"].map(|key| from.path_or_none(key));
+        if certificate.is_some() != key.is_some() || (client_ca.is_some() && certificate.is_none()) {
+            let (of, what) = match (&certificate, &key) {
+                (None, _) => ("read.tls_certificate", "is not set, and a key or an authority is"),
+                _ => ("read.tls_key", "is not set, and a certificate is"),
+            };
+            let advice = Some("set both `read.tls_certificate` and `read.tls_key`, or neither".into());
+            from.problems.push(Problem { key: of.into(), given: None, what: what.into(), advice });
+        }
+        Some(Tls { certificate: certificate?, key: key?, client_ca })
     }
 }
 

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Value, ValueKind};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Problem;
+use super::grant::{self, Grant};
 use super::layer::{Entries, Entry, Origin, variable};
 use super::url;
 
@@ -113,11 +114,16 @@ impl<'e> Reader<'e> {
         self.hidden(key, |text| url::fault(text, schemes))
     }
 
-    /// A secret of so many characters at least, fit for a header; `None` where it is not set.
-    pub(super) fn secret(&mut self, key: &'static str, shortest: usize) -> Option<SecretString> {
-        let is_fit = |text: &str| text.len() >= shortest && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let fault = || format!("must be {shortest} visible ASCII characters or more");
-        self.hidden(key, |text| (!is_fit(text)).then(fault))
+    /// Tokens, and what each is for; none where it is not set.
+    pub(super) fn grants(&mut self, key: &'static str) -> Vec<Grant> {
+        let text = self.hidden(key, |text| grant::parse(text).err());
+        text.and_then(|text| grant::parse(text.expose_secret()).ok()).unwrap_or_default()
+    }
+
+    /// A path, or the empty text for none.
+    pub(super) fn path_or_none(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path = |text: &str| Some(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()));
+        self.read(key, "a path, or empty", path)?
     }
 
     /// What is never shown, nor taken from a flag, because everyone on the machine can read those.

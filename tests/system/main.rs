@@ -43,6 +43,7 @@ mod stage;
 #[path = "../support/writes.rs"]
 mod writes;
 
+mod access;
 mod bad_documents;
 mod bad_input;
 mod bad_owner;

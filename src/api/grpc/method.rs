@@ -151,6 +151,7 @@ pub(super) fn status(problem: Problem) -> Status {
     let code = match problem.status {
         StatusCode::BAD_REQUEST => Code::InvalidArgument,
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
         StatusCode::NOT_FOUND => Code::NotFound,
         StatusCode::GONE => Code::OutOfRange,
         StatusCode::GATEWAY_TIMEOUT => Code::DeadlineExceeded,

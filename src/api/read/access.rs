@@ -1,4 +1,7 @@
-//! Who may read.
+//! Who may read what.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
@@ -6,23 +9,80 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use ring::hmac;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::Problem;
+use super::tls::Tls;
 
-/// Lets only those through who send this token.
-pub(super) fn guarded(router: Router, token: &str) -> Router {
-    // What is sent is compared by its signature, so that the time it takes tells nothing.
-    let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
-    let expected = hmac::sign(&key, token.as_bytes());
+tokio::task_local! {
+    /// What the one who asks may read. A request is answered within the task that let it in, so whoever looks for a replica
+    /// finds it here, whichever face has taken the request; nothing is said where everybody may read everything.
+    static ALLOWED: Arc<Allowed>;
+}
+
+/// Who may read, and how they are known.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// What readers must know; where there is nothing, everybody reads everything.
+    pub grants: Vec<Grant>,
+    /// What connections are encrypted with.
+    pub tls: Option<Tls>,
+}
+
+/// What a token lets its bearer read.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// What is sent.
+    pub token: SecretString,
+    /// The replicas; all of them, where none is named.
+    pub replicas: BTreeSet<String>,
+}
+
+/// One who is known by a token.
+struct Allowed {
+    key: hmac::Key,
+    expected: hmac::Tag,
+    replicas: BTreeSet<String>,
+}
+
+/// Whether the one who asks may read this replica.
+pub(super) fn may_read(replica: &str) -> bool {
+    ALLOWED.try_with(|allowed| allowed.covers(replica)).unwrap_or(true)
+}
+
+/// Lets only those through who send one of these tokens.
+pub(super) fn guarded(router: Router, grants: &[Grant]) -> Router {
+    let all: Arc<[Arc<Allowed>]> = grants.iter().map(|grant| Arc::new(Allowed::by(grant))).collect();
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let is_known = bearer(request.headers())
-            .is_some_and(|given| hmac::verify(&key, given.as_bytes(), expected.as_ref()).is_ok());
-        admit(is_known, request, next)
+        let given = bearer(request.headers());
+        let known = given.and_then(|given| all.iter().find(|one| one.knows(given)).cloned());
+        admit(known, request, next)
     }))
 }
 
-async fn admit(is_known: bool, request: Request, next: Next) -> Response {
-    if is_known { next.run(request).await } else { Problem::stranger().into_response() }
+async fn admit(known: Option<Arc<Allowed>>, request: Request, next: Next) -> Response {
+    match known {
+        Some(allowed) => ALLOWED.scope(allowed, next.run(request)).await,
+        None => Problem::stranger().into_response(),
+    }
+}
+
+impl Allowed {
+    fn by(grant: &Grant) -> Self {
+        let token = grant.token.expose_secret().as_bytes();
+        // What is sent is compared by its signature, so that the time it takes tells nothing.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, token);
+        let expected = hmac::sign(&key, token);
+        Self { key, expected, replicas: grant.replicas.clone() }
+    }
+
+    fn knows(&self, given: &str) -> bool {
+        hmac::verify(&self.key, given.as_bytes(), self.expected.as_ref()).is_ok()
+    }
+
+    fn covers(&self, replica: &str) -> bool {
+        self.replicas.is_empty() || self.replicas.contains(replica)
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

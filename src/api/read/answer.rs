@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::access::may_read;
 use super::page::Tokens;
 use super::problem::Problem;
 use super::shown;
@@ -17,9 +18,9 @@ use crate::store::StoreError;
 use crate::telemetry::metric;
 
 /// How many entities are told at once, at most.
-const MOST: usize = 1_000;
+pub(super) const MOST: usize = 1_000;
 /// How many are told on a page where nobody says.
-const PAGE: usize = 100;
+pub(super) const PAGE: usize = 100;
 
 /// The replicas, as any reader asks for them.
 pub(in crate::api) struct Answers {
@@ -131,6 +132,9 @@ impl Answers {
     }
 
     pub(super) fn reader(&self, name: &str) -> Result<&Reader, Problem> {
+        if !may_read(name) {
+            return Err(Problem::forbidden(name));
+        }
         self.readers.iter().find(|reader| reader.of().name.as_str() == name).ok_or_else(|| {
             let names: Vec<&str> = self.replicas().map(|of| of.name.as_str()).collect();
             Problem::unknown(format!("there is no such replica; there are {}", names.join(", ")))

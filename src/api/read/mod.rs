@@ -8,6 +8,7 @@ mod page;
 mod problem;
 mod route;
 mod shown;
+mod tls;
 mod watch;
 mod wish;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::middleware;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::grpc::{self, GrpcError};
@@ -25,9 +26,11 @@ use super::listener::{Limits, Listener};
 use crate::pipeline::Reader;
 use crate::replication::Declaration;
 
+pub use access::{Access, Grant};
 pub(in crate::api) use answer::Answers;
 pub use openapi::document as openapi;
 pub(in crate::api) use problem::Problem;
+pub use tls::{Tls, TlsError};
 pub(in crate::api) use watch::{News, Watched};
 pub(in crate::api) use wish::Asked;
 
@@ -61,25 +64,36 @@ pub enum ReadsError {
     /// The gRPC service is not what it should be.
     #[error(transparent)]
     Grpc(#[from] GrpcError),
+    /// Connections cannot be encrypted.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A token is for a replica that there is not.
+    #[error("a token of `read.token` is for the replica `{0}`, and there is none of that name")]
+    UnknownReplica(String),
 }
 
 impl Reads {
     /// Opens the listener. Whoever reads must have the token, where there is one.
     pub async fn bind(
         address: SocketAddr,
-        token: Option<&SecretString>,
+        access: &Access,
         declaration: &Declaration,
         readers: Vec<Reader>,
         stop: &CancellationToken,
     ) -> Result<Self, ReadsError> {
-        let listener = Listener::bind(address, LIMITS).await;
+        let named = access.grants.iter().flat_map(|grant| &grant.replicas);
+        if let Some(unknown) = named.into_iter().find(|name| declaration.replica(name).is_err()) {
+            return Err(ReadsError::UnknownReplica(unknown.clone()));
+        }
+        let tls = access.tls.as_ref().map(tls::acceptor).transpose()?;
+        let listener = Listener::bind(address, LIMITS, tls).await;
         let listener = listener.map_err(|source| ReadsError::Address { address, source })?;
-        let token = token.map_or("", |token| token.expose_secret());
+        let token = access.grants.first().map_or("", |grant| grant.token.expose_secret());
         let (service, contract) = (declaration.service.as_str(), declaration.contract.clone());
         let answers = Arc::new(Answers::new(readers, contract, &format!("{service}/{token}")));
         let router = route::router(answers.clone(), service, stop.clone());
         let router = router.merge(grpc::router(answers, stop).await?);
-        let router = if token.is_empty() { router } else { access::guarded(router, token) };
+        let router = if token.is_empty() { router } else { access::guarded(router, &access.grants) };
         Ok(Self { listener, router: router.layer(middleware::from_fn(grpc::as_status)) })
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::answer::{MOST, PAGE};
 use crate::event::{Field, FieldType, IdKind};
 use crate::replication::Subscription;
 
@@ -52,7 +53,7 @@ fn one(of: &Subscription) -> Value {
 
 fn batch(of: &Subscription) -> Value {
     let name = of.name.as_str();
-    let ids = json!({ "type": "array", "maxItems": 1_000, "items": id(of) });
+    let ids = json!({ "type": "array", "maxItems": MOST, "items": id(of) });
     let body = json!({ "type": "object", "required": ["ids"], "properties": { "ids": ids }, "additionalProperties": false });
     let answer = json!({
         "type": "object",
@@ -74,7 +75,7 @@ fn batch(of: &Subscription) -> Value {
 fn list(of: &Subscription) -> Value {
     let name = of.name.as_str();
     let mut parameters = vec![
-        query("page_size", json!({ "type": "integer", "minimum": 1, "maximum": 1_000, "default": 100 })),
+        query("page_size", json!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": PAGE })),
         query("page_token", json!({ "type": "string" })),
     ];
     for field in of.selection.fields().filter(|field| of.reads.filters.contains(&field.name)) {
@@ -162,7 +163,7 @@ fn responses(answer: &Value, others: &[&str]) -> Value {
     let content = json!({ "application/json": { "schema": answer } });
     responses.insert("200".into(), json!({ "description": "as asked for", "content": content }));
     let problem = json!({ "application/problem+json": { "schema": refer(PROBLEM) } });
-    for status in others.iter().chain(&["400", "401", "503"]) {
+    for status in others.iter().chain(&["400", "401", "403", "503"]) {
         let response = match *status {
             "304" => json!({ "description": "as you have it" }),
             _ => json!({ "description": "a problem", "content": problem }),

@@ -65,6 +65,12 @@ impl Problem {
         Self::new(StatusCode::GONE, "position-lost", "The position is not known any more", detail)
     }
 
+    /// The reader is known, and may not read that.
+    pub(super) fn forbidden(replica: &str) -> Self {
+        let detail = format!("your token is not for `{replica}`");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "This replica is not for you", detail)
+    }
+
     /// The reader did not say who it is.
     pub(super) fn stranger() -> Self {
         let detail = "send the token of `read.token`: `Authorization: Bearer …`";

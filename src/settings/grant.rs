@@ -1,0 +1,34 @@
+//! Who may read what: a token a line, and behind it the replicas that it is for.
+
+use std::collections::BTreeSet;
+
+use secrecy::SecretString;
+
+/// How many characters a token has at least.
+const SHORTEST: usize = 16;
+
+/// What one token lets its bearer do.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// What the bearer knows.
+    pub token: SecretString,
+    /// The replicas it may read; all of them, where none is named.
+    pub replicas: BTreeSet<String>,
+}
+
+/// Reads all lines; or says what is wrong, without repeating any of it.
+pub(super) fn parse(text: &str) -> Result<Vec<Grant>, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.enumerate().map(|(at, line)| one(at + 1, line)).collect()
+}
+
+fn one(number: usize, line: &str) -> Result<Grant, String> {
+    let mut words = line.split_ascii_whitespace();
+    let token = words.next().unwrap_or_default();
+    if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!(
+            "must have tokens of {SHORTEST} visible ASCII characters or more; the one of line {number} is none"
+        ));
+    }
+    Ok(Grant { token: token.into(), replicas: words.map(str::to_owned).collect() })
+}
