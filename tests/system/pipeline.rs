@@ -293,8 +293,11 @@ async fn a_large_fan_out_goes_on_where_it_stood() {
     eventually("nothing is owed", async || !database.record("hot").await.owes).await;
     // An answer would give the record another revision.
     eventually("nothing is to be asked", async || database.record("hot").await.due.is_none()).await;
-    pod.stop().await;
+    // Who finds no position of the change stream looks at every document, and would do the rest.
     let cursors = database.collection("nearcopy.cursors");
+    let followed = doc! { "_id": { "$regex": "^follow:" } };
+    eventually("it is followed", async || cursors.find_one(followed.clone()).await.unwrap().is_some()).await;
+    pod.stop().await;
     let noted = doc! { "_id": "fan-out:users:hot" };
     for (version, name, (rev, shape), left) in
         [(2, "two", (0, 1), 1_500), (3, "three", (-1, 1), 0), (4, "four", (0, 2), 0)]
