@@ -203,6 +203,14 @@ async fn what_makes_no_sense_is_refused_and_says_why() {
         assert!(told["detail"].as_str().unwrap().contains(says), "{target}: {told}");
         assert_eq!(told["status"], status);
     }
+    for (request, allowed) in [
+        (read.http.get(format!("{}users:batchGet", read.url)), "POST"),
+        (read.http.post(format!("{}users", read.url)), "GET,HEAD"),
+        (read.http.delete(format!("{}users/u0", read.url)), "GET,HEAD"),
+    ] {
+        let response = request.send().await.unwrap();
+        assert_eq!((response.status().as_u16(), &response.headers()["allow"]), (405, &allowed.parse().unwrap()));
+    }
     let (status, told) = read.get(r#"users?name={"$ne":null}"#).await;
     assert_eq!((status, &told["items"]), (200, &json!([])), "an operator is a text like any other");
     let (_, told) = read.get("users:exists?email=same@example.org").await;

@@ -39,7 +39,7 @@ pub fn document<'s>(service: &str, replicas: impl IntoIterator<Item = &'s Subscr
 fn one(of: &Subscription) -> Value {
     let name = of.name.as_str();
     let mut parameters = vec![
-        json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }),
+        json!({ "name": "id", "in": "path", "required": true, "schema": id(of) }),
         json!({ "name": "If-None-Match", "in": "header", "schema": { "type": "string" } }),
     ];
     parameters.extend(wishes());
@@ -102,9 +102,13 @@ fn list(of: &Subscription) -> Value {
 
 fn exists(of: &Subscription) -> Value {
     let name = of.name.as_str();
-    let values = of.reads.unique.iter().map(|field| query(field, json!({ "type": "string" })));
+    let values = of.reads.unique.iter().map(|field| {
+        let mut value = query(field, json!({ "type": "string" }));
+        value["required"] = (of.reads.unique.len() == 1).into();
+        value
+    });
     let consistency = query("consistency", json!({ "enum": ["local", "owner"], "default": "local" }));
-    let within = query("within", json!({ "type": "string", "examples": ["500ms", "2s"] }));
+    let within = query("within", within());
     let parameters: Vec<Value> = values.chain([consistency, within]).collect();
     let answer = json!({
         "type": "object",
@@ -141,14 +145,19 @@ fn watch(of: &Subscription) -> Value {
 
 /// The parameters that say how fresh it must be.
 fn wishes() -> Vec<Value> {
-    let duration = json!({ "type": "string", "examples": ["500ms", "2s"] });
+    let age = json!({ "type": "string", "pattern": "^[0-9]{1,6}(ms|s|m|h)$", "examples": ["500ms", "2s"] });
     vec![
         query("min_version", json!({ "type": "integer", "format": "int64" })),
-        query("max_staleness", duration.clone()),
+        query("max_staleness", age),
         query("wait_for", json!({ "type": "string", "description": "the id of an event" })),
         query("consistency", json!({ "enum": ["local", "owner"], "default": "owner" })),
-        query("within", duration),
+        query("within", within()),
     ]
+}
+
+/// How long a reader may wait: less than 30 s.
+fn within() -> Value {
+    json!({ "type": "string", "pattern": "^([0-9]{1,4}ms|[12]?[0-9]s)$", "examples": ["500ms", "2s"] })
 }
 
 fn query(name: &str, schema: Value) -> Value {
@@ -163,7 +172,7 @@ fn responses(answer: &Value, others: &[&str]) -> Value {
     let content = json!({ "application/json": { "schema": answer } });
     responses.insert("200".into(), json!({ "description": "as asked for", "content": content }));
     let problem = json!({ "application/problem+json": { "schema": refer(PROBLEM) } });
-    for status in others.iter().chain(&["400", "401", "403", "503"]) {
+    for status in others.iter().chain(&["400", "401", "403", "405", "503"]) {
         let response = match *status {
             "304" => json!({ "description": "as you have it" }),
             _ => json!({ "description": "a problem", "content": problem }),

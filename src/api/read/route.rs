@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query as Parameters, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
@@ -45,11 +45,18 @@ pub(super) fn router(answers: Arc<Answers>, service: &str, stop: CancellationTok
         .route("/v1/{replica}/{id}", get(one))
         .route("/openapi.json", get(|| async move { Json(described) }))
         .fallback(|| async { Problem::unknown(ADDRESSES) })
-        .method_not_allowed_fallback(|| async { Problem::refused(StatusCode::METHOD_NOT_ALLOWED) })
+        .method_not_allowed_fallback(|uri: Uri| async move { wrong_method(uri.path()) })
         .layer(Extension(stop))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::map_response(as_problem))
         .with_state(answers)
+}
+
+/// What is asked by another method than is meant; says by which.
+fn wrong_method(target: &str) -> Response {
+    let allowed = if target.ends_with(":batchGet") { "POST" } else { "GET,HEAD" };
+    let problem = Problem::refused(StatusCode::METHOD_NOT_ALLOWED);
+    ([(header::ALLOW, allowed)], problem).into_response()
 }
 
 /// Whatever is refused is refused in one form.
@@ -91,7 +98,7 @@ async fn batch(
     body: Bytes,
 ) -> Answer {
     let Some(replica) = target.strip_suffix(":batchGet") else {
-        return Err(Problem::unknown("only `:batchGet` is asked by POST"));
+        return Ok(wrong_method(&target));
     };
     let batch: Batch = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad(format!("the body is `{{\"ids\": […]}}` as JSON: {error}")))?;
@@ -113,6 +120,7 @@ async fn many(
             let (ids, from) = watched(&parameters, &headers)?;
             Ok(watch::events(answers.watch(replica, &ids, from).await?, stop))
         }
+        Some((_, "batchGet")) => Ok(wrong_method(&target)),
         _ => Ok(told(answers.list(&target, &parameters).await?)),
     }
 }
