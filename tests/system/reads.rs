@@ -111,6 +111,10 @@ async fn several_are_read_at_once() {
     for body in ["", "[]", r#"{"ids": "ann"}"#, r#"{"ids": [""]}"#, r#"{"ids": [], "more": 1}"#] {
         assert_eq!(read.post("users:batchGet", body).await.0, 400, "{body}");
     }
+    for id in ["{}", r#"["ann"]"#, "null", "true"] {
+        let (status, told) = read.post("users:batchGet", format!(r#"{{"ids": [{id}]}}"#)).await;
+        assert_eq!((status, &told["detail"]), (400, &json!("an id is a text or a number")), "{id}");
+    }
     let many: Vec<String> = (0..1_001).map(|id| id.to_string()).collect();
     let many = json!({ "ids": many }).to_string();
     assert_eq!(read.post("users:batchGet", many).await.0, 400);
@@ -209,7 +213,10 @@ async fn what_makes_no_sense_is_refused_and_says_why() {
         (read.http.delete(format!("{}users/u0", read.url)), "GET,HEAD"),
     ] {
         let response = request.send().await.unwrap();
-        assert_eq!((response.status().as_u16(), &response.headers()["allow"]), (405, &allowed.parse().unwrap()));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["allow"]),
+            (405, &allowed.parse().unwrap())
+        );
     }
     let (status, told) = read.get(r#"users?name={"$ne":null}"#).await;
     assert_eq!((status, &told["items"]), (200, &json!([])), "an operator is a text like any other");

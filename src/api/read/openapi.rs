@@ -53,7 +53,7 @@ fn one(of: &Subscription) -> Value {
 
 fn batch(of: &Subscription) -> Value {
     let name = of.name.as_str();
-    let ids = json!({ "type": "array", "maxItems": MOST, "items": id(of) });
+    let ids = json!({ "type": "array", "maxItems": MOST, "items": { "type": ["string", "number"] } });
     let body = json!({ "type": "object", "required": ["ids"], "properties": { "ids": ids }, "additionalProperties": false });
     let answer = json!({
         "type": "object",

@@ -102,7 +102,7 @@ async fn batch(
     };
     let batch: Batch = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad(format!("the body is `{{\"ids\": […]}}` as JSON: {error}")))?;
-    let ids: Vec<String> = batch.ids.iter().map(text).collect();
+    let ids: Vec<String> = batch.ids.iter().map(text).collect::<Result<_, _>>()?;
     Ok(told(answers.batch(replica, &ids, &Asked::read(&parameters)?).await?))
 }
 
@@ -152,8 +152,12 @@ fn told(answer: Value) -> Response {
 }
 
 /// An id of a body as it would stand in a URL.
-fn text(id: &Value) -> String {
-    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+fn text(id: &Value) -> Result<String, Problem> {
+    match id {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(Problem::bad("an id is a text or a number")),
+    }
 }
 
 /// Whether a tag of `If-None-Match` is this one.
