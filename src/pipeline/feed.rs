@@ -175,9 +175,7 @@ impl Feed {
 
     /// Looks at those that have changed, as far as anybody wants to know.
     async fn take(&self, hints: &Hints) -> Result<(), StoreError> {
-        let kind = self.of.selection.id_kind();
-        let ids: BTreeSet<EntityId> =
-            hints.documents.iter().filter_map(|id| EntityId::from_bson(id, kind)).collect();
+        let ids = changed_in(&self.of, hints);
         if ids.is_empty() {
             return Ok(());
         }
@@ -235,6 +233,12 @@ impl Changed {
         let told = self.told.iter().filter(|told| is_told(told)).cloned().collect();
         Arc::new(Self { told, position: self.position.clone(), said: OnceLock::new() })
     }
+}
+
+/// Who has changed, each once.
+pub(super) fn changed_in(of: &Subscription, hints: &Hints) -> BTreeSet<EntityId> {
+    let kind = of.selection.id_kind();
+    hints.documents.iter().filter_map(|id| EntityId::from_bson(id, kind)).collect()
 }
 
 /// What is told of those who have changed: what was found, or that nothing is there.

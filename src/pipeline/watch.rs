@@ -11,7 +11,7 @@ use bson::doc;
 use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 
-use super::feed::{Changed, Feed, Standing, told};
+use super::feed::{Changed, Feed, Standing, changed_in, told};
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::store::{ReadStore, StoreError};
@@ -142,13 +142,10 @@ async fn missed(feed: &Feed, store: &dyn ReadStore, from: &str) -> Result<Vec<Ch
     // A position that the database never gave is refused.
     let refused = |error| if matches!(error, StoreError::Refused { .. }) { lost() } else { error };
     let following = store.follow_records(&feed.of, Some(doc! { "_data": from })).await;
-    let (mut changes, kind) = (following.map_err(refused)?, feed.of.selection.id_kind());
-    let (mut missed, mut count) = (Vec::new(), 0);
+    let (mut changes, mut missed, mut count) = (following.map_err(refused)?, Vec::new(), 0);
     loop {
         let hints = changes.next(Duration::ZERO).await.map_err(refused)?;
-        let ids: BTreeSet<EntityId> =
-            hints.documents.iter().filter_map(|id| EntityId::from_bson(id, kind)).collect();
-        let ids: Vec<EntityId> = ids.into_iter().collect();
+        let ids: Vec<EntityId> = changed_in(&feed.of, &hints).into_iter().collect();
         count += ids.len();
         if hints.ended || count > MOST_MISSED {
             return Err(lost());

@@ -18,7 +18,7 @@ use crate::store::StoreError;
 use crate::telemetry::metric;
 
 /// How many entities are told at once, at most.
-pub(super) const MOST: usize = 1_000;
+pub(in crate::api) const MOST: usize = 1_000;
 /// How many are told on a page where nobody says.
 pub(super) const PAGE: usize = 100;
 

@@ -27,7 +27,7 @@ use crate::pipeline::Reader;
 use crate::replication::Declaration;
 
 pub use access::{Access, Grant};
-pub(in crate::api) use answer::Answers;
+pub(in crate::api) use answer::{Answers, MOST};
 pub use openapi::document as openapi;
 pub(in crate::api) use problem::Problem;
 pub use tls::{Tls, TlsError};

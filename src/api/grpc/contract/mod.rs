@@ -21,14 +21,11 @@ use serde_json::Value as Json;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 
-use super::super::read::{Answers, Asked};
+use super::super::read::{Answers, Asked, MOST};
 use super::LARGEST;
 use super::codec::Messages;
 use super::method;
 use crate::replication::{Asks, Contract, ContractMethod};
-
-/// How many entities are told at once where a method has no room for a page token; as many as by any other face.
-const MOST: usize = 1_000;
 
 /// One service, and what its methods are answered from.
 struct Served {
