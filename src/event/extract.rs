@@ -68,6 +68,10 @@ impl Wanted {
     /// The same JSON without what is not wanted. Whoever reads it finds at the wanted paths what he would have
     /// found before, to the letter, keys that stand twice included.
     pub fn only(&self, json: &str) -> Result<String, DecodeError> {
+        if !json.starts_with('{') {
+            // Nothing is kept of what is no object, not even that it is broken: so that is found out here.
+            self.extract(json)?;
+        }
         let mut kept = String::new();
         self.root.keep(json, &mut kept)?;
         Ok(kept)

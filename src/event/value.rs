@@ -274,6 +274,7 @@ mod tests {
                 Ok(Bson::DateTime(bson::DateTime::from_millis(1_767_225_600_000))),
             ),
             (Date, "1767225600000", Ok(Bson::DateTime(bson::DateTime::from_millis(1_767_225_600_000)))),
+            (Date, "\"1969-12-31T23:59:59.999999995Z\"", Ok(Bson::DateTime(bson::DateTime::from_millis(-1)))),
             (Date, "\"yesterday\"", bad),
         ];
         for (kind, json, expected) in cases {

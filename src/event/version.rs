@@ -60,7 +60,8 @@ impl fmt::Display for Version {
     }
 }
 
-/// Microseconds since 1970 of a JSON string that holds an RFC 3339 time.
+/// Microseconds since 1970 of a JSON string that holds an RFC 3339 time: those that were over by then, also before 1970.
 pub(super) fn parse_time(raw: &RawValue) -> Option<i64> {
-    text(raw.get())?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+    let time = text(raw.get())?.parse::<jiff::Timestamp>().ok()?;
+    i64::try_from(time.as_nanosecond().div_euclid(1_000)).ok()
 }
