@@ -21,6 +21,8 @@ impl Mongo {
         let take = doc! { "$set": {
             "holder": or_else((&self.pod).into(), "$holder"),
             "until": or_else(record_statement::from_now(hold).into(), "$until"),
+            // Counted, because renewed twice in a millisecond it would not change, and look as if it were refused.
+            "times": or_else(doc! { "$add": [{ "$ifNull": ["$times", 0_i64] }, 1_i64] }.into(), "$times"),
         } };
         let statement = doc! { "q": { "_id": name }, "u": [take], "upsert": true };
         Ok(self.update(LEASES, vec![statement], true).await?.changed > 0)
