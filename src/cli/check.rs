@@ -71,11 +71,13 @@ fn reject(diagnostics: Diagnostics, output: Output) -> Outcome {
 
 fn summary(of: &Declaration) -> String {
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-    let sources = count(of.sources.len(), "source");
+    let sources = count(of.sources.len() + of.streams.len(), "source");
     let (replicas, embeds) = (count(of.replicas.len(), "replica"), count(of.embeds.len(), "embed"));
     let methods = of.contract.as_ref().map(|contract| count(contract.methods.len(), "method"));
     let methods = methods.map(|methods| format!(", {methods} of gRPC")).unwrap_or_default();
-    format!("`{}` is right: {sources}, {replicas}, {embeds}{methods}", of.service)
+    let models = Some(of.read_models.len()).filter(|models| *models > 0);
+    let models = models.map(|models| format!(", {}", count(models, "read model"))).unwrap_or_default();
+    format!("`{}` is right: {sources}, {replicas}, {embeds}{models}{methods}", of.service)
 }
 
 fn table(found: &[Found]) -> String {

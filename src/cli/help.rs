@@ -52,6 +52,19 @@ Needs mongodb.url. Examples:
   nearcopy parked retry --dry-run
   nearcopy parked list --output json | jq -r '.[].reason' | sort | uniq -c";
 
+/// Of `read-model`.
+pub(super) const READ_MODEL: &str = "\
+Needs mongodb.url and rabbitmq.url; run it while the sidecars run. A rebuild folds into <name>.next
+and replaces the served documents in one instant, at the very event at which they stand: no reader
+sees less than before. For about as long as it takes to compare and copy all documents nothing new
+is folded. What was served before stays in <name>.before until the next rebuild. An event that
+cannot be folded ends a rebuild, and nothing is replaced.
+
+Examples:
+  nearcopy read-model rebuild foos --dry-run
+  nearcopy read-model rebuild foos
+  nearcopy read-model undo foos";
+
 /// Of `rebase`.
 pub(super) const REBASE: &str = "\
 Needs mongodb.url; run it while the sidecars run, once the owner answers from the restored state

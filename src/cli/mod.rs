@@ -8,6 +8,7 @@ mod failure;
 mod help;
 mod parked;
 mod promise;
+mod read_model;
 mod rebase;
 mod run;
 mod wiring;
@@ -67,6 +68,12 @@ enum Command {
     Parked {
         #[command(subcommand)]
         command: parked::Command,
+    },
+    /// Rebuilds read models.
+    #[command(after_help = help::READ_MODEL)]
+    ReadModel {
+        #[command(subcommand)]
+        command: read_model::Command,
     },
     /// Follows an owner that was restored from a backup, though its versions have gone back.
     #[command(after_help = help::REBASE)]
@@ -146,10 +153,11 @@ fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Schema => print(&format!("{:#}", manifest::schema())),
         Command::Openapi(manifest) => {
             let declared = wiring::manifest(&settings()?, &manifest.paths)?;
-            let replicas = declared.replicas.iter().map(|of| &**of);
+            let replicas = declared.readable().map(|of| &**of);
             print(&format!("{:#}", api::read::openapi(&declared.service, replicas)))
         }
         Command::Parked { command } => parked::parked(&settings()?, command),
+        Command::ReadModel { command } => read_model::read_model(&settings()?, command),
         Command::Rebase(arguments) => rebase::rebase(&settings()?, arguments),
         Command::Erase(arguments) => erase::erase(&settings()?, arguments),
         Command::Settings => print(&settings()?.to_string()),

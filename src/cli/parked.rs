@@ -1,5 +1,6 @@
 //! `nearcopy parked`: events that were put aside.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,10 +8,12 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Outcome, Output, complain, print, wiring};
-use crate::event::EntityId;
+use crate::event::{EntityId, EntityType};
 use crate::manifest::picture;
-use crate::pipeline::Retry;
+use crate::pipeline::{Release, Released, Retry};
+use crate::replication::Declaration;
 use crate::settings::Settings;
+use crate::store::mongo::Mongo;
 use crate::store::{Parked, ParkedStore};
 
 /// What to do with parked events.
@@ -77,13 +80,15 @@ async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
         Command::Drop { ids, dry_run } => {
             let mut known = Vec::new();
             for id in ids {
-                known.push(one(&store, *id).await?.id);
+                known.push(one(&store, *id).await?);
             }
             if *dry_run {
                 return print(&format!("would be dropped: {}", known.len()));
             }
-            let dropped = store.unpark(&known).await?;
-            print(&format!("dropped: {dropped}"))
+            for parked in &known {
+                Release { parked: &store, store: &store }.drop(parked).await?;
+            }
+            print(&format!("dropped: {}", known.len()))
         }
     }
 }
@@ -98,7 +103,7 @@ async fn one(store: &impl ParkedStore, id: uuid::Uuid) -> Result<Parked, Failure
 
 async fn retry(
     settings: &Settings,
-    store: crate::store::mongo::Mongo,
+    store: Mongo,
     ids: &[uuid::Uuid],
     manifest: &[PathBuf],
     dry_run: bool,
@@ -118,8 +123,13 @@ async fn retry(
     }
     let declaration = wiring::manifest(settings, manifest)?;
     let declaration = Arc::new(store.placed(&declaration).await?);
-    let pipeline = wiring::pipeline(settings, declaration, store.into(), CancellationToken::new())?;
-    let mut left = 0;
+    let store = Arc::new(store);
+    let folded: BTreeSet<&EntityType> = declaration.read_models.iter().map(|model| &model.name).collect();
+    let (held, chosen): (Vec<Parked>, Vec<Parked>) = chosen
+        .into_iter()
+        .partition(|parked| parked.replica.as_ref().is_some_and(|name| folded.contains(name)));
+    let mut left = release(&store, &declaration, &held).await?;
+    let pipeline = wiring::pipeline(settings, declaration.clone(), store, CancellationToken::new())?;
     for event in &chosen {
         match pipeline.retry(event).await.map_err(|halted| Failure::new(Exit::Failed, &halted))? {
             Retry::Done(outcome) => print(&format!("{}  {}", event.id, outcome.as_str()))?,
@@ -131,6 +141,36 @@ async fn retry(
         };
     }
     Ok(if left == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// Has read models fold what their documents wait for; says how many events still wait.
+async fn release(store: &Arc<Mongo>, declaration: &Declaration, held: &[Parked]) -> Result<usize, Failure> {
+    let release = Release { parked: &**store, store: &**store };
+    let (mut left, mut seen) = (0, BTreeSet::new());
+    for parked in held {
+        let (Some(of), Some(key)) = (&parked.replica, &parked.entity) else {
+            left += 1;
+            complain(&format!(
+                "{}  still parked: it names no document, so its place among the others is gone; rebuild the read model, or drop it",
+                parked.id
+            ));
+            continue;
+        };
+        let Some(model) = declaration.read_models.iter().find(|model| model.name == *of) else { continue };
+        // All that a document waits for goes together, in its order.
+        if !seen.insert((of, key)) {
+            continue;
+        }
+        let Released { done, still } = release.retry(model, key).await?;
+        for id in done {
+            print(&format!("{id}  applied"))?;
+        }
+        if let Some((waiting, error)) = still {
+            left += waiting;
+            complain(&format!("{}  still parked, {waiting} events in all: {error}", parked.id));
+        }
+    }
+    Ok(left)
 }
 
 fn table(parked: &[Parked]) -> String {

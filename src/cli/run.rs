@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -13,7 +14,7 @@ use crate::api::Health;
 use crate::api::admin::Admin;
 use crate::api::read::Reads;
 use crate::lifecycle::{ExitReason, Lifecycle};
-use crate::pipeline::{Pipeline, Reader};
+use crate::pipeline::{Pipeline, Projection, Reader};
 use crate::replication::{Class, Declaration, SourceSpec, Standing};
 use crate::settings::Settings;
 use crate::source::Inbox;
@@ -87,7 +88,9 @@ async fn start(
             .map_err(|error| Failure::new(Exit::Invalid, &error))?;
         inboxes.push((spec.clone(), watch_source(spec, source, &pipeline, &lifecycle, &health)));
     }
-    for (name, task) in pipeline.tasks(inboxes) {
+    let projections = projections(&settings, &declaration, &store, &lifecycle, &health)?;
+    let tasks = pipeline.tasks(inboxes).into_iter().chain(pipeline.projections(projections));
+    for (name, task) in tasks {
         // A task ends only because the program stops.
         lifecycle.spawn_critical(name, async move { task.await.unwrap_or(()) });
     }
@@ -107,6 +110,38 @@ async fn start(
         "at work"
     );
     Ok(())
+}
+
+/// The read models, each with its stream; what is in their way is passed on to the probes.
+fn projections(
+    settings: &Settings,
+    declaration: &Declaration,
+    store: &Arc<Mongo>,
+    lifecycle: &Lifecycle,
+    health: &Health,
+) -> Result<Vec<Projection>, Failure> {
+    let mut projections = Vec::new();
+    for of in &declaration.read_models {
+        let Some(stream) = declaration.streams.iter().find(|stream| stream.name == of.source) else {
+            continue;
+        };
+        let options = wiring::rabbitmq(settings, &declaration.service)?;
+        let log =
+            rabbitmq::Stream::new(stream, options).map_err(|error| Failure::new(Exit::Invalid, &error))?;
+        let (trouble, mut watched) = watch::channel(None);
+        let (name, health) = (format!("{} of {}", stream.name, of.name), health.clone());
+        let stop = lifecycle.stop_token();
+        lifecycle.spawn_beside(format!("health of {}", of.name), async move {
+            while let Some(Ok(())) = stop.run_until_cancelled(watched.changed()).await {
+                let trouble: Option<String> = watched.borrow_and_update().clone();
+                health.source(&name, trouble.map_or(Ok(()), Err));
+            }
+            stop.cancelled().await;
+        });
+        let (of, stream, store) = (of.clone(), stream.clone(), store.clone());
+        projections.push(Projection { of, stream, log: Arc::new(log), store, trouble });
+    }
+    Ok(projections)
 }
 
 /// Connects and prepares the database. One that cannot be reached yet is waited for; one that is not as it must

@@ -33,6 +33,8 @@ pub enum Reason {
     OtherEntity,
     /// The database refused the document.
     Refused,
+    /// It waits behind an earlier event that a read model could not fold.
+    Behind,
     /// The process has ended each time it was worked through.
     CrashSuspect,
 }
@@ -55,6 +57,7 @@ impl Reason {
             Self::BadCondition => "bad_condition",
             Self::OtherEntity => "other_entity",
             Self::Refused => "refused",
+            Self::Behind => "behind",
             Self::CrashSuspect => "crash_suspect",
         }
     }

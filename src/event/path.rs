@@ -67,7 +67,7 @@ impl FieldPath {
     /// Reads a path from text.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         if text.is_empty() {
-            return Ok(Self(Arc::from([])));
+            return Ok(Self::whole());
         }
         let mut names = vec![String::new()];
         let mut letters = text.char_indices();
@@ -87,6 +87,11 @@ impl FieldPath {
             return Err(PathError::EmptyName { at: text.len() });
         }
         Ok(Self(names.into()))
+    }
+
+    /// The path to the whole value.
+    pub fn whole() -> Self {
+        Self(Arc::from([]))
     }
 
     /// The path that goes on with another from where this one leads.

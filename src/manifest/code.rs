@@ -99,6 +99,8 @@ codes! {
     BadDefault = "N310",
     /// A `.proto` file does not compile.
     BadProto = "N311",
+    /// A value of a read model is no valid CEL expression over `data` and `event`.
+    BadExpression = "N312",
 
     /// The same name is declared in two files.
     DeclaredTwice = "N401",
@@ -126,6 +128,8 @@ codes! {
     BadMethod = "N412",
     /// A field of a message cannot hold what is put into it or asked of it.
     BadFit = "N413",
+    /// An effect of a read model says nothing, or what contradicts itself.
+    BadEffect = "N414",
 }
 
 impl fmt::Display for Code {

@@ -9,10 +9,6 @@ use serde_json::Value as Json;
 use super::place::{Place, Span, Value};
 use super::{Code, Diagnostic, suggest};
 
-/// Words that will mean something one day, and what to do until then.
-const RESERVED: [(&str, &str); 1] =
-    [("read_models", "read models are not supported yet; declare `replicas` only")];
-
 /// Reports everything that differs from the schema; the answer is where values stand that mean nothing.
 pub(super) fn check(root: Place<'_>, schema: &Json, findings: &mut Vec<Diagnostic>) -> BTreeSet<Span> {
     let mut comparison = Comparison { root: schema, findings, broken: BTreeSet::new() };
@@ -132,21 +128,12 @@ impl<'s> Comparison<'s, '_> {
         if free || words.contains(&text) {
             return;
         }
-        let found = match RESERVED.iter().find(|(word, _)| *word == text) {
-            Some((_, advice)) => {
-                Diagnostic::new(Code::Reserved, place.mark(), format!("`{text}` is reserved"))
-                    .why("not known yet")
-                    .help(*advice)
-            }
-            None => {
-                let message = format!("`{name}` cannot be `{text}`");
-                let found = Diagnostic::new(Code::UnknownWord, place.mark(), message)
-                    .why("not one of the words known here")
-                    .help(suggest::advice(text, words));
-                let mappings = branches.iter().filter_map(|branch| branch["required"][0].as_str());
-                mappings.fold(found, |found, key| found.help(format!("or a mapping: `{{ {key}: … }}`")))
-            }
-        };
+        let message = format!("`{name}` cannot be `{text}`");
+        let found = Diagnostic::new(Code::UnknownWord, place.mark(), message)
+            .why("not one of the words known here")
+            .help(suggest::advice(text, words));
+        let mappings = branches.iter().filter_map(|branch| branch["required"][0].as_str());
+        let found = mappings.fold(found, |found, key| found.help(format!("or a mapping: `{{ {key}: … }}`")));
         self.reject(place, found);
     }
 }
@@ -246,11 +233,6 @@ fn unknown_key<'k>(
     place: Place<'_>,
     known: impl IntoIterator<Item = &'k str> + Clone,
 ) -> Diagnostic {
-    if let Some((_, advice)) = RESERVED.iter().find(|(word, _)| *word == key) {
-        return Diagnostic::new(Code::Reserved, place.key, format!("`{key}` is reserved"))
-            .why("not known yet")
-            .help(*advice);
-    }
     let found = Diagnostic::new(Code::UnknownKey, place.key, format!("{title} has no key `{key}`"))
         .why("not known here");
     if key == "<<" {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::event::{Headers, Limits, Notice, Version, excerpt, is_context_header};
-use crate::replication::{Misread, SourceSpec, Subscription};
+use crate::event::{DecodeError, EntityId, Headers, Limits, Notice, Version, excerpt, is_context_header};
+use crate::replication::{Misread, ReadModel, SourceSpec, Subscription};
 use crate::source::Delivery;
 use crate::store::Parked;
 
@@ -33,6 +33,38 @@ pub fn parked(
         event: notice.and_then(Notice::event_id).map(|id| id.to_string()),
         reason: misread.error.reason.to_string(),
         detail: misread.error.detail.clone(),
+        headers: redacted(&delivery.headers),
+        excerpt: kept.filter(|kept| kept.len() <= Limits::default().body),
+        size: i64::try_from(delivery.body.len()).unwrap_or(i64::MAX),
+        hash: format!("{hash:032x}"),
+        at: None,
+    }
+}
+
+/// An event that a read model cannot fold, or not yet, for one of its documents or for all that it may be about.
+pub fn of_model(
+    of: &ReadModel,
+    source: &str,
+    delivery: &Delivery,
+    notice: Option<&Notice<'_>>,
+    place: u64,
+    key: Option<&EntityId>,
+    error: &DecodeError,
+) -> Parked {
+    let hash = xxhash_rust::xxh3::xxh3_128(&delivery.body);
+    let about = key.map(ToString::to_string).unwrap_or_default();
+    let seed = format!("{source}/{}/{place}/{hash:032x}/{about}", of.name);
+    let kept = notice.and_then(|notice| excerpt(notice, of.lookup.paths()));
+    Parked {
+        id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, seed.as_bytes()),
+        source: source.to_owned(),
+        replica: Some(of.name.clone()),
+        entity: key.cloned(),
+        version: None,
+        kind: notice.map(|notice| notice.kind.to_string()),
+        event: notice.and_then(Notice::event_id).map(|id| id.to_string()),
+        reason: error.reason.to_string(),
+        detail: error.detail.clone(),
         headers: redacted(&delivery.headers),
         excerpt: kept.filter(|kept| kept.len() <= Limits::default().body),
         size: i64::try_from(delivery.body.len()).unwrap_or(i64::MAX),

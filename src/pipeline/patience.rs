@@ -17,7 +17,7 @@ use crate::store::StoreError;
 pub struct Halted;
 
 /// The longest pause between two attempts at something that may pass.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Pipeline {
     /// Attempts something until it succeeds. Trouble is logged when it begins and when it ends, not each time.

@@ -55,7 +55,7 @@ impl Reader {
             store: store.clone(),
             feed: Feed::new(of.clone(), pipeline.clone(), store.clone(), bytes),
         };
-        pipeline.declaration.replicas.iter().map(reader).collect()
+        pipeline.declaration.readable().map(reader).collect()
     }
 
     /// What is read.

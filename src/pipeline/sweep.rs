@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::upgrade::Upgrade;
-use super::{Halted, Pipeline, suspect};
+use super::{Halted, Pipeline, Projection, suspect};
 use crate::replication::{Embed, SourceSpec, Subscription};
 use crate::source::Inbox;
 use crate::store::Backlog;
@@ -24,6 +24,15 @@ pub(super) const RESYNC: Duration = Duration::from_secs(60);
 pub type Task = (String, std::pin::Pin<Box<dyn Future<Output = Result<(), Halted>> + Send>>);
 
 impl Pipeline {
+    /// The tasks that fold read models, one for each.
+    pub fn projections(self: &Arc<Self>, projections: Vec<Projection>) -> Vec<Task> {
+        let task = |projection: Projection| -> Task {
+            let name = format!("read model {}", projection.of.name);
+            (name, Box::pin(self.clone().project(projection)))
+        };
+        projections.into_iter().map(task).collect()
+    }
+
     /// The tasks that make the pipeline run, one for each thing that must not hold up another.
     pub fn tasks(self: &Arc<Self>, inboxes: Vec<(Arc<SourceSpec>, Inbox)>) -> Vec<Task> {
         let mut tasks: Vec<Task> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Contract, Embed, History, Leftover, Subscription};
+use super::{Contract, Embed, History, Leftover, ReadModel, Subscription};
 use crate::event::{EntityType, Envelope};
 
 /// What this sidecar is to do, checked and complete.
@@ -10,12 +10,16 @@ use crate::event::{EntityType, Envelope};
 pub struct Declaration {
     /// The consuming service; it fences the database against a second one.
     pub service: String,
-    /// Where events come from.
+    /// The queues that events come from.
     pub sources: Vec<Arc<SourceSpec>>,
+    /// The streams that events are read from.
+    pub streams: Vec<Arc<StreamSpec>>,
     /// Which entities are replicated.
     pub replicas: Vec<Arc<Subscription>>,
     /// Which documents embed which fields.
     pub embeds: Vec<Arc<Embed>>,
+    /// Which documents are folded from which events.
+    pub read_models: Vec<Arc<ReadModel>>,
     /// The gRPC services of the team's own, if it declares any.
     pub contract: Option<Arc<Contract>>,
     /// Which generation of this database's declarations it is; 1 until the database has said so.
@@ -53,6 +57,11 @@ impl Declaration {
         }
     }
 
+    /// All that can be read: the replicas, and the read models as if they were some.
+    pub fn readable(&self) -> impl Iterator<Item = &Arc<Subscription>> {
+        self.replicas.iter().chain(self.read_models.iter().map(|model| &model.view))
+    }
+
     /// The replica of that name.
     pub fn replica(&self, name: &str) -> Result<&Arc<Subscription>, DeclarationError> {
         self.replicas
@@ -70,6 +79,19 @@ impl Declaration {
     pub fn embeds_of<'a>(&'a self, replica: &'a EntityType) -> impl Iterator<Item = &'a Arc<Embed>> {
         self.embeds.iter().filter(move |embed| embed.from == *replica)
     }
+}
+
+/// A stream of events, which stay there after they were read.
+#[derive(Clone, Debug)]
+pub struct StreamSpec {
+    /// Its name in the manifest.
+    pub name: String,
+    /// Its name on RabbitMQ.
+    pub stream: String,
+    /// The exchange that it is bound to, and the binding keys; none, if it is the owner's.
+    pub bound: Option<(String, Vec<String>)>,
+    /// How its events are written, and how much of them is accepted.
+    pub envelope: Envelope,
 }
 
 /// One source of events.

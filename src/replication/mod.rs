@@ -18,6 +18,7 @@ mod embed;
 mod embed_write;
 mod entered;
 mod epoch;
+mod expression;
 mod fetch;
 mod finding;
 mod fold;
@@ -27,6 +28,7 @@ mod leftover;
 mod lineage;
 mod merge;
 mod query;
+mod read_model;
 mod reading;
 mod record;
 mod record_write;
@@ -37,7 +39,7 @@ mod subscription;
 
 pub use class::Class;
 pub use contract::{Asks, ConditionAsked, Contract, ContractMethod, Origin, Paging, RequestPath, Says};
-pub use declaration::{Declaration, DeclarationError, QueueSpec, SourceSpec};
+pub use declaration::{Declaration, DeclarationError, QueueSpec, SourceSpec, StreamSpec};
 pub use embed::{Embed, RefPath, Rendering, Shows, WhenDeleted};
 pub use embed_write::{EmbedWrite, Scope};
 pub use entered::{judge_by_others, tells_by_others};
@@ -51,6 +53,9 @@ pub use leftover::Leftover;
 pub use lineage::{Lineage, Step, upgrade};
 pub use merge::{Answer, back_off, has_gone_back, merge, merge_overtaken};
 pub use query::{Bound, Comparison, Place, Query, QueryError, Range};
+pub use read_model::{
+    Aim, Bench, Declared, Deed, Effect, Facts, Held, How, Move, Operation, ReadModel, Target, Template, view,
+};
 pub use reading::{ReadSpec, Reading, Service, Wish};
 pub use record::{Record, State, Why};
 pub use record_write::{Content, Due, RecordWrite};

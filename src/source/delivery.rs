@@ -27,6 +27,7 @@ pub struct Delivery {
     pub headers: Headers,
     /// Whether the broker has delivered it before.
     pub redelivered: bool,
+    place: Option<u64>,
     receipt: Receipt,
 }
 
@@ -40,7 +41,19 @@ impl Delivery {
         tag: u64,
         ledger: Arc<dyn Ledger>,
     ) -> Self {
-        Self { body, content_type, headers, redelivered, receipt: Receipt { tag, ledger: Some(ledger) } }
+        let receipt = Receipt { tag, ledger: Some(ledger) };
+        Self { body, content_type, headers, redelivered, place: None, receipt }
+    }
+
+    /// The same, standing at a place of a log.
+    #[must_use]
+    pub fn at(self, place: Option<u64>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Where in its log it stands; nowhere, if it comes from a queue.
+    pub fn place(&self) -> Option<u64> {
+        self.place
     }
 
     /// How often the broker has got it back unsettled, as far as it counts that.

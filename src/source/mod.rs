@@ -1,6 +1,6 @@
 //! ① Where events come from.
 //!
-//! The contract of every source:
+//! The contract of every source whose deliveries are settled; that of the others is [`Log`]'s:
 //!
 //! * *At least once.* A delivery that was not settled comes again, after a restart or a lost connection. It
 //!   may come again while its first copy is still being worked on.
@@ -11,6 +11,8 @@
 //!   the connection is lost, the delivery simply comes again.
 
 mod delivery;
+mod log;
 pub mod rabbitmq;
 
 pub use delivery::{Delivery, Inbox, Ledger};
+pub use log::{Log, LogError, Start};

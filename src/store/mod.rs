@@ -10,6 +10,7 @@
 mod epoch;
 pub mod mongo;
 mod parked;
+mod read_model;
 mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use crate::replication::{Class, Embed, EmbedWrite, Record, RecordWrite, Subscrip
 
 pub use epoch::{EpochStore, Epochs, Presence, Timelines};
 pub use parked::{Parked, ParkedStore};
+pub use read_model::{Checkpoint, Comparison, Fold, Folded, Frozen, Needs, ReadModelStore, RebuildStore};
 pub use reading::ReadStore;
 
 /// A point in the database's history.

@@ -3,8 +3,18 @@
 use crate::agreed;
 use crate::program::{CANARY, folder, nearcopy};
 
-const COMMANDS: [&str; 9] =
-    ["run", "check", "schema", "openapi", "parked", "rebase", "erase", "settings", "completions"];
+const COMMANDS: [&str; 10] = [
+    "run",
+    "check",
+    "schema",
+    "openapi",
+    "parked",
+    "read-model",
+    "rebase",
+    "erase",
+    "settings",
+    "completions",
+];
 
 #[test]
 fn every_command_explains_itself() {
@@ -14,6 +24,9 @@ fn every_command_explains_itself() {
     }
     for command in ["list", "show", "retry", "drop"] {
         agreed(&format!("help_parked_{command}"), &nearcopy(&["parked", command, "--help"]).end());
+    }
+    for command in ["rebuild", "undo"] {
+        agreed(&format!("help_read_model_{command}"), &nearcopy(&["read-model", command, "--help"]).end());
     }
 }
 

@@ -18,6 +18,7 @@ mod laws;
 mod meaning;
 mod merge;
 mod patches;
+mod read_models;
 mod reading;
 mod reference;
 mod revise;

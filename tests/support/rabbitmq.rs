@@ -8,7 +8,7 @@ use lapin::options::{
     BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
     QueueDeclareOptions, QueueDeleteOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -83,6 +83,13 @@ impl Broker {
     pub(crate) async fn declare_classic_queue(&self, queue: &str) {
         let options = QueueDeclareOptions::durable();
         self.owner.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap();
+    }
+
+    /// The owner declares a stream.
+    pub(crate) async fn declare_stream(&self, stream: &str) {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
+        self.owner.queue_declare(stream.into(), QueueDeclareOptions::durable(), arguments).await.unwrap();
     }
 
     /// Deletes a queue with all that is in it.

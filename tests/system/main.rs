@@ -61,6 +61,7 @@ mod parked;
 mod patches;
 mod pipeline;
 mod protocol;
+mod read_models;
 mod reads;
 mod records;
 mod rekeyed;

@@ -51,7 +51,11 @@ fn read(
     }
 }
 
-fn default(value: &serde_json::Value, kind: FieldType, at: Place<'_>) -> Result<bson::Bson, Diagnostic> {
+pub(super) fn default(
+    value: &serde_json::Value,
+    kind: FieldType,
+    at: Place<'_>,
+) -> Result<bson::Bson, Diagnostic> {
     let bad = |why: String| {
         Diagnostic::new(Code::BadDefault, at.at("default").mark(), format!("the default is no {kind}"))
             .why(why)
@@ -61,7 +65,7 @@ fn default(value: &serde_json::Value, kind: FieldType, at: Place<'_>) -> Result<
     kind.read(&json, 16).map_err(|error| bad(error.detail))
 }
 
-fn kind(raw: raw::FieldType) -> FieldType {
+pub(super) fn kind(raw: raw::FieldType) -> FieldType {
     match raw {
         raw::FieldType::Any => FieldType::Any,
         raw::FieldType::String => FieldType::String,

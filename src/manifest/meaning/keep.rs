@@ -28,7 +28,7 @@ pub(super) fn read(raw: &raw::Keep, at: Place<'_>, referred: bool) -> Result<Kee
 }
 
 /// Takes the first of CEL's `ERROR: <input>:1:14: Syntax error: …` apart: the column from 0, and what it says.
-fn syntax_error(error: &str) -> Option<(usize, &str)> {
+pub(super) fn syntax_error(error: &str) -> Option<(usize, &str)> {
     let (_, position) = error.lines().next()?.split_once("<input>:1:")?;
     let (column, why) = position.split_once(": ")?;
     let why = why.strip_prefix("Syntax error: ").unwrap_or(why);

@@ -13,6 +13,7 @@ mod name;
 mod overlap;
 mod path;
 mod reaction;
+mod read_model;
 mod reads;
 mod replica;
 mod size;
@@ -42,22 +43,30 @@ pub(super) fn read(
     let sources = source::read_all(root, findings);
     let replicas = replica::read_all(root, &sources, findings);
     let embeds = embed::read_all(root, findings);
-    let contract = contract::read(root, protos, &replicas, findings);
-    if root.names("replicas").is_empty() && !in_doubt(root) {
+    let read_models = read_model::read_all(root, &sources, findings);
+    let readable: Vec<Arc<Subscription>> =
+        replicas.iter().cloned().chain(read_models.iter().map(|model| model.view.clone())).collect();
+    let contract = contract::read(root, protos, &readable, findings);
+    if root.names("replicas").is_empty() && root.names("read_models").is_empty() && !in_doubt(root) {
+        let at = root.at("replicas").key;
         findings.push(
-            Diagnostic::new(Code::NoEffect, root.at("replicas").key, "the manifest declares no replica")
+            Diagnostic::new(Code::NoEffect, at, "the manifest declares neither a replica nor a read model")
                 .why("there is nothing to do")
-                .help("declare under `replicas` what is kept of another service's entities"),
+                .help("declare under `replicas` what is kept of another service's entities")
+                .help("or under `read_models` what is folded from a stream of events"),
         );
     }
+    let streams = sources.values().filter_map(|known| known.stream.clone()).collect();
     let (mut sources, mut replicas): (Vec<_>, _) =
         (sources.into_values().filter_map(|known| known.spec).collect(), replicas);
     join(&mut sources, &mut replicas);
     Some(Declaration {
         service: service?.to_owned(),
         sources,
+        streams,
         replicas,
         embeds,
+        read_models,
         contract,
         generation: 1,
         leftovers: Vec::new(),
@@ -75,7 +84,7 @@ fn join(sources: &mut [Arc<SourceSpec>], replicas: &mut [Arc<Subscription>]) {
 
 /// Whether names may be missing only because a section of the manifest is mistyped or malformed.
 fn in_doubt(root: Place<'_>) -> bool {
-    let known = ["service", "sources", "replicas", "embeds", "grpc"];
+    let known = ["service", "sources", "replicas", "embeds", "read_models", "grpc"];
     root.entries().any(|(key, section)| section.is_broken() || !known.contains(&key))
 }
 

@@ -25,13 +25,13 @@ pub(super) fn service(name: &str, at: Place<'_>) -> Result<(), Diagnostic> {
     }
 }
 
-/// The name of a replica, which is its collection's, too.
-pub(super) fn replica(name: &str, at: Place<'_>) -> Result<(), Diagnostic> {
+/// The name of a replica or a read model, which is its collection's, too.
+pub(super) fn own_collection(name: &str, of: &str, at: Place<'_>) -> Result<(), Diagnostic> {
     let why = if name.contains('.') { Some("it contains a dot") } else { not_a_collection(name) };
     match why {
         None => Ok(()),
         Some(why) => {
-            Err(Diagnostic::new(Code::BadName, at.key, format!("`{name}` cannot be the name of a replica"))
+            Err(Diagnostic::new(Code::BadName, at.key, format!("`{name}` cannot be the name of a {of}"))
                 .why(why)
                 .help("it is the collection's name, too: letters, digits, `_` and `-`, such as `users`"))
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::place::Place;
 use super::super::raw::{self, Format, Short};
 use super::super::{Code, Diagnostic, suggest};
-use super::source::Known;
+use super::source::{Kind, Known};
 use super::{Noted, empty, entry, fetch, field, keep, name, path, reaction, reads, version};
 use crate::event::{EntityType, FieldPath, IdKind, Selection, VersionRule};
 use crate::replication::{Gaps, Lineage, Subscription};
@@ -24,7 +24,7 @@ pub(super) fn read_all(
     let replicas = root.get("replicas").into_iter().flat_map(Place::entries);
     replicas
         .filter_map(|(name, at)| {
-            name::replica(name, at).noted(findings);
+            name::own_collection(name, "replica", at).noted(findings);
             let raw = entry::<raw::Replica>(at, findings);
             let mut reading = Reading { root, name, at, embedded: &embedded, sources, findings };
             raw.and_then(|raw| reading.read(&raw)).map(Arc::new)
@@ -111,6 +111,17 @@ impl Reading<'_, '_> {
     /// Looks up the source, and says how its events are written, if that is known.
     fn source(&mut self, raw: &raw::Replica) -> Option<Format> {
         if let Some(known) = self.sources.get(raw.source.as_str()) {
+            if known.kind == Kind::Stream {
+                let at = self.at.at("source").mark();
+                let found = Diagnostic::new(
+                    Code::UnknownName,
+                    at,
+                    format!("the source `{}` is a stream", raw.source),
+                )
+                .why("replicas are fed by a queue, which every pod of the service reads")
+                .help("name a source with `rabbitmq`; a queue can be bound to the same exchange");
+                self.findings.push(found);
+            }
             return known.format;
         }
         if self.sources.is_empty() && super::in_doubt(self.root) {
@@ -186,14 +197,16 @@ fn id(
 ) -> Result<(FieldPath, IdKind), Diagnostic> {
     match raw {
         Short::Path(text) => Ok((path::in_event(text, at, format)?, IdKind::String)),
-        Short::Full(raw) => {
-            let kind = match raw.kind {
-                raw::IdType::String => IdKind::String,
-                raw::IdType::Int => IdKind::Int,
-                raw::IdType::ObjectId => IdKind::ObjectId,
-                raw::IdType::Uuid => IdKind::Uuid,
-            };
-            Ok((path::in_event(&raw.from, at.at("from"), format)?, kind))
-        }
+        Short::Full(raw) => Ok((path::in_event(&raw.from, at.at("from"), format)?, id_kind(raw.kind))),
+    }
+}
+
+/// The type that ids are stored as.
+pub(super) fn id_kind(raw: raw::IdType) -> IdKind {
+    match raw {
+        raw::IdType::String => IdKind::String,
+        raw::IdType::Int => IdKind::Int,
+        raw::IdType::ObjectId => IdKind::ObjectId,
+        raw::IdType::Uuid => IdKind::Uuid,
     }
 }

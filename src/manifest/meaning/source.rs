@@ -1,4 +1,4 @@
-//! Sources: a queue, and how its events are written.
+//! Sources: a queue or a stream, and how its events are written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,16 +6,31 @@ use std::sync::Arc;
 use super::super::place::Place;
 use super::super::raw::{self, EventPaths, Format};
 use super::super::{Code, Diagnostic};
-use super::{Noted, entry, path, size};
+use super::{Noted, entry, path, read_model, size};
 use crate::event::{Envelope, Limits, WireFormat};
-use crate::replication::{QueueSpec, SourceSpec};
+use crate::replication::{QueueSpec, SourceSpec, StreamSpec};
 
 /// What is known of a source that is declared, however wrongly.
 pub(super) struct Known {
     /// Its format, if that much could be read.
     pub format: Option<Format>,
-    /// The whole, if nothing is wrong with it.
+    /// What it is.
+    pub kind: Kind,
+    /// The whole, if it is a queue and nothing is wrong with it.
     pub spec: Option<Arc<SourceSpec>>,
+    /// The whole, if it is a stream and nothing is wrong with it.
+    pub stream: Option<Arc<StreamSpec>>,
+}
+
+/// What a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Its events go when they are taken.
+    Queue,
+    /// Its events stay.
+    Stream,
+    /// It does not say so.
+    Unclear,
 }
 
 /// RabbitMQ's bound on names and binding keys, in bytes.
@@ -28,9 +43,14 @@ pub(super) fn read_all<'t>(root: Place<'t>, findings: &mut Vec<Diagnostic>) -> B
     for (name, at) in root.get("sources").into_iter().flat_map(Place::entries) {
         let raw = entry::<raw::Source>(at, findings);
         let format = raw.as_ref().map(|raw| raw.format).filter(|_| !at.at("format").is_broken());
-        let spec = raw.and_then(|raw| read(name, &raw, at, findings)).map(Arc::new);
-        known.insert(name, Known { format, spec });
-        let queue = at.at("rabbitmq").get("queue");
+        let kind = match (at.has("rabbitmq"), at.has("stream")) {
+            (true, false) => Kind::Queue,
+            (false, true) => Kind::Stream,
+            _ => Kind::Unclear,
+        };
+        let (spec, stream) = raw.map(|raw| read(name, &raw, at, findings)).unwrap_or_default();
+        known.insert(name, Known { format, kind, spec: spec.map(Arc::new), stream: stream.map(Arc::new) });
+        let queue = at.get("rabbitmq").and_then(|at| at.get("queue"));
         if let Some((queue, at)) = queue.and_then(|at| Some((at.text()?, at)))
             && let Some(first) = queues.insert(queue, at)
         {
@@ -41,12 +61,89 @@ pub(super) fn read_all<'t>(root: Place<'t>, findings: &mut Vec<Diagnostic>) -> B
     known
 }
 
-fn read(name: &str, raw: &raw::Source, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<SourceSpec> {
-    let queue = queue(&raw.rabbitmq, at.at("rabbitmq"), findings);
+fn read(
+    name: &str,
+    raw: &raw::Source,
+    at: Place<'_>,
+    findings: &mut Vec<Diagnostic>,
+) -> (Option<SourceSpec>, Option<StreamSpec>) {
+    let queue = raw.rabbitmq.as_ref().map(|raw| queue(raw, at.at("rabbitmq"), findings));
+    let stream = raw.stream.as_ref().map(|raw| stream(raw, at.at("stream"), findings));
     let format = format(raw, at, findings);
     let body = size::read(&raw.limits.body, at.at("limits").at("body")).noted(findings);
-    let limits = Limits { body: body?, depth: raw.limits.depth };
-    Some(SourceSpec { name: name.to_owned(), queue: queue?, envelope: Envelope::new(format?, limits) })
+    let limits = body.map(|body| Limits { body, depth: raw.limits.depth });
+    let envelope = format.zip(limits).map(|(format, limits)| Envelope::new(format, limits));
+    let name = name.to_owned();
+    match (queue, stream) {
+        (Some(queue), None) => {
+            let spec = queue.zip(envelope).map(|(queue, envelope)| SourceSpec { name, queue, envelope });
+            (spec, None)
+        }
+        (None, Some(stream)) => {
+            let spec = stream.zip(envelope).map(|((stream, bound), envelope)| StreamSpec {
+                name,
+                stream,
+                bound,
+                envelope,
+            });
+            (None, spec)
+        }
+        (queue, _) => {
+            if !at.at("rabbitmq").is_broken() && !at.at("stream").is_broken() {
+                let why = if queue.is_some() { "there is more than one" } else { "none of them is here" };
+                let found = Diagnostic::new(
+                    Code::OneOf,
+                    at.key,
+                    "a source wants exactly one of `rabbitmq` or `stream`",
+                );
+                findings.push(
+                    found
+                        .why(why)
+                        .help("`rabbitmq` is a queue, for replicas; `stream` a stream, for read models"),
+                );
+            }
+            (None, None)
+        }
+    }
+}
+
+/// A stream's name, and what it is bound to.
+type Bound = (String, Option<(String, Vec<String>)>);
+
+fn stream(raw: &raw::Stream, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<Bound> {
+    let before = findings.len();
+    rabbit_name(&raw.name, "stream", at.at("name")).noted(findings);
+    let bindings = at.at("bindings");
+    match &raw.exchange {
+        Some(exchange) => {
+            rabbit_name(exchange, "exchange", at.at("exchange")).noted(findings);
+            if raw.bindings.is_empty() && !bindings.is_broken() {
+                findings.push(
+                    unbound(bindings, "stream").help("add `bindings: [\"foo.#\"]` with the keys you want"),
+                );
+            }
+        }
+        None if !raw.bindings.is_empty() => {
+            let found =
+                Diagnostic::new(Code::NoEffect, bindings.key, "`bindings` have no effect without `exchange`")
+                    .why("a stream without `exchange` is the owner's, and is only read")
+                    .help("name the exchange that it is to be bound to, or remove the bindings");
+            findings.push(found);
+        }
+        None => {}
+    }
+    for at in bindings.items() {
+        if let Some(binding) = at.text() {
+            binding_key(binding, at).noted(findings);
+        }
+    }
+    let bound = raw.exchange.clone().map(|exchange| (exchange, raw.bindings.clone()));
+    (findings.len() == before).then(|| (raw.name.clone(), bound))
+}
+
+fn unbound(bindings: Place<'_>, what: &str) -> Diagnostic {
+    Diagnostic::new(Code::EmptyValue, bindings.mark(), format!("a {what} without bindings gets no events"))
+        .why("there is no binding key here")
 }
 
 fn queue(raw: &raw::RabbitMq, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<QueueSpec> {
@@ -55,11 +152,8 @@ fn queue(raw: &raw::RabbitMq, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> 
     rabbit_name(&raw.queue, "queue", at.at("queue")).noted(findings);
     let bindings = at.at("bindings");
     if raw.declare && bindings.items().next().is_none() && !bindings.is_broken() {
-        let found =
-            Diagnostic::new(Code::EmptyValue, bindings.mark(), "a queue without bindings gets no events")
-                .why("there is no binding key here")
-                .help("add `bindings: [\"user.#\"]` with the keys you want; or say `declare: false`");
-        findings.push(found);
+        let help = "add `bindings: [\"user.#\"]` with the keys you want; or say `declare: false`";
+        findings.push(unbound(bindings, "queue").help(help));
     }
     for at in bindings.items() {
         if let Some(binding) = at.text() {
@@ -88,7 +182,7 @@ fn rabbit_name(name: &str, what: &str, at: Place<'_>) -> Result<(), Diagnostic> 
         _ if name.chars().any(char::is_control) => {
             Err(bad("it contains a control character", "choose a plain name"))
         }
-        _ if what == "queue" && name.starts_with("amq.") => {
+        _ if what != "exchange" && name.starts_with("amq.") => {
             Err(bad("`amq.` is RabbitMQ's own", "begin with the service's name: `product-service.users`"))
         }
         _ => Ok(()),
@@ -139,25 +233,26 @@ fn format(raw: &raw::Source, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> O
     }
 }
 
-/// Sources that no replica reads; none is blamed while a replica's own source is in doubt.
+/// Sources that nobody reads; none is blamed while somebody's own source is in doubt.
 fn unread(root: Place<'_>) -> Vec<Diagnostic> {
     let declared = root.names("sources");
-    let mut read = Vec::new();
+    let mut read = read_model::sources_of(root);
     for (_, replica) in root.get("replicas").into_iter().flat_map(Place::entries) {
         match replica.get("source").and_then(Place::text) {
-            Some(source) if declared.contains(&source) => read.push(source),
+            Some(source) if declared.contains(&source) => drop(read.insert(source)),
             _ => return Vec::new(),
         }
     }
-    if super::in_doubt(root) {
+    if super::in_doubt(root) || read.iter().any(|source| !declared.contains(source)) {
         return Vec::new();
     }
     let sources = root.get("sources").into_iter().flat_map(Place::entries);
     let unread = sources.filter(|(name, _)| !read.contains(name) && !read.is_empty());
     let diagnostic = |(name, at): (&str, Place<'_>)| {
-        Diagnostic::new(Code::NoEffect, at.key, format!("no replica reads the source `{name}`"))
+        let what = if at.has("stream") { "read model" } else { "replica" };
+        Diagnostic::new(Code::NoEffect, at.key, format!("no {what} reads the source `{name}`"))
             .why("its events would be taken and thrown away")
-            .help(format!("declare a replica with `source: {name}`, or remove the source"))
+            .help(format!("declare a {what} with `source: {name}`, or remove the source"))
     };
     unread.map(diagnostic).collect()
 }

@@ -5,6 +5,7 @@
 
 mod embed;
 mod grpc;
+mod read_model;
 mod replica;
 mod short;
 mod source;
@@ -16,12 +17,13 @@ use serde::Deserialize;
 
 pub(super) use embed::{Embed, WhenDeleted};
 pub(super) use grpc::{Get, Grpc, List, Mapped, Method};
+pub(super) use read_model::{Effect, OneOrMany, ReadModel, Value as ReadModelValue};
 pub(super) use replica::{
     AnswerPaths, Fetch, Field, FieldType, Gaps, Id, IdType, Keep, Reaction, Reads, Replica, Version,
     VersionPath,
 };
 pub(super) use short::Short;
-pub(super) use source::{EventPaths, Format, RabbitMq, Source};
+pub(super) use source::{EventPaths, Format, RabbitMq, Source, Stream};
 
 /// What this sidecar keeps near, for which service, and which of the service's documents show it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,6 +41,9 @@ pub(super) struct Manifest {
     /// Which of the service's own documents show which fields of a replica, by name.
     #[serde(default)]
     embeds: BTreeMap<String, Embed>,
+    /// Which documents are folded from streams of events, by name; the name is also the collection's.
+    #[serde(default)]
+    read_models: BTreeMap<String, ReadModel>,
     /// Your own gRPC services, answered from replicas.
     grpc: Option<Grpc>,
 }

@@ -7,8 +7,10 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(title = "a source", deny_unknown_fields)]
 pub(in crate::manifest) struct Source {
-    /// The queue on RabbitMQ.
-    pub rabbitmq: RabbitMq,
+    /// A queue on RabbitMQ, for replicas. Either this or `stream`.
+    pub rabbitmq: Option<RabbitMq>,
+    /// A stream on RabbitMQ, for read models. Either this or `rabbitmq`.
+    pub stream: Option<Stream>,
     /// The wire format of the events.
     #[serde(default)]
     pub format: Format,
@@ -33,6 +35,19 @@ pub(in crate::manifest) struct RabbitMq {
     /// Whether queue, bindings and dead-letter exchange are declared here, or only checked to exist.
     #[serde(default = "yes")]
     pub declare: bool,
+}
+
+/// A stream on RabbitMQ: its events stay there, and can be read from the beginning.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a stream", deny_unknown_fields)]
+pub(in crate::manifest) struct Stream {
+    /// Its name on RabbitMQ.
+    pub name: String,
+    /// An exchange that it is bound to. Then it is declared here; without one it is the owner's, and has to exist.
+    pub exchange: Option<String>,
+    /// The binding keys; only with `exchange`.
+    #[serde(default)]
+    pub bindings: Vec<String>,
 }
 
 fn yes() -> bool {

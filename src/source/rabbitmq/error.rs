@@ -68,6 +68,17 @@ pub enum SourceError {
         /// The command that declares it.
         hint: String,
     },
+    /// The stream is not there, and it is not ours to declare.
+    #[error(
+        "stream `{stream}` does not exist on {place}; its owner declares it, or name the `exchange` that it is to be \
+         bound to"
+    )]
+    NoStream {
+        /// The stream.
+        stream: String,
+        /// Where.
+        place: String,
+    },
     /// What we declare is there already, in another form.
     #[error(
         "{what} `{name}` on {place} exists in another form than nearcopy declares; compare it by `rabbitmqctl list_queues \
@@ -134,6 +145,7 @@ impl SourceError {
             | Self::NameTooLong { .. }
             | Self::NoExchange { .. }
             | Self::NoQueue { .. }
+            | Self::NoStream { .. }
             | Self::Differs { .. } => Class::Misconfigured,
             Self::Connect { cause, .. } | Self::Refused { cause, .. } => class_before_consuming(cause),
             Self::Lost { cause, .. } => class_while_consuming(cause),

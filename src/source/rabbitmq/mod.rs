@@ -11,6 +11,7 @@ mod error;
 mod headers;
 mod inspect;
 mod status;
+mod stream;
 mod topology;
 mod wire;
 
@@ -29,6 +30,7 @@ use self::connection::Supervisor;
 pub use self::error::SourceError;
 pub use self::inspect::inspect;
 pub use self::status::{Counter, SourceCounters, Status};
+pub use self::stream::Stream;
 use self::topology::Topology;
 use self::wire::check_certificates;
 use super::{Delivery, Inbox};

@@ -182,7 +182,7 @@ async fn bind(
     bound.map_err(|error| refused(wire, "bind queue", queue, error))
 }
 
-fn differs(
+pub(super) fn differs(
     wire: &Wire,
     what: &'static str,
     act: &'static str,
@@ -196,11 +196,16 @@ fn differs(
     }
 }
 
-fn refused(wire: &Wire, act: &'static str, name: &ShortString, cause: lapin::Error) -> SourceError {
+pub(super) fn refused(
+    wire: &Wire,
+    act: &'static str,
+    name: &ShortString,
+    cause: lapin::Error,
+) -> SourceError {
     SourceError::Refused { act, name: name.to_string(), place: wire.place(), cause: Box::new(cause) }
 }
 
-fn short(what: &'static str, name: &str) -> Result<ShortString, SourceError> {
+pub(super) fn short(what: &'static str, name: &str) -> Result<ShortString, SourceError> {
     ShortString::try_new(name).map_err(|_| SourceError::NameTooLong { what, name: name.to_owned() })
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bson::raw::cstr;
 use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use mongodb::Database;
 use mongodb::error::{Error, ErrorKind};
 
 use super::{Mongo, Topology};
@@ -36,9 +37,7 @@ impl Mongo {
     /// Runs a command. The driver's futures must not be dropped half-way, so it runs on a task of its own and
     /// only the waiting for it ends at the deadline.
     pub(super) async fn run(&self, action: &str, command: Document) -> Result<Document, StoreError> {
-        let database = self.database.clone();
-        let running = tokio::spawn(async move { database.run_command(command).await });
-        finish(action, running).await
+        run_on(self.database.clone(), action, command).await
     }
 
     /// Runs a `find` or `aggregate` and takes all that it finds.
@@ -47,6 +46,16 @@ impl Mongo {
     /// JSON, makes one of it, or finds it broken and with it the whole answer.
     pub(super) async fn fetch_all(
         &self,
+        action: &str,
+        command: Document,
+    ) -> Result<Vec<Document>, StoreError> {
+        self.fetch_all_within(PATIENCE, action, command).await
+    }
+
+    /// The same for what may take long.
+    pub(super) async fn fetch_all_within(
+        &self,
+        patience: Duration,
         action: &str,
         mut command: Document,
     ) -> Result<Vec<Document>, StoreError> {
@@ -61,7 +70,7 @@ impl Mongo {
             let decoded = cursor.and_then(|raw| async move { Document::try_from(raw).map_err(Error::from) });
             decoded.try_collect().await
         });
-        finish(action, running).await
+        finish_within(patience, action, running).await
     }
 
     /// The same for a command that is encoded already.
@@ -125,6 +134,16 @@ impl Mongo {
     }
 }
 
+/// Runs a command on whichever database.
+pub(super) async fn run_on(
+    database: Database,
+    action: &str,
+    command: Document,
+) -> Result<Document, StoreError> {
+    let running = tokio::spawn(async move { database.run_command(command).await });
+    finish(action, running).await
+}
+
 /// Majority and journal, with an end to the waiting.
 pub(super) fn write_concern() -> Document {
     doc! { "w": "majority", "j": true, "wtimeout": MAJORITY_WAIT_MS }
@@ -134,11 +153,19 @@ async fn finish<T>(
     action: &str,
     running: tokio::task::JoinHandle<Result<T, Error>>,
 ) -> Result<T, StoreError> {
+    finish_within(PATIENCE, action, running).await
+}
+
+async fn finish_within<T>(
+    patience: Duration,
+    action: &str,
+    running: tokio::task::JoinHandle<Result<T, Error>>,
+) -> Result<T, StoreError> {
     let unavailable = |detail: String| StoreError::Unavailable { action: action.to_owned(), detail };
-    match tokio::time::timeout(PATIENCE, running).await {
+    match tokio::time::timeout(patience, running).await {
         Ok(Ok(result)) => result.map_err(|error| classify(action, &error)),
         Ok(Err(_)) => Err(unavailable("the task that asked it was stopped".into())),
-        Err(_) => Err(unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
+        Err(_) => Err(unavailable(format!("no answer within {} s", patience.as_secs()))),
     }
 }
 

@@ -13,7 +13,9 @@ mod index;
 mod inspect;
 mod lease;
 mod parked;
+mod read_model;
 mod reading;
+mod rebuild;
 mod record;
 mod record_statement;
 mod remove;
@@ -33,6 +35,7 @@ use mongodb::{Client, Database};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::StoreError;
+use read_model::Sessions;
 pub use shape::Placed;
 
 /// How the database is reached.
@@ -53,6 +56,7 @@ pub struct Mongo {
     options: Options,
     topology: Topology,
     pod: String,
+    folding: Sessions,
 }
 
 /// What kind of server it is, which decides what it can promise.
@@ -83,7 +87,8 @@ impl Mongo {
         };
         let database = client.database(&name);
         let pod = uuid::Uuid::new_v4().to_string();
-        let mut mongo = Self { database, options, topology: Topology::ReplicaSet, pod };
+        let folding = Sessions::default();
+        let mut mongo = Self { database, options, topology: Topology::ReplicaSet, pod, folding };
         let hello = mongo.run("connecting", doc! { "hello": 1 }).await?;
         if !hello.contains_key("setName") && hello.get_str("msg").ok() != Some("isdbgrid") {
             mongo.topology = Topology::Standalone;

@@ -1,6 +1,7 @@
 //! Parked events: our own dead letters, with their reasons.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
@@ -14,20 +15,12 @@ const SUSPECTS: &str = "nearcopy.leases";
 /// How the id of a suspect begins there.
 const SUSPECT: &str = "suspect:";
 /// The collection of parked events.
-const PARKED: &str = "nearcopy.parked";
+pub(super) const PARKED: &str = "nearcopy.parked";
 
 #[async_trait]
 impl ParkedStore for Mongo {
     async fn park(&self, parked: &[Parked]) -> Result<(), StoreError> {
-        let statements = parked.iter().map(|parked| {
-            let mut kept = doc! { "$literal": store(parked) };
-            kept = doc! { "$mergeObjects": ["$$ROOT", kept, {
-                "at": { "$ifNull": ["$at", "$$NOW"] },
-                "expires": record_statement::from_now(self.options.parked_for),
-                "times": { "$add": [{ "$ifNull": ["$times", 0] }, 1] },
-            }] };
-            doc! { "q": { "_id": parked.id.to_string() }, "u": [{ "$replaceWith": kept }], "upsert": true }
-        });
+        let statements = parked.iter().map(|parked| statement(parked, Some(self.options.parked_for)));
         complete("parking an event", self.update(PARKED, statements.collect(), false).await?)
     }
 
@@ -133,6 +126,18 @@ impl ParkedStore for Mongo {
     }
 }
 
+/// What puts an event aside, and keeps it for so long, or for ever.
+pub(super) fn statement(parked: &Parked, kept_for: Option<Duration>) -> Document {
+    let expires =
+        kept_for.map_or("$$REMOVE".into(), |kept_for| Bson::Document(record_statement::from_now(kept_for)));
+    let kept = doc! { "$mergeObjects": ["$$ROOT", { "$literal": store(parked) }, {
+        "at": { "$ifNull": ["$at", "$$NOW"] },
+        "expires": expires,
+        "times": { "$add": [{ "$ifNull": ["$times", 0] }, 1] },
+    }] };
+    doc! { "q": { "_id": parked.id.to_string() }, "u": [{ "$replaceWith": kept }], "upsert": true }
+}
+
 fn suspects(ids: &[uuid::Uuid]) -> Vec<Bson> {
     ids.iter().map(|id| format!("{SUSPECT}{id}").into()).collect()
 }
@@ -194,7 +199,7 @@ fn load(stored: &Document) -> Option<Parked> {
 }
 
 /// An id of whatever type it was stored as.
-fn any_id(stored: &Bson) -> Option<EntityId> {
+pub(super) fn any_id(stored: &Bson) -> Option<EntityId> {
     let kinds = [IdKind::String, IdKind::Int, IdKind::ObjectId, IdKind::Uuid];
     kinds.into_iter().find_map(|kind| EntityId::from_bson(stored, kind))
 }

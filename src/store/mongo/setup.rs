@@ -6,7 +6,7 @@ use bson::{Document, doc};
 
 use super::Mongo;
 use super::shape::Placed;
-use crate::replication::{Declaration, Subscription, WhenDeleted};
+use crate::replication::{Declaration, ReadModel, Subscription, Target, WhenDeleted};
 use crate::store::StoreError;
 
 /// The collection or view exists already, or with other options.
@@ -36,6 +36,9 @@ impl Mongo {
         for replica in &declaration.replicas {
             self.set_up_replica(replica).await?;
         }
+        for model in &declaration.read_models {
+            self.set_up_read_model(model).await?;
+        }
         self.place(declaration, downgrade_from).await
     }
 
@@ -50,15 +53,48 @@ impl Mongo {
         self.index(name, doc! { "_nearcopy.lacks": 1 }, doc! { "sparse": true }).await?;
         let pending = doc! { "partialFilterExpression": { "_nearcopy.state": "pending" } };
         self.index(name, doc! { "_nearcopy.state": 1 }, pending).await?;
-        for field in replica.reads.indexed() {
+        self.index_reads(replica, name).await?;
+        self.view(name).await
+    }
+
+    /// What readers may ask for has an index.
+    async fn index_reads(&self, of: &Subscription, name: &str) -> Result<(), StoreError> {
+        for field in of.reads.indexed() {
             let live = doc! { "partialFilterExpression": { "_nearcopy.state": "live" } };
             self.index(name, doc! { field: 1, "_id": 1 }, live).await?;
         }
+        Ok(())
+    }
+
+    async fn set_up_read_model(&self, model: &ReadModel) -> Result<(), StoreError> {
+        let name = model.name.as_str();
+        self.is_ours(name).await?;
+        self.index_read_model(model, name).await?;
         self.view(name).await
+    }
+
+    /// Prepares a collection to be folded into as a read model declares.
+    pub(super) async fn index_read_model(&self, model: &ReadModel, name: &str) -> Result<(), StoreError> {
+        self.index(name, doc! { "_nearcopy.held": 1 }, doc! { "sparse": true }).await?;
+        for effect in model.reactions.values().flatten() {
+            let Target::Where(fields) = &effect.target else { continue };
+            let keys: Document =
+                fields.iter().take(1).map(|(path, _)| (path.names().join("."), 1.into())).collect();
+            self.index(name, keys, Document::new()).await?;
+        }
+        self.index_reads(&model.view, name).await
     }
 
     /// Some policies need what a standalone server does not have; that is said before any work begins.
     fn can_do(&self, declaration: &Declaration) -> Result<(), StoreError> {
+        if let Some(model) = declaration.read_models.first().filter(|_| !self.is_replica_set()) {
+            return Err(StoreError::Unsuitable {
+                action: format!("preparing read model `{}`", model.name),
+                detail: "documents and checkpoint are stored in one transaction, which a standalone server does not \
+                         have; make it a replica set of one member"
+                    .into(),
+            });
+        }
         let destroys = declaration.embeds.iter().find(|embed| embed.when_deleted == WhenDeleted::Delete);
         match destroys {
             Some(embed) if !self.is_replica_set() => Err(StoreError::Unsuitable {
@@ -71,11 +107,13 @@ impl Mongo {
         }
     }
 
-    /// A replica's collection belongs to nearcopy alone: it is not taken over from somebody who keeps other
-    /// documents there.
+    /// A replica's or a read model's collection belongs to nearcopy alone: it is not taken over from somebody who keeps
+    /// other documents there.
     async fn is_ours(&self, replica: &str) -> Result<(), StoreError> {
-        let known =
-            |index: &Document| index.get_document("key").is_ok_and(|key| key.contains_key("_nearcopy.due"));
+        let ours = ["_nearcopy.due", "_nearcopy.held"];
+        let known = |index: &Document| {
+            index.get_document("key").is_ok_and(|keys| ours.iter().any(|key| keys.contains_key(*key)))
+        };
         if self.indexes(replica).await?.iter().any(known) {
             return Ok(());
         }
@@ -85,7 +123,8 @@ impl Mongo {
             return Ok(());
         }
         let detail =
-            "it holds documents that are not nearcopy's; give the replica another name, or empty it".into();
+            "it holds documents that are not nearcopy's; choose another name in the manifest, or empty it"
+                .into();
         Err(StoreError::Unsuitable { action, detail })
     }
 

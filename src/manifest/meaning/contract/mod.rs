@@ -75,12 +75,12 @@ fn replica<'r>(
     at: Place<'_>,
     replicas: &'r [Arc<Subscription>],
 ) -> Result<Option<&'r Subscription>, Diagnostic> {
-    let declared = root.names("replicas");
+    let declared = [root.names("replicas"), root.names("read_models")].concat();
     if declared.contains(&from) || (declared.is_empty() && super::in_doubt(root)) {
         return Ok(replicas.iter().find(|of| of.name.as_str() == from).map(|of| &**of));
     }
     Err(Diagnostic::new(Code::UnknownName, at.mark(), format!("there is no replica `{from}`"))
-        .why("not declared under `replicas`")
+        .why("not declared under `replicas` or `read_models`")
         .help(suggest::advice(from, declared)))
 }
 

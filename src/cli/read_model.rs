@@ -1,0 +1,107 @@
+//! `nearcopy read-model`: documents that are folded from streams.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Exit, Failure, Outcome, complain, print, wiring};
+use crate::pipeline::{Rebuild, RebuildError, Rebuilt, Step};
+use crate::replication::{Class, Declaration, DeclarationError};
+use crate::settings::Settings;
+use crate::source::rabbitmq::Stream;
+
+/// What to do with read models.
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Folds a read model anew from the beginning of its stream, while the old documents are served, and then puts the new
+    /// ones in their place.
+    Rebuild {
+        /// Its name.
+        name: String,
+        /// Folds and compares, and replaces nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// A file or a folder; where none is given, the setting manifest.paths names them.
+        #[arg(long, value_name = "MANIFEST")]
+        manifest: Vec<PathBuf>,
+    },
+    /// Puts back the documents that were served before the last rebuild, and folds on from where they stood.
+    Undo {
+        /// Its name.
+        name: String,
+        /// A file or a folder; where none is given, the setting manifest.paths names them.
+        #[arg(long, value_name = "MANIFEST")]
+        manifest: Vec<PathBuf>,
+    },
+}
+
+/// Runs the command.
+pub(super) fn read_model(settings: &Settings, command: &Command) -> Outcome {
+    settings.mongodb.url()?;
+    settings.rabbitmq.url()?;
+    wiring::block_on(|_| carry_out(settings, command))?
+}
+
+async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
+    let (Command::Rebuild { name, manifest, .. } | Command::Undo { name, manifest }) = command;
+    let declaration = wiring::manifest(settings, manifest)?;
+    let (of, stream) = found(&declaration, name).map_err(|error| Failure::new(Exit::Failed, &error))?;
+    let store = wiring::mongodb(settings).await?;
+    let options = wiring::rabbitmq(settings, &declaration.service)?;
+    let log = Stream::new(&stream, options).map_err(|error| Failure::new(Exit::Invalid, &error))?;
+    let rebuild = Rebuild { of, stream, log: &log, store: &store, tell: &tell };
+    match command {
+        Command::Rebuild { dry_run, .. } => {
+            let rebuilt = rebuild.run(*dry_run).await.map_err(|error| failure(&error))?;
+            print(&summary(&rebuilt, *dry_run))
+        }
+        Command::Undo { .. } => {
+            rebuild.undo().await.map_err(|error| failure(&error))?;
+            print(&format!(
+                "`{name}` is as it was before the last rebuild; what has happened since is folded again"
+            ))
+        }
+    }
+}
+
+type Declared = (Arc<crate::replication::ReadModel>, Arc<crate::replication::StreamSpec>);
+
+fn found(declaration: &Declaration, name: &str) -> Result<Declared, DeclarationError> {
+    let unknown = || DeclarationError { what: "read model", name: name.to_owned() };
+    let of = declaration.read_models.iter().find(|model| model.name.as_str() == name).ok_or_else(unknown)?;
+    let stream = declaration.streams.iter().find(|stream| stream.name == of.source).ok_or_else(unknown)?;
+    Ok((of.clone(), stream.clone()))
+}
+
+/// Talks of how it goes.
+fn tell(step: Step) {
+    match step {
+        Step::Folding { events, per_second, behind, rest } => {
+            complain(&format!(
+                "{events} events, {per_second} in a second; {behind} to go: {} s",
+                rest.as_secs()
+            ));
+        }
+        Step::Replacing(compared) => complain(&format!(
+            "{} documents are served, {} were folded anew, {} are different",
+            compared.served, compared.rebuilt, compared.different
+        )),
+    }
+}
+
+fn summary(rebuilt: &Rebuilt, dry_run: bool) -> String {
+    let Rebuilt { events, compared } = rebuilt;
+    let what = if dry_run { "would replace" } else { "replaced" };
+    format!(
+        "{events} events were folded; {} documents {what} {}, {} of them different",
+        compared.rebuilt, compared.served, compared.different
+    )
+}
+
+fn failure(error: &RebuildError) -> Failure {
+    let exit = match error {
+        RebuildError::Log(error) if error.class != Class::Misconfigured => Exit::Unreachable,
+        RebuildError::Store(error) if error.class() == Class::Transient => Exit::Unreachable,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error)
+}

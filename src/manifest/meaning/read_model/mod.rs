@@ -1,0 +1,156 @@
+//! Read models: which documents are folded from which events, and how.
+
+mod effect;
+mod value;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::super::place::Place;
+use super::super::{Code, Diagnostic, raw, suggest};
+use super::source::{Kind, Known};
+use super::{Noted, empty, entry, name, reads, replica};
+use crate::event::{EntityType, Field, FieldPath, IdKind, Lookup};
+use crate::replication::{Effect, ReadModel, ReadSpec, Template, view};
+
+/// Reads every read model.
+pub(super) fn read_all(
+    root: Place<'_>,
+    sources: &BTreeMap<&str, Known>,
+    findings: &mut Vec<Diagnostic>,
+) -> Vec<Arc<ReadModel>> {
+    let mut models = Vec::new();
+    for (name, at) in root.get("read_models").into_iter().flat_map(Place::entries) {
+        name::own_collection(name, "read model", at).noted(findings);
+        collides(root, name, at).noted(findings);
+        let Some(raw) = entry::<raw::ReadModel>(at, findings) else { continue };
+        source(&raw.source, sources, at.at("source")).noted(findings);
+        models.extend(read(name, &raw, at, findings).map(Arc::new));
+    }
+    models
+}
+
+fn read(
+    name: &str,
+    raw: &raw::ReadModel,
+    at: Place<'_>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<ReadModel> {
+    let before = findings.len();
+    let mut lookup = Lookup::default();
+    let (key_kind, key) = match &raw.key {
+        None => (IdKind::String, None),
+        Some(raw) => {
+            let at = at.at("key");
+            let (text, kind, at) = match raw {
+                raw::Short::Path(text) => (text, IdKind::String, at),
+                raw::Short::Full(full) => (&full.from, replica::id_kind(full.kind), at.at("from")),
+            };
+            (kind, value::expression(text, at, &mut lookup).noted(findings))
+        }
+    };
+    let mut reactions: BTreeMap<String, Vec<Effect>> = BTreeMap::new();
+    if raw.on.is_empty() && !at.at("on").is_broken() {
+        findings.push(empty(
+            at.at("on"),
+            "a read model is folded from at least one type of event",
+            "say what an event does: `FooCreated: { set: { name: data.name } }`",
+        ));
+    }
+    for (kind, at) in at.at("on").entries() {
+        let Some(raw) = raw.on.get(kind) else { continue };
+        let effects: Vec<(&raw::Effect, Place<'_>)> = match raw {
+            raw::OneOrMany::One(one) => vec![(one.as_ref(), at)],
+            raw::OneOrMany::Many(many) => many.iter().zip(at.items()).collect(),
+        };
+        if effects.is_empty() {
+            findings.push(empty(at, "this event does nothing", "say what it does, or leave it out"));
+        }
+        let read = effects.into_iter().filter_map(|(raw, at)| {
+            let mut reading = effect::Reading { lookup: &mut lookup, findings };
+            reading.effect(raw, key.as_ref(), at)
+        });
+        reactions.insert(kind.to_owned(), read.collect());
+    }
+    let mut reading = effect::Reading { lookup: &mut lookup, findings };
+    let always = reading.appended(&raw.append, at.at("append"));
+    let stamp = raw.stamp.as_ref().and_then(|text| field(text, at.at("stamp")).noted(findings));
+    let (name, source) = (EntityType::new(name), raw.source.clone());
+    let effects = reactions.values().flatten().filter_map(|effect| effect.operations.as_ref());
+    let declared = || effects.clone().flatten().chain(&always);
+    let fields = view(&name, &source, key_kind, declared(), stamp.as_ref(), ReadSpec::default());
+    let fields: Vec<Field> = fields.selection.fields().cloned().collect();
+    let reads = reads::read(&raw.reads, at.at("reads"), Some(&fields), findings)?;
+    let view = Arc::new(view(&name, &source, key_kind, declared(), stamp.as_ref(), reads));
+    let model = ReadModel { name, source, reactions, always, stamp, key: key_kind, lookup, view };
+    (findings.len() == before).then_some(model)
+}
+
+/// A read model is fed by a stream.
+fn source(name: &str, sources: &BTreeMap<&str, Known>, at: Place<'_>) -> Result<(), Diagnostic> {
+    match sources.get(name).map(|known| known.kind) {
+        Some(Kind::Stream | Kind::Unclear) => Ok(()),
+        Some(Kind::Queue) => {
+            Err(Diagnostic::new(Code::UnknownName, at.mark(), format!("the source `{name}` is a queue"))
+                .why("a queue forgets its events, so nothing could be folded from the beginning")
+                .help("name a source with `stream`"))
+        }
+        None => Err(Diagnostic::new(Code::UnknownName, at.mark(), format!("there is no source `{name}`"))
+            .why("not declared under `sources`")
+            .help(suggest::advice(name, sources.keys().copied()))),
+    }
+}
+
+/// A read model's collection is its own.
+fn collides(root: Place<'_>, name: &str, at: Place<'_>) -> Result<(), Diagnostic> {
+    let taken = |what: &str, other: Place<'_>| {
+        Err(Diagnostic::new(Code::BadName, at.key, format!("the collection `{name}` is taken"))
+            .why(format!("it is {what}"))
+            .also(other.key, "declared here")
+            .help("give the read model a name of its own"))
+    };
+    if let Some(replica) = root.get("replicas").and_then(|replicas| replicas.get(name)) {
+        return taken("a replica's", replica);
+    }
+    let mut embeds = root.get("embeds").into_iter().flat_map(Place::entries);
+    match embeds.find(|(_, embed)| embed.get("in").and_then(Place::text) == Some(name)) {
+        Some((_, embed)) => taken("one of your own, which shows an embed", embed),
+        None => Ok(()),
+    }
+}
+
+/// A path in a read model's documents.
+fn field(text: &str, at: Place<'_>) -> Result<FieldPath, Diagnostic> {
+    let path = super::path::not_empty(text, at)?;
+    let forbidden = match path.names() {
+        [head, ..] if head == "_id" => Some("`_id` is the document's key"),
+        [head, ..] if head == "_nearcopy" => Some("`_nearcopy` is nearcopy's own"),
+        names if names.iter().any(|name| name.starts_with('$')) => Some("a name begins with `$`"),
+        names if names.iter().any(|name| name.contains('.')) => Some("a name contains a dot"),
+        _ => None,
+    };
+    match forbidden {
+        None => Ok(path),
+        Some(why) => Err(Diagnostic::new(Code::BadName, at.mark(), format!("`{text}` cannot be a field"))
+            .why(why)
+            .help("choose a plain name; a dot leads into an object: `address.city`")),
+    }
+}
+
+/// Which sources any read model names.
+pub(super) fn sources_of(root: Place<'_>) -> BTreeSet<&str> {
+    let models = root.get("read_models").into_iter().flat_map(Place::entries);
+    models.filter_map(|(_, model)| model.get("source")?.text()).collect()
+}
+
+/// The key of an effect that names none.
+fn keyless(at: Place<'_>) -> Diagnostic {
+    Diagnostic::new(Code::MissingKey, at.key, "nothing says which document this is about")
+        .why("neither the effect nor the read model has a `key`")
+        .help("give the read model a `key`, such as `key: data.id`; or the effect its own, or `where`")
+}
+
+/// What an effect is about.
+fn target(key: Option<&Template>, at: Place<'_>) -> Result<Template, Diagnostic> {
+    key.cloned().ok_or_else(|| keyless(at))
+}

@@ -1,0 +1,256 @@
+//! Folds a stream of events into the documents of a read model.
+//!
+//! One pod at a time has the lease, and reads from the checkpoint on. Whatever ends that, a lost connection or another
+//! pod's turn, ends all that was in memory with it: reading begins anew at the checkpoint that is stored. So there is one
+//! way to start, and it is the way to recover.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::Bson;
+use tokio::sync::watch as signal;
+use tokio::time::timeout;
+
+use super::fold::{Item, Work, hash_of};
+use super::patience::pauses;
+use super::rebuild::next_of;
+use super::{Halted, Pipeline, patience};
+use crate::clock::{self, Stopwatch};
+use crate::event::{EntityId, FieldPath};
+use crate::replication::{Aim, Bench, Class, ReadModel, StreamSpec};
+use crate::source::{Delivery, Inbox, Log, LogError, Start};
+use crate::store::{Checkpoint, Frozen, Needs, RebuildStore, StoreError};
+use crate::telemetry::metric;
+
+/// How many events are folded in one transaction.
+const TOGETHER: usize = 1_000;
+/// How many documents are kept in memory between transactions.
+const REMEMBERED: usize = 10_000;
+/// How long the event at the checkpoint is waited for. It is in the stream, or the stream is another one.
+const FIRST_WITHIN: Duration = Duration::from_secs(30);
+
+/// One read model at work.
+pub struct Projection {
+    /// What is folded.
+    pub of: Arc<ReadModel>,
+    /// From where.
+    pub stream: Arc<StreamSpec>,
+    /// How that is read.
+    pub log: Arc<dyn Log>,
+    /// Where documents and checkpoint are kept.
+    pub store: Arc<dyn RebuildStore>,
+    /// What is in the way, if anything is.
+    pub trouble: signal::Sender<Option<String>>,
+}
+
+/// Why folding was interrupted.
+#[derive(Debug, thiserror::Error)]
+enum Interrupted {
+    /// The program stops.
+    #[error("the program stops")]
+    Halted,
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log has ended; it will go on.
+    #[error("the stream has ended")]
+    Ended,
+    /// The database did not do what it was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The documents are about to be replaced.
+    #[error("the read model is being rebuilt, and is about to be replaced")]
+    Frozen,
+    /// Somebody else has had a turn.
+    #[error("another pod folds the same events")]
+    Overtaken,
+    /// What is to be folded next is not in the log any more.
+    #[error(
+        "events are missing: the one at the checkpoint (offset {place}) is not in the stream any more, so those after it \
+         may not be either; nothing is folded until the read model is rebuilt"
+    )]
+    Gap {
+        /// Where the checkpoint stands.
+        place: u64,
+    },
+}
+
+impl From<Halted> for Interrupted {
+    fn from(_: Halted) -> Self {
+        Self::Halted
+    }
+}
+
+impl Interrupted {
+    fn class(&self) -> Class {
+        match self {
+            Self::Log(error) => error.class,
+            Self::Store(error) => error.class(),
+            Self::Halted | Self::Ended | Self::Frozen | Self::Overtaken => Class::Transient,
+            Self::Gap { .. } => Class::Misconfigured,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Folds for ever, one pod at a time.
+    pub(super) async fn project(self: Arc<Self>, projection: Projection) -> Result<(), Halted> {
+        let lease = format!("read-model:{}", projection.of.name);
+        self.leased(&lease, self.project_for_ever(&projection, &lease)).await
+    }
+
+    async fn project_for_ever(&self, projection: &Projection, lease: &str) -> Result<(), Halted> {
+        let mut waits = pauses();
+        loop {
+            let folding = Stopwatch::start();
+            match self.if_leased(lease, self.fold_on(projection)).await {
+                Ok(_) => {}
+                Err(Interrupted::Halted) => return Err(Halted),
+                Err(interrupted) => complain(projection, &interrupted),
+            }
+            if folding.elapsed() > patience::LONGEST_PAUSE {
+                waits = pauses();
+            }
+            self.pause(waits.next().unwrap_or(patience::LONGEST_PAUSE)).await?;
+        }
+    }
+
+    /// Folds from the stored checkpoint on, until that is interrupted.
+    async fn fold_on(&self, projection: &Projection) -> Result<Infallible, Interrupted> {
+        projection.store.take_over(&projection.of.name).await?;
+        let mut checkpoint = self.standing(projection).await?;
+        let from = checkpoint.as_ref().map_or(Start::First, |at| Start::At(at.place));
+        let mut inbox = projection.log.open(from).await?;
+        let mut waiting = match &checkpoint {
+            Some(at) => self.resume(&mut inbox, at).await?,
+            None => Vec::new(),
+        };
+        projection.trouble.send_replace(None);
+        let mut bench = Bench::default();
+        loop {
+            if waiting.is_empty() {
+                waiting = self.take(&mut inbox).await?;
+            }
+            let (next, folded) =
+                projection.turn(checkpoint.as_ref(), bench, std::mem::take(&mut waiting)).await?;
+            checkpoint = Some(next);
+            bench = if folded.len() > REMEMBERED { Bench::default() } else { folded };
+        }
+    }
+
+    /// Where the documents stand. While they are about to be replaced, nobody folds; if whoever was about to do that has
+    /// died, it is given up.
+    async fn standing(&self, projection: &Projection) -> Result<Option<Checkpoint>, Interrupted> {
+        let (store, of) = (&projection.store, &projection.of.name);
+        let Some(at) = store.checkpoint(of).await? else { return Ok(None) };
+        match at.frozen {
+            None => Ok(Some(at)),
+            Some(Frozen::Still) => Err(Interrupted::Frozen),
+            Some(Frozen::Expired) => {
+                // First this, so that a dead one who wakes has nothing to put in the documents' place.
+                store.give_up(&next_of(of)).await?;
+                store.thaw(of, &at).await?;
+                Ok(store.checkpoint(of).await?)
+            }
+        }
+    }
+
+    /// Takes the event at the checkpoint, which is folded already, and must be the very same; says what came with it.
+    async fn resume(&self, inbox: &mut Inbox, at: &Checkpoint) -> Result<Vec<Delivery>, Interrupted> {
+        let gap = || Interrupted::Gap { place: at.place };
+        let first = timeout(FIRST_WITHIN, self.take(inbox)).await.map_err(|_| gap())??;
+        let mut all = first.into_iter();
+        match all.next() {
+            Some(first) if first.place() == Some(at.place) && hash_of(&first) == at.mark => Ok(all.collect()),
+            _ => Err(gap()),
+        }
+    }
+
+    async fn take(&self, inbox: &mut Inbox) -> Result<Vec<Delivery>, Interrupted> {
+        let taken = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(Interrupted::Halted),
+            taken = inbox.take(TOGETHER) => taken,
+        };
+        if taken.is_empty() { Err(Interrupted::Ended) } else { Ok(taken) }
+    }
+}
+
+impl Projection {
+    /// Folds some events in one transaction, and says how far that brings.
+    async fn turn(
+        &self,
+        expected: Option<&Checkpoint>,
+        bench: Bench,
+        deliveries: Vec<Delivery>,
+    ) -> Result<(Checkpoint, Bench), Interrupted> {
+        let (watch, taken) = (Stopwatch::start(), deliveries.len());
+        let turn = expected.map_or(1, |at| at.turn + 1);
+        let last = deliveries.last().and_then(|last| Some((last.place()?, hash_of(last))));
+        let Some((place, mark)) = last else { return Err(Interrupted::Ended) };
+        let next = Checkpoint { place, mark, turn, frozen: None };
+        let (of, envelope) = (&self.of, &self.stream.envelope);
+        let items: Vec<Item> =
+            deliveries.into_iter().map(|delivery| Item::read(delivery, of, envelope)).collect();
+        let needs = needs(&items, &bench);
+        let (work, done) =
+            Work::new(self.of.clone(), self.stream.clone(), bench, items, clock::wall_micros());
+        let entered =
+            self.store.turn(&of.name, expected, &next, &needs, Box::new(|found| work.fold(found))).await?;
+        let Some(done) = done.take().filter(|_| entered) else { return Err(Interrupted::Overtaken) };
+        metric::source_received(&self.stream.name, taken);
+        for (outcome, number) in done.books {
+            metric::events(&self.stream.name, of.name.as_str(), outcome, number);
+        }
+        for parked in &done.parked {
+            note(self, parked);
+        }
+        metric::lags(of.name.as_str(), done.lags);
+        metric::batch_duration(&self.stream.name, watch.elapsed());
+        Ok((next, done.bench))
+    }
+}
+
+/// The documents that these events are about, as far as they do not lie there already.
+pub(super) fn needs(items: &[Item], bench: &Bench) -> Needs {
+    let (mut keys, mut matching) = (BTreeSet::<EntityId>::new(), Vec::<Vec<(FieldPath, Bson)>>::new());
+    let facts = items.iter().filter_map(Item::facts);
+    for part in facts.flat_map(|facts| &facts.moves) {
+        match &part.aim {
+            Aim::Key(key) if bench.knows(key) => {}
+            Aim::Key(key) => drop(keys.insert(key.clone())),
+            Aim::Where(fields) if matching.contains(fields) => {}
+            Aim::Where(fields) => matching.push(fields.clone()),
+        }
+    }
+    Needs { keys: keys.into_iter().collect(), matching }
+}
+
+fn complain(projection: &Projection, interrupted: &Interrupted) {
+    let (model, class) = (projection.of.name.as_str(), interrupted.class());
+    let said = interrupted.to_string();
+    let before = projection.trouble.send_replace(Some(said.clone()));
+    match class {
+        _ if before.as_ref() == Some(&said) => {
+            tracing::debug!(event = "read_model.interrupted", model, %class, "{interrupted}");
+        }
+        Class::Transient => tracing::warn!(event = "read_model.interrupted", model, %class, "{interrupted}"),
+        _ => tracing::error!(event = "read_model.interrupted", model, %class, "{interrupted}"),
+    }
+}
+
+/// Says once, in the log, that an event waits; never what it contains.
+fn note(projection: &Projection, parked: &crate::store::Parked) {
+    tracing::warn!(
+        event = "event.parked",
+        source = projection.stream.name,
+        model = projection.of.name.as_str(),
+        document.id = parked.entity.as_ref().map(tracing::field::display),
+        reason = parked.reason,
+        detail = parked.detail,
+        parked.id = %parked.id,
+        "an event is put aside"
+    );
+}

@@ -1,0 +1,208 @@
+//! The bench on which documents are folded, before they are stored together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bson::{Bson, Document, doc};
+
+use super::{Aim, Deed, Facts, META, Move};
+use crate::event::{DecodeError, EntityId, FieldPath};
+
+/// Documents under work: those that a batch of events is about, as they are after the events so far.
+#[derive(Clone, Debug, Default)]
+pub struct Bench {
+    documents: BTreeMap<EntityId, Option<Document>>,
+    changed: BTreeSet<EntityId>,
+}
+
+/// A part of an event that was not folded: it cannot be, or an earlier one of the same document could not, and it waits
+/// behind that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// The document's key.
+    pub key: EntityId,
+    /// What is to be done to the document, where that can be told.
+    pub deed: Option<Deed>,
+    /// Why it was not done; nothing, where it waits behind another.
+    pub error: Option<DecodeError>,
+    /// Which it is of those that the document waits for, counted from 1.
+    pub number: i64,
+}
+
+impl Bench {
+    /// Puts a document on the bench as it is stored, or that there is none. One that lies there already stays.
+    pub fn lay(&mut self, key: EntityId, document: Option<Document>) {
+        self.documents.entry(key).or_insert(document);
+    }
+
+    /// Whether it is known what there is under a key.
+    pub fn knows(&self, key: &EntityId) -> bool {
+        self.documents.contains_key(key)
+    }
+
+    /// Folds an event into the documents that it is about, all of which must lie here. Time is microseconds since 1970.
+    pub fn fold(&mut self, facts: &Facts, time_of_day: i64) -> Vec<Held> {
+        let mut held = Vec::new();
+        for part in &facts.moves {
+            for key in self.targets(&part.aim) {
+                held.extend(self.apply(key, part, facts, time_of_day));
+            }
+        }
+        held
+    }
+
+    /// The documents that a part of an event is about, as they are now.
+    fn targets(&self, aim: &Aim) -> Vec<EntityId> {
+        match aim {
+            Aim::Key(key) => vec![key.clone()],
+            Aim::Where(fields) => {
+                let meets =
+                    |document: &Option<Document>| document.as_ref().is_some_and(|of| matches(of, fields));
+                let met = self.documents.iter().filter(|(_, document)| meets(document));
+                met.map(|(key, _)| key.clone()).collect()
+            }
+        }
+    }
+
+    fn apply(&mut self, key: EntityId, part: &Move, facts: &Facts, time_of_day: i64) -> Option<Held> {
+        let slot = self.documents.entry(key.clone()).or_default();
+        let waiting = slot.as_ref().map_or(0, waiting);
+        let folded = match &part.deed {
+            _ if waiting > 0 => Err(None),
+            Err(error) => Err(Some(error.clone())),
+            Ok(Deed::Delete) if slot.is_none() => return None,
+            Ok(Deed::Delete) => Ok(None),
+            Ok(Deed::Change(operations)) => {
+                let mut document = slot.clone().unwrap_or_else(|| doc! { "_id": key.to_bson() });
+                let done = operations.iter().try_for_each(|operation| operation.apply(&mut document));
+                done.map(|()| Some(stamped(document, facts, time_of_day))).map_err(Some)
+            }
+        };
+        self.changed.insert(key.clone());
+        match folded {
+            Ok(document) => {
+                *slot = document;
+                None
+            }
+            Err(error) => {
+                let number = waiting + 1;
+                let document =
+                    slot.get_or_insert_with(|| doc! { "_id": key.to_bson(), META: { "state": "pending" } });
+                if let Some(meta) = meta(document) {
+                    meta.insert("held", number);
+                }
+                Some(Held { key, deed: part.deed.clone().ok(), error, number })
+            }
+        }
+    }
+
+    /// Folds the events that a document waits for, in their order, and says how many of them it waits for no more, and
+    /// why not for all.
+    pub fn release(
+        &mut self,
+        key: &EntityId,
+        waiting: &[Facts],
+        time_of_day: i64,
+    ) -> (usize, Option<DecodeError>) {
+        let held = self.waiting(key);
+        self.hold(key, 0);
+        for (done, facts) in waiting.iter().enumerate() {
+            for part in &facts.moves {
+                let is_meant = self.targets(&part.aim).contains(key);
+                if let Some(still) =
+                    is_meant.then(|| self.apply(key.clone(), part, facts, time_of_day)).flatten()
+                {
+                    self.hold(key, held);
+                    return (done, still.error);
+                }
+            }
+        }
+        (waiting.len(), None)
+    }
+
+    /// How many events a document waits for.
+    pub fn waiting(&self, key: &EntityId) -> i64 {
+        self.documents.get(key).and_then(Option::as_ref).map_or(0, waiting)
+    }
+
+    /// Notes how many events a document waits for. One that has nothing else is no document.
+    pub fn hold(&mut self, key: &EntityId, held: i64) {
+        let Some(slot) = self.documents.get_mut(key) else { return };
+        let Some(meta) = slot.as_mut().and_then(meta) else { return };
+        if held > 0 {
+            meta.insert("held", held);
+        } else {
+            meta.remove("held");
+            if meta.get_str("state").is_ok_and(|state| state == "pending") {
+                *slot = None;
+            }
+        }
+        self.changed.insert(key.clone());
+    }
+
+    /// What has changed since the last call: documents to be stored, and keys under which nothing is any more.
+    pub fn take_changed(&mut self) -> (Vec<Document>, Vec<EntityId>) {
+        let (mut stored, mut deleted) = (Vec::new(), Vec::new());
+        for key in std::mem::take(&mut self.changed) {
+            match self.documents.get(&key) {
+                Some(Some(document)) => stored.push(document.clone()),
+                _ => deleted.push(key),
+            }
+        }
+        (stored, deleted)
+    }
+
+    /// How many documents lie here.
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+}
+
+/// How many events a document waits for.
+fn waiting(document: &Document) -> i64 {
+    document.get_document(META).ok().and_then(|meta| meta.get_i64("held").ok()).unwrap_or_default()
+}
+
+fn meta(document: &mut Document) -> Option<&mut Document> {
+    document.entry(META).or_insert_with(|| Bson::Document(Document::new())).as_document_mut()
+}
+
+/// Notes in a document what brought it to where it is; its own order rises with every event.
+fn stamped(mut document: Document, facts: &Facts, time_of_day: i64) -> Document {
+    if let Some(meta) = meta(&mut document) {
+        let before = meta.get_i64("rev").unwrap_or_default();
+        meta.insert("state", "live");
+        meta.insert("rev", time_of_day.max(before + 1));
+        meta.insert("origin", "event");
+        meta.insert("s", 1);
+        for (name, value) in
+            [("event", facts.event.clone().map(Bson::String)), ("at", facts.at.map(Bson::DateTime))]
+        {
+            match value {
+                Some(value) => drop(meta.insert(name, value)),
+                None => drop(meta.remove(name)),
+            }
+        }
+    }
+    document
+}
+
+/// Whether fields have these values, or arrays with them, as the database would find them.
+fn matches(document: &Document, fields: &[(FieldPath, Bson)]) -> bool {
+    fields.iter().all(|(path, wanted)| {
+        let mut found = Some(document);
+        let Some((last, parents)) = path.names().split_last() else { return false };
+        for name in parents {
+            found = found.and_then(|inner| inner.get_document(name).ok());
+        }
+        match found.and_then(|inner| inner.get(last)) {
+            Some(Bson::Array(items)) if items.contains(wanted) => true,
+            Some(value) => value == wanted,
+            None => false,
+        }
+    })
+}

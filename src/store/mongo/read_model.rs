@@ -1,0 +1,241 @@
+//! Read models: one transaction holds what is read, what is written, and the checkpoint that fences both.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bson::{Bson, Document, doc};
+use futures::TryStreamExt;
+use mongodb::ClientSession;
+use mongodb::error::{Error, ErrorKind};
+use mongodb::options::{ReadConcern, ReplaceOptions, WriteConcern};
+
+use super::parked::{self, any_id};
+use super::{Mongo, command};
+use crate::event::{EntityId, EntityType, FieldPath};
+use crate::store::{Checkpoint, Fold, Folded, Frozen, Needs, ReadModelStore, StoreError};
+
+pub(super) const CHECKPOINTS: &str = "nearcopy.checkpoints";
+/// How the name ends under which the session of a read model's transactions is noted.
+const SESSION: &str = ":session";
+/// How many statements go into one command.
+const MOST: usize = 1_000;
+
+#[async_trait]
+impl ReadModelStore for Mongo {
+    async fn checkpoint(&self, of: &EntityType) -> Result<Option<Checkpoint>, StoreError> {
+        let command = doc! {
+            "find": CHECKPOINTS,
+            "filter": { "_id": of.as_str() },
+            "projection": { "place": 1, "mark": 1, "turn": 1, "frozen": 1, "expired": { "$lte": ["$frozen", "$$NOW"] } },
+            "limit": 1,
+            "readConcern": { "level": "linearizable" },
+        };
+        let found = self.fetch_all(&format!("reading the checkpoint of `{of}`"), command).await?;
+        Ok(found.first().and_then(checkpoint))
+    }
+
+    async fn take_over(&self, of: &EntityType) -> Result<(), StoreError> {
+        let action = format!("taking `{of}` over");
+        let session = self.database.client().start_session().await;
+        let session = session.map_err(|error| command::classify(&action, &error))?;
+        // Noted before it is used, so that whoever comes next knows what to end.
+        let note = doc! {
+            "findAndModify": CHECKPOINTS,
+            "query": { "_id": format!("{of}{SESSION}") },
+            "update": { "$set": { "session": session.id() } },
+            "upsert": true,
+            "writeConcern": command::write_concern(),
+        };
+        let before = self.run(&action, note).await?;
+        let before = before.get_document("value").and_then(|before| before.get_document("session"));
+        if let Ok(before) = before {
+            self.run(&action, doc! { "killSessions": [before] }).await?;
+        }
+        self.folding.put(of.as_str(), session);
+        Ok(())
+    }
+
+    async fn turn(
+        &self,
+        of: &EntityType,
+        expected: Option<&Checkpoint>,
+        next: &Checkpoint,
+        needs: &Needs,
+        fold: Fold,
+    ) -> Result<bool, StoreError> {
+        let action = format!("folding events into `{of}`");
+        let (mongo, name) = (self.clone(), of.to_string());
+        let (expected, next, needs) = (expected.cloned(), next.clone(), needs.clone());
+        // The driver's futures must not be dropped half-way, so all of it is a task of its own.
+        let turn = tokio::spawn(async move {
+            let turn = Turn { mongo: &mongo, collection: &name, expected: expected.as_ref(), next: &next };
+            turn.take(&needs, fold).await
+        });
+        let stopped =
+            |_| StoreError::Unavailable { action: action.clone(), detail: "the task was stopped".into() };
+        turn.await.map_err(stopped)?.map_err(|error| command::classify(&action, &error))
+    }
+}
+
+/// The sessions in which read models are folded, by their names: whoever takes one over ends what is under way there.
+#[derive(Clone, Default)]
+pub(super) struct Sessions(Arc<Mutex<BTreeMap<String, ClientSession>>>);
+
+impl Sessions {
+    fn put(&self, of: &str, session: ClientSession) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(of.to_owned(), session);
+    }
+
+    fn take(&self, of: &str) -> Option<ClientSession> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(of)
+    }
+}
+
+struct Turn<'t> {
+    mongo: &'t Mongo,
+    collection: &'t str,
+    expected: Option<&'t Checkpoint>,
+    next: &'t Checkpoint,
+}
+
+impl Turn<'_> {
+    async fn take(&self, needs: &Needs, fold: Fold) -> Result<bool, Error> {
+        let mut session = match self.mongo.folding.take(self.collection) {
+            Some(session) => session,
+            None => self.mongo.database.client().start_session().await?,
+        };
+        session
+            .start_transaction()
+            .read_concern(ReadConcern::snapshot())
+            .write_concern(WriteConcern::majority())
+            .await?;
+        match self.write(&mut session, needs, fold).await {
+            Ok(true) => {
+                session.commit_transaction().await?;
+                self.mongo.folding.put(self.collection, session);
+                Ok(true)
+            }
+            other => {
+                // An abort that fails changes nothing: the server ends the transaction by itself.
+                let _aborted = session.abort_transaction().await;
+                other
+            }
+        }
+    }
+
+    /// The checkpoint goes first: who is overtaken has nothing to read or to fold.
+    async fn write(&self, session: &mut ClientSession, needs: &Needs, fold: Fold) -> Result<bool, Error> {
+        if !self.advance(session).await? {
+            return Ok(false);
+        }
+        let documents = self.load(session, needs).await?;
+        self.store(session, fold(documents)).await?;
+        Ok(true)
+    }
+
+    async fn advance(&self, session: &mut ClientSession) -> Result<bool, Error> {
+        let checkpoints = self.mongo.database.collection::<Document>(CHECKPOINTS);
+        let Checkpoint { place, mark, turn, .. } = self.next;
+        let place = i64::try_from(*place).unwrap_or(i64::MAX);
+        let moved = doc! { "_id": self.collection, "place": place, "mark": mark, "turn": turn, "at": bson::DateTime::now() };
+        let Some(expected) = self.expected else {
+            return match checkpoints.insert_one(moved).session(&mut *session).await {
+                Ok(_) => Ok(true),
+                Err(error) if is_there(&error) => Ok(false),
+                Err(error) => Err(error),
+            };
+        };
+        let filter = doc! { "_id": self.collection, "turn": expected.turn, "frozen": null };
+        let replaced = checkpoints.replace_one(filter, moved).with_options(ReplaceOptions::default());
+        Ok(replaced.session(&mut *session).await?.matched_count == 1)
+    }
+
+    async fn load(
+        &self,
+        session: &mut ClientSession,
+        needs: &Needs,
+    ) -> Result<Vec<(EntityId, Document)>, Error> {
+        let mut filters: Vec<Document> = needs.matching.iter().map(|fields| matching(fields)).collect();
+        if !needs.keys.is_empty() {
+            let keys: Vec<Bson> = needs.keys.iter().map(EntityId::to_bson).collect();
+            filters.push(doc! { "_id": { "$in": keys } });
+        }
+        let mut documents = Vec::new();
+        for filter in filters {
+            let collection = self.mongo.database.collection::<Document>(self.collection);
+            let mut cursor = collection.find(filter).session(&mut *session).await?;
+            let found: Vec<Document> = cursor.stream(&mut *session).try_collect().await?;
+            let keyed = |document: Document| Some((any_id(document.get("_id")?)?, document));
+            documents.extend(found.into_iter().filter_map(keyed));
+        }
+        Ok(documents)
+    }
+
+    async fn store(&self, session: &mut ClientSession, folded: Folded) -> Result<(), Error> {
+        let Folded { stored, deleted, parked, unparked } = folded;
+        let replace = |document: Document| {
+            let id = document.get("_id").cloned().unwrap_or(Bson::Null);
+            doc! { "q": { "_id": id }, "u": document, "upsert": true }
+        };
+        let replaced = stored.into_iter().map(replace).collect();
+        self.run(session, "update", "updates", self.collection, replaced).await?;
+        let gone = deleted.iter().map(|key| doc! { "q": { "_id": key.to_bson() }, "limit": 1 });
+        self.run(session, "delete", "deletes", self.collection, gone.collect()).await?;
+        // A document waits for them: they stay until somebody sees to them.
+        let parked = parked.iter().map(|parked| parked::statement(parked, None)).collect();
+        self.run(session, "update", "updates", parked::PARKED, parked).await?;
+        let unparked = unparked.iter().map(|id| doc! { "q": { "_id": id.to_string() }, "limit": 1 });
+        self.run(session, "delete", "deletes", parked::PARKED, unparked.collect()).await
+    }
+
+    async fn run(
+        &self,
+        session: &mut ClientSession,
+        command: &str,
+        statements: &str,
+        collection: &str,
+        all: Vec<Document>,
+    ) -> Result<(), Error> {
+        let mut all = all.into_iter();
+        loop {
+            let some: Vec<Document> = all.by_ref().take(MOST).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            let command = doc! { command: collection, statements: some, "ordered": true };
+            let reply = self.mongo.database.run_command(command).session(&mut *session).await?;
+            // Within a transaction a statement that fails fails all of it.
+            if let Ok([first, ..]) = reply.get_array("writeErrors").map(Vec::as_slice) {
+                let code = first.as_document().and_then(|error| error.get_i32("code").ok());
+                return Err(Error::custom(format!(
+                    "a statement was refused (code {})",
+                    code.unwrap_or_default()
+                )));
+            }
+        }
+    }
+}
+
+fn matching(fields: &[(FieldPath, Bson)]) -> Document {
+    fields.iter().map(|(path, value)| (path.names().join("."), doc! { "$eq": value }.into())).collect()
+}
+
+pub(super) fn checkpoint(stored: &Document) -> Option<Checkpoint> {
+    let expired = stored.get_bool("expired").unwrap_or_default();
+    let frozen = if expired { Frozen::Expired } else { Frozen::Still };
+    Some(Checkpoint {
+        place: u64::try_from(stored.get_i64("place").ok()?).ok()?,
+        mark: stored.get_str("mark").ok()?.to_owned(),
+        turn: stored.get_i64("turn").ok()?,
+        frozen: stored.get_datetime("frozen").is_ok().then_some(frozen),
+    })
+}
+
+/// Whether an insert failed because there is such a document.
+fn is_there(error: &Error) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Write(mongodb::error::WriteFailure::WriteError(error)) => error.code == 11_000,
+        _ => false,
+    }
+}

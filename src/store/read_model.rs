@@ -1,0 +1,126 @@
+//! Read models: documents, and how far the events are folded that made them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bson::{Bson, Document};
+
+use super::{Parked, StoreError};
+use crate::event::{EntityId, EntityType, FieldPath};
+use crate::replication::ReadModel;
+
+/// How far a read model has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Where in its log the last event stands that is folded.
+    pub place: u64,
+    /// What tells that event from any other that may stand there: a hash of it.
+    pub mark: String,
+    /// Grows with everything that is done to the documents, by whomever.
+    pub turn: i64,
+    /// Whether nobody may have a turn, because the documents are about to be replaced.
+    pub frozen: Option<Frozen>,
+}
+
+/// How long nobody may have a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frozen {
+    /// Until whoever is at it is done.
+    Still,
+    /// He has not been heard of for too long.
+    Expired,
+}
+
+/// The documents that are needed for a fold and not known yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Needs {
+    /// Those with these keys.
+    pub keys: Vec<EntityId>,
+    /// All in which fields have these values, or arrays with them.
+    pub matching: Vec<Vec<(FieldPath, Bson)>>,
+}
+
+/// What came of a fold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Folded {
+    /// The documents as they are now.
+    pub stored: Vec<Document>,
+    /// The keys under which there is none any more.
+    pub deleted: Vec<EntityId>,
+    /// The events that wait.
+    pub parked: Vec<Parked>,
+    /// Parked events that wait no more.
+    pub unparked: Vec<uuid::Uuid>,
+}
+
+/// Folds, once it is handed the documents that were needed. It may be called once at most.
+pub type Fold = Box<dyn FnOnce(Vec<(EntityId, Document)>) -> Folded + Send>;
+
+/// Keeps the documents of read models.
+#[async_trait]
+pub trait ReadModelStore: Send + Sync {
+    /// How far a read model has come; nowhere, where nothing was folded yet.
+    async fn checkpoint(&self, of: &EntityType) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// Ends the turn that anybody else has under way, who may have died in it: what he has read and written there would be
+    /// kept from others for a minute. From now on the turns are ours.
+    async fn take_over(&self, of: &EntityType) -> Result<(), StoreError>;
+
+    /// One turn: reads what is needed, has it folded, and stores what came of it together with the new checkpoint, all of
+    /// it or nothing. Says whether that is so: where the checkpoint is not the expected one, somebody else has had a turn,
+    /// and nothing is stored. After an error nobody knows, and the checkpoint tells.
+    async fn turn(
+        &self,
+        of: &EntityType,
+        expected: Option<&Checkpoint>,
+        next: &Checkpoint,
+        needs: &Needs,
+        fold: Fold,
+    ) -> Result<bool, StoreError>;
+}
+
+/// How the documents of a read model that was rebuilt differ from those that are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// How many documents are served.
+    pub served: u64,
+    /// How many were rebuilt.
+    pub rebuilt: u64,
+    /// How many are in one of them only, or are not the same in both.
+    pub different: u64,
+}
+
+/// Replaces the documents of a read model by others that were folded anew, from under its readers.
+///
+/// Names: `next` has what is folded anew, `before` what was served until then.
+#[async_trait]
+pub trait RebuildStore: ReadModelStore {
+    /// Empties `next`, and prepares it to be folded into like the read model itself.
+    async fn begin_anew(&self, of: &ReadModel, next: &EntityType) -> Result<(), StoreError>;
+
+    /// Has nobody fold into the served documents for so long, and says where they stand; nowhere, where nothing was folded
+    /// into them yet.
+    async fn freeze(&self, of: &EntityType, hold: Duration) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// Goes on with that; says whether nobody has ended it meanwhile.
+    async fn keep_frozen(&self, of: &EntityType, at: &Checkpoint, hold: Duration)
+    -> Result<bool, StoreError>;
+
+    /// Ends it.
+    async fn thaw(&self, of: &EntityType, at: &Checkpoint) -> Result<(), StoreError>;
+
+    /// Takes `next` away, so that whoever was about to put it in the place of the served documents cannot do so any more.
+    async fn give_up(&self, next: &EntityType) -> Result<(), StoreError>;
+
+    /// Compares the documents, without what is nearcopy's own in them.
+    async fn compare(&self, of: &EntityType, next: &EntityType) -> Result<Comparison, StoreError>;
+
+    /// Puts a copy of the served documents, and of their checkpoint, under `before`.
+    async fn set_aside(&self, of: &EntityType, before: &EntityType) -> Result<(), StoreError>;
+
+    /// Puts other documents in the place of the served ones, in one instant; says whether there were any.
+    async fn replace(&self, of: &EntityType, by: &EntityType) -> Result<bool, StoreError>;
+
+    /// Has the served documents stand where the others do, so that what comes after that is folded, again.
+    async fn stand_where(&self, of: &EntityType, others: &EntityType) -> Result<(), StoreError>;
+}

@@ -1,0 +1,103 @@
+//! Rebuilds: a read model is folded anew under its readers.
+
+use std::time::Duration;
+
+use bson::doc;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Scene, THINGS, event, grown, grown_to};
+use crate::rabbitmq::eventually;
+
+/// P3: while a read model is rebuilt and events come, no reader sees less than before; and what was rebuilt is what was
+/// served, document by document.
+#[tokio::test]
+async fn a_read_model_is_rebuilt_under_its_readers() {
+    let scene = Scene::new().await;
+    let plan = scene.plan(THINGS);
+    scene.events((0..20_000).map(grown)).await;
+    let sidecar = plan.start().await;
+    grown_to(&scene.consumer, 20_000).await;
+    let things = scene.consumer.collection("things");
+    let reading = tokio::spawn(async move {
+        let mut highest = 0;
+        loop {
+            let found = things.find_one(doc! { "_id": "t1" }).await.unwrap().expect("it is always there");
+            let size = found.get_i64("size").unwrap();
+            assert!(size >= highest, "{size} after {highest}");
+            highest = size;
+        }
+    });
+    let (broker, rebuilding) = (
+        &scene,
+        tokio::task::spawn_blocking(move || {
+            plan.run(&["read-model", "rebuild", "things", "--manifest", "{manifest}"])
+        }),
+    );
+    for second in 0..10_u64 {
+        broker.events((20_000 + 500 * second..20_500 + 500 * second).map(grown)).await;
+        sleep(Duration::from_millis(200)).await;
+    }
+    let rebuilt = rebuilding.await.unwrap();
+    let said = String::from_utf8_lossy(&rebuilt.stdout).into_owned();
+    assert_eq!(rebuilt.status.code(), Some(0), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    assert!(said.contains("20 documents replaced 20, 0 of them different"), "{said}");
+    grown_to(&scene.consumer, 25_000).await;
+    assert!(!reading.is_finished());
+    reading.abort();
+    sidecar.stop().await;
+    scene.clear().await;
+}
+
+/// A declaration that has changed is brought to all documents by a rebuild, and taken back by an undo.
+#[tokio::test]
+async fn a_rebuild_brings_what_is_declared_anew_and_can_be_undone() {
+    let scene = Scene::new().await;
+    let (plan, twice) =
+        (scene.plan(THINGS), scene.plan(&THINGS.replace("size: data.by", "size: \"data.by * 2\"")));
+    let sized =
+        |number: u64| event(number, "Grown", &json!({ "id": format!("t{number}"), "by": 5, "member": 1 }));
+    scene.events((0..10).map(sized)).await;
+    let sidecar = plan.start().await;
+    scene.consumer.count_is("things", doc! { "size": 5_i64 }, 10).await;
+    sidecar.stop().await;
+    let looked = twice.run(&["read-model", "rebuild", "things", "--dry-run", "--manifest", "{manifest}"]);
+    let said = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(said.contains("10 documents would replace 10, 10 of them different"), "{said}");
+    scene.consumer.count_is("things", doc! { "size": 5_i64 }, 10).await;
+    let rebuilt = twice.run(&["read-model", "rebuild", "things", "--manifest", "{manifest}"]);
+    assert_eq!(rebuilt.status.code(), Some(0), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    scene.consumer.count_is("things", doc! { "size": 10_i64 }, 10).await;
+    scene.events([sized(10)]).await;
+    let sidecar = twice.start().await;
+    scene.consumer.count_is("things", doc! { "size": 10_i64 }, 11).await;
+    sidecar.stop().await;
+    let undone = plan.run(&["read-model", "undo", "things", "--manifest", "{manifest}"]);
+    assert_eq!(undone.status.code(), Some(0), "{}", String::from_utf8_lossy(&undone.stderr));
+    scene.consumer.count_is("things", doc! { "size": 5_i64 }, 10).await;
+    let sidecar = plan.start().await;
+    scene.consumer.count_is("things", doc! { "size": 5_i64 }, 11).await;
+    sidecar.stop().await;
+    scene.clear().await;
+}
+
+/// P4: a rebuild stops at what cannot be folded, and says where that is; what is served stays.
+#[tokio::test]
+async fn a_rebuild_ends_at_an_event_that_cannot_be_folded() {
+    let scene = Scene::new().await;
+    let plan = scene.plan(THINGS);
+    let sized = |number: u64, by: Value| event(number, "Grown", &json!({ "id": "t", "by": by, "member": 1 }));
+    scene.events([sized(1, json!(5)), sized(2, json!("five"))]).await;
+    let sidecar = plan.start().await;
+    scene.consumer.until("things", "t", "it has grown", |found| found.get_i64("size").ok() == Some(5)).await;
+    eventually("one waits", async || scene.consumer.parked().await.len() == 1).await;
+    let ended = plan.run(&["read-model", "rebuild", "things", "--manifest", "{manifest}"]);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("the event at offset 1 cannot be folded: bad_field"), "{said}");
+    scene.events([event(3, "Grown", &json!({ "id": "u", "by": 1, "member": 1 }))]).await;
+    scene.consumer.until("things", "u", "folding goes on", |found| found.contains_key("size")).await;
+    assert_eq!(scene.consumer.all("things.next").await.len(), 0);
+    sidecar.stop().await;
+    scene.clear().await;
+}
