@@ -1,6 +1,6 @@
 # What a person types. Everything else is cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo test model simulate chaos bench bench-read bench-publish instructions fuzz openapi check deny services-up services-down
+.PHONY: help demo test model simulate chaos bench bench-read bench-replay bench-publish instructions fuzz openapi check deny services-up services-down
 
 services = tests/services up && urls=$$(tests/services env) && eval "$$urls"
 
@@ -31,6 +31,10 @@ bench: .toolchain ## how fast it is, beside others that do the same (BENCH_ROUND
 bench-read: .toolchain ## how fast replicas are read by REST and gRPC, beside the driver, and what a thousand cost who watch
 	@cargo build --quiet --profile dist --bin nearcopy --example bench
 	@$(services) && target/dist/examples/bench --reads
+
+bench-replay: .toolchain ## how fast a read model is folded from a stream, beside the least program that does the same (EVENTS=1000000)
+	@cargo build --quiet --profile dist --bin nearcopy --example bench
+	@$(services) && target/dist/examples/bench --replay $(or $(EVENTS),1000000)
 
 bench-publish: .toolchain ## put the results of the last whole bench into README.md and benches/
 	@cargo run --quiet --profile dist --example bench -- --publish

@@ -113,8 +113,21 @@ impl Link {
         Ok(())
     }
 
+    /// Declares a stream, in which all that is published stays.
+    pub(crate) async fn declare_stream(&self, stream: &str) -> Result<()> {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString(LongString::from("stream")));
+        self.channel.queue_declare(stream.into(), QueueDeclareOptions::durable(), arguments).await?;
+        Ok(())
+    }
+
     /// Publishes events, persistent, and waits until the broker has confirmed all of them.
     pub(crate) async fn publish(&self, events: &[Event]) -> Result<()> {
+        self.publish_to(EXCHANGE, KEY, events).await
+    }
+
+    /// The same by another exchange, with another key.
+    pub(crate) async fn publish_to(&self, exchange: &str, key: &str, events: &[Event]) -> Result<()> {
         let mut body = String::new();
         let mut owed = std::collections::VecDeque::with_capacity(UNCONFIRMED);
         for event in events {
@@ -125,7 +138,7 @@ impl Link {
             {
                 confirmed(oldest).await?;
             }
-            owed.push_back(self.send(body.as_bytes()).await?);
+            owed.push_back(self.send_to(exchange, key, body.as_bytes()).await?);
         }
         for confirm in owed {
             confirmed(confirm).await?;
@@ -138,9 +151,18 @@ impl Link {
         &self,
         body: &[u8],
     ) -> Result<impl Future<Output = lapin::Result<Confirmation>> + use<>> {
+        self.send_to(EXCHANGE, KEY, body).await
+    }
+
+    async fn send_to(
+        &self,
+        exchange: &str,
+        key: &str,
+        body: &[u8],
+    ) -> Result<impl Future<Output = lapin::Result<Confirmation>> + use<>> {
         let properties = BasicProperties::default().with_delivery_mode(2);
         let options = BasicPublishOptions::default();
-        Ok(self.channel.basic_publish(EXCHANGE.into(), KEY.into(), options, body, properties).await?)
+        Ok(self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await?)
     }
 
     /// How many messages are not out to a consumer.

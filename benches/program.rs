@@ -21,6 +21,7 @@ mod metrics;
 mod process;
 mod publish;
 mod read;
+mod replay;
 mod report;
 mod result;
 mod run;
@@ -59,6 +60,9 @@ struct Arguments {
     /// Measures how fast replicas are read, and nothing else.
     #[arg(long)]
     reads: bool,
+    /// Measures how fast a read model is folded from a stream of so many events, and nothing else.
+    #[arg(long, value_name = "EVENTS")]
+    replay: Option<usize>,
 }
 
 /// What can be measured by itself.
@@ -99,8 +103,15 @@ async fn play(arguments: &Arguments) -> Result<()> {
         return publish::publish();
     }
     tokio::select! {
-        played = read::measure(), if arguments.reads => played,
-        played = run::all(arguments), if !arguments.reads => played,
+        played = part(arguments) => played,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
+async fn part(arguments: &Arguments) -> Result<()> {
+    match arguments.replay {
+        Some(events) => replay::measure(events).await,
+        None if arguments.reads => read::measure().await,
+        None => run::all(arguments).await,
     }
 }

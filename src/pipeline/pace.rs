@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// How long one page should keep the database busy: others wait behind no more than that.
-const PAGE_TIME: Duration = Duration::from_millis(5);
+/// How long one page should keep the database busy: others wait behind no more than that, once on every member.
+const PAGE_TIME: Duration = Duration::from_millis(3);
 /// How many times as long others are let through: a page costs every member what it costs the first one.
 const PAUSES: u32 = 4;
 /// The smallest and the largest page. What lies side by side on disk costs a fraction of what lies scattered, so
 /// a page is measured by the time it takes, not by its documents.
-const PAGES: std::ops::RangeInclusive<usize> = 50..=1_000;
+const PAGES: std::ops::RangeInclusive<usize> = 25..=1_000;
 
 /// The pace of one fan-out.
 pub struct Pace {
@@ -61,14 +61,14 @@ mod tests {
     #[test]
     fn a_page_is_as_large_as_its_time_allows() {
         let page = |size, millis| next_page(size, Duration::from_millis(millis));
-        assert_eq!(page(400, 5), 400);
-        assert_eq!(page(400, 4), 500);
+        assert_eq!(page(400, 3), 400);
+        assert_eq!(page(400, 2), 600);
         assert_eq!(page(400, 1), 800, "at most twice as large");
-        assert_eq!(page(800, 10), 400);
+        assert_eq!(page(800, 6), 400);
         assert_eq!(page(800, 900), 400, "at least half as large");
-        assert_eq!(page(80, 900), 50);
+        assert_eq!(page(40, 900), 25);
         assert_eq!(page(1_000, 0), 1_000);
-        assert_eq!(page(0, 0), 50);
+        assert_eq!(page(0, 0), 25);
     }
 
     /// N4: a page is followed by a pause for what it has kept the database busy, not for the way to a majority.
@@ -77,13 +77,13 @@ mod tests {
         let (mut pace, millis) = (Pace::default(), Duration::from_millis);
         assert_eq!(pace.page(true), 1_000);
         pace.learn_way(millis(60));
-        let pages = [(60, 20, 100), (62, 20, 200), (70, 40, 100), (80, 80, 50)];
+        let pages = [(60, 12, 50), (62, 12, 75), (66, 24, 37), (80, 80, 25)];
         for (took, pause, next) in pages {
             let page = pace.page(false);
             assert_eq!(pace.learn_page(page, millis(took)), millis(pause));
             assert_eq!(pace.page(false), next, "after {page} in {took} ms");
         }
         pace.learn_way(millis(140));
-        assert_eq!(pace.learn_page(50, millis(80)), millis(40), "one slow write is not the rule");
+        assert_eq!(pace.learn_page(25, millis(80)), millis(40), "one slow write is not the rule");
     }
 }

@@ -163,7 +163,7 @@ impl Pipeline {
     /// nobody wants any more.
     pub(super) async fn close_parked(&self) -> Result<(), Halted> {
         let counted = self.persist(|| self.store.count_parked()).await?;
-        let names = self.declaration.replicas.iter().map(|of| of.name.as_str());
+        let names = self.declaration.readable().map(|of| of.name.as_str());
         for name in names.chain([""]) {
             metric::parked_now(name, counted.get(name).copied().unwrap_or_default());
         }

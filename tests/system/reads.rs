@@ -121,7 +121,7 @@ async fn several_are_read_at_once() {
     read.end().await;
 }
 
-/// Lists go page by page, in an order that holds still, by declared fields only.
+/// S6: lists go page by page, in an order that holds still, by declared fields only, each of which has an index.
 #[tokio::test]
 async fn lists_are_asked_for_by_declared_fields_and_come_in_pages() {
     let read = Read::start("all", |plan| plan).await;
@@ -164,7 +164,7 @@ async fn pages(read: &Read, target: &str) -> Vec<u64> {
     }
 }
 
-/// What is looked for may be anything, and is never more than a value.
+/// S5, S6: what is looked for may be anything, and is never more than a value; nobody asks for too much at once.
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_and_says_why() {
     let read = Read::start("all", |plan| plan).await;
@@ -227,7 +227,7 @@ async fn what_makes_no_sense_is_refused_and_says_why() {
     read.end().await;
 }
 
-/// Beyond loopback nobody reads without the token; and where there is one, it is asked for everywhere.
+/// S11: beyond loopback nobody reads without the token; and where there is one, it is asked for everywhere.
 #[tokio::test]
 async fn whoever_has_no_token_reads_nothing() {
     let read = Read::start("all", |plan| plan.set("read.token", TOKEN)).await;
@@ -269,6 +269,23 @@ async fn raw(read: &Read, parts: &[&[u8]]) -> (String, Duration) {
     (String::from_utf8_lossy(&answer).into_owned(), begun.elapsed())
 }
 
+/// Thousands of requests by HTTP/2, each taken back at once: whoever asks so is sent away.
+fn resets() -> Vec<u8> {
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    };
+    // GET / of http://x, in the static table's words.
+    let request = [0x82, 0x86, 0x84, 0x41, 1, b'x'];
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    sent.extend(frame(4, 0, 0, &[]));
+    for stream in (1..20_000).step_by(2) {
+        sent.extend(frame(1, 5, stream, &request));
+        sent.extend(frame(3, 0, stream, &8_u32.to_be_bytes()));
+    }
+    sent
+}
+
 /// Whoever means no good is refused or cut off, and everybody else is served as before.
 #[tokio::test]
 async fn nobody_holds_up_the_others() {
@@ -306,6 +323,7 @@ async fn nobody_holds_up_the_others() {
     for after in futures::future::join_all(slow).await {
         assert!(after < Duration::from_secs(15), "{after:?}");
     }
+    raw(&read, &[&resets()]).await;
     let idle: Vec<_> = futures::future::join_all(
         (0..200).map(|_| tokio::net::TcpStream::connect(read.base.strip_prefix("http://").unwrap())),
     )

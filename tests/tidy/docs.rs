@@ -93,9 +93,17 @@ fn subcommands(cli: &str) -> BTreeSet<String> {
     let declared = cli.split("enum Command {").nth(1).and_then(|rest| rest.split("\n}").next());
     let variants = declared.unwrap_or_default().lines().filter_map(|line| line.strip_prefix("    "));
     let variants = variants.filter(|line| line.starts_with(|letter: char| letter.is_ascii_uppercase()));
-    variants
-        .map(|line| line.chars().take_while(char::is_ascii_alphabetic).collect::<String>().to_lowercase())
-        .collect()
+    let name = |line: &str| {
+        let mut name = String::new();
+        for letter in line.chars().take_while(char::is_ascii_alphabetic) {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    };
+    variants.map(name).collect()
 }
 
 /// The names of metrics in a text.

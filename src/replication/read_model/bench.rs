@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bson::{Bson, Document, doc};
 
-use super::{Aim, Deed, Facts, META, Move};
+use super::{Aim, Deed, Facts, META, Move, size};
 use crate::event::{DecodeError, EntityId, FieldPath};
 
 /// Documents under work: those that a batch of events is about, as they are after the events so far.
@@ -12,7 +12,12 @@ use crate::event::{DecodeError, EntityId, FieldPath};
 pub struct Bench {
     documents: BTreeMap<EntityId, Option<Document>>,
     changed: BTreeSet<EntityId>,
+    /// About how large documents are that have grown here, in bytes.
+    sizes: BTreeMap<EntityId, usize>,
 }
+
+/// How large a document may become, in bytes: the database takes no more than 16 MB, with the statement around it.
+const LARGEST: usize = 15 << 20;
 
 /// A part of an event that was not folded: it cannot be, or an earlier one of the same document could not, and it waits
 /// behind that.
@@ -74,7 +79,11 @@ impl Bench {
             Ok(Deed::Change(operations)) => {
                 let mut document = slot.clone().unwrap_or_else(|| doc! { "_id": key.to_bson() });
                 let done = operations.iter().try_for_each(|operation| operation.apply(&mut document));
-                done.map(|()| Some(stamped(document, facts, time_of_day))).map_err(Some)
+                let grown = operations.iter().map(|operation| size::of(&operation.value)).sum();
+                let size = self.sizes.entry(key.clone()).or_insert(LARGEST);
+                done.and_then(|()| size::bounded(&document, size, grown, LARGEST))
+                    .map(|()| Some(stamped(document, facts, time_of_day)))
+                    .map_err(Some)
             }
         };
         self.changed.insert(key.clone());

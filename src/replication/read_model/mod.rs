@@ -6,6 +6,7 @@
 
 mod bench;
 mod operation;
+mod size;
 mod template;
 
 use std::collections::BTreeMap;

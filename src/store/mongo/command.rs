@@ -170,13 +170,13 @@ async fn finish_within<T>(
 }
 
 /// Statements that go to the server together, encoded once, or one that cannot go at all.
-enum Chunk {
+pub(super) enum Chunk {
     Fitting { first: usize, statements: RawArrayBuf },
     Unsendable(Refusal),
 }
 
 /// Groups statements so that no command exceeds the server's limit of 16 MB, which counts all of them together.
-fn chunks(statements: Vec<Result<RawDocumentBuf, bson::error::Error>>) -> Vec<Chunk> {
+pub(super) fn chunks(statements: Vec<Result<RawDocumentBuf, bson::error::Error>>) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let (mut first, mut bytes, mut count, mut group) = (0, 0, 0, RawArrayBuf::new());
     for (at, statement) in statements.into_iter().enumerate() {

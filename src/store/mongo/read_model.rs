@@ -4,22 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bson::{Bson, Document, doc};
+use bson::raw::{CStr, cstr};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{ReadConcern, ReplaceOptions, WriteConcern};
 
+use super::Mongo;
+use super::command::{self, Chunk};
 use super::parked::{self, any_id};
-use super::{Mongo, command};
 use crate::event::{EntityId, EntityType, FieldPath};
 use crate::store::{Checkpoint, Fold, Folded, Frozen, Needs, ReadModelStore, StoreError};
 
 pub(super) const CHECKPOINTS: &str = "nearcopy.checkpoints";
 /// How the name ends under which the session of a read model's transactions is noted.
 const SESSION: &str = ":session";
-/// How many statements go into one command.
-const MOST: usize = 1_000;
+/// Commands, with the name under which they have their statements.
+const UPDATE: (&CStr, &CStr) = (cstr!("update"), cstr!("updates"));
+const DELETE: (&CStr, &CStr) = (cstr!("delete"), cstr!("deletes"));
 
 #[async_trait]
 impl ReadModelStore for Mongo {
@@ -163,11 +166,15 @@ impl Turn<'_> {
         }
         let mut documents = Vec::new();
         for filter in filters {
-            let collection = self.mongo.database.collection::<Document>(self.collection);
+            // Read raw: the driver's own way takes an object such as `{"$date": …}` for a date written in JSON.
+            let collection = self.mongo.database.collection::<RawDocumentBuf>(self.collection);
             let mut cursor = collection.find(filter).session(&mut *session).await?;
-            let found: Vec<Document> = cursor.stream(&mut *session).try_collect().await?;
-            let keyed = |document: Document| Some((any_id(document.get("_id")?)?, document));
-            documents.extend(found.into_iter().filter_map(keyed));
+            let found: Vec<RawDocumentBuf> = cursor.stream(&mut *session).try_collect().await?;
+            for raw in found {
+                let document = Document::try_from(raw).map_err(Error::custom)?;
+                let key = document.get("_id").and_then(any_id);
+                documents.extend(key.map(|key| (key, document)));
+            }
         }
         Ok(documents)
     }
@@ -179,41 +186,41 @@ impl Turn<'_> {
             doc! { "q": { "_id": id }, "u": document, "upsert": true }
         };
         let replaced = stored.into_iter().map(replace).collect();
-        self.run(session, "update", "updates", self.collection, replaced).await?;
+        self.run(session, UPDATE, self.collection, replaced).await?;
         let gone = deleted.iter().map(|key| doc! { "q": { "_id": key.to_bson() }, "limit": 1 });
-        self.run(session, "delete", "deletes", self.collection, gone.collect()).await?;
+        self.run(session, DELETE, self.collection, gone.collect()).await?;
         // A document waits for them: they stay until somebody sees to them.
         let parked = parked.iter().map(|parked| parked::statement(parked, None)).collect();
-        self.run(session, "update", "updates", parked::PARKED, parked).await?;
+        self.run(session, UPDATE, parked::PARKED, parked).await?;
         let unparked = unparked.iter().map(|id| doc! { "q": { "_id": id.to_string() }, "limit": 1 });
-        self.run(session, "delete", "deletes", parked::PARKED, unparked.collect()).await
+        self.run(session, DELETE, parked::PARKED, unparked.collect()).await
     }
 
+    /// Runs statements, in as few commands as the server's limits allow. One that fails fails the whole turn.
     async fn run(
         &self,
         session: &mut ClientSession,
-        command: &str,
-        statements: &str,
+        (command, statements): (&CStr, &CStr),
         collection: &str,
         all: Vec<Document>,
     ) -> Result<(), Error> {
-        let mut all = all.into_iter();
-        loop {
-            let some: Vec<Document> = all.by_ref().take(MOST).collect();
-            if some.is_empty() {
-                return Ok(());
-            }
-            let command = doc! { command: collection, statements: some, "ordered": true };
-            let reply = self.mongo.database.run_command(command).session(&mut *session).await?;
-            // Within a transaction a statement that fails fails all of it.
+        let encoded = all.iter().map(RawDocumentBuf::try_from).collect();
+        for chunk in command::chunks(encoded) {
+            let Chunk::Fitting { statements: some, .. } = chunk else {
+                return Err(Error::custom("a document would exceed 16 MB"));
+            };
+            let mut sent = RawDocumentBuf::new();
+            sent.append(command, collection);
+            sent.append(statements, some);
+            sent.append(cstr!("ordered"), true);
+            let reply = self.mongo.database.run_raw_command(sent).session(&mut *session).await?;
             if let Ok([first, ..]) = reply.get_array("writeErrors").map(Vec::as_slice) {
                 let code = first.as_document().and_then(|error| error.get_i32("code").ok());
-                return Err(Error::custom(format!(
-                    "a statement was refused (code {})",
-                    code.unwrap_or_default()
-                )));
+                let code = code.unwrap_or_default();
+                return Err(Error::custom(format!("a statement was refused (code {code})")));
             }
         }
+        Ok(())
     }
 }
 
