@@ -1,6 +1,7 @@
 //! `nearcopy check`: is the manifest right, and are its surroundings as it needs them?
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use super::{Exit, Failure, Outcome, Output, print, wiring};
 use crate::event::{EntityId, IdKind};
 use crate::fetch::{Fetch, HttpFetch};
 use crate::manifest::Diagnostics;
-use crate::replication::{Answer, Declaration, Finding, Level, SourceSpec, Subscription};
+use crate::replication::{Answer, Declaration, Finding, Level, SourceSpec, StreamSpec, Subscription};
 use crate::settings::Settings;
 use crate::source::rabbitmq;
 
@@ -108,10 +109,15 @@ fn json(errors: &[Value], found: &[Found]) -> String {
 /// Looks at everything at once, so that what does not answer costs its patience only once.
 async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<Found> {
     let sources = declaration.sources.iter().map(|source| look_at_source(settings, declaration, source));
-    let (sources, database, owners) =
-        tokio::join!(join_all(sources), look_at_database(settings, declaration), ask_owners(declaration));
+    let streams = declaration.streams.iter().map(|stream| look_at_stream(settings, declaration, stream));
+    let (sources, streams, database, owners) = tokio::join!(
+        join_all(sources),
+        join_all(streams),
+        look_at_database(settings, declaration),
+        ask_owners(declaration)
+    );
     let place = |place, findings: Vec<Finding>| findings.into_iter().map(move |finding| (place, finding));
-    place("rabbitmq", sources.concat())
+    place("rabbitmq", [sources.concat(), streams.concat()].concat())
         .chain(place("mongodb", database))
         .chain(place("owner", owners))
         .collect()
@@ -122,9 +128,28 @@ async fn look_at_source(settings: &Settings, declaration: &Declaration, source: 
         Ok(options) => rabbitmq::inspect(source, &options).await.map_err(|error| error.report()),
         Err(error) => Err(report(&error)),
     };
+    named(&source.name, looked)
+}
+
+async fn look_at_stream(
+    settings: &Settings,
+    declaration: &Declaration,
+    stream: &Arc<StreamSpec>,
+) -> Vec<Finding> {
+    let looked = match wiring::rabbitmq(settings, &declaration.service) {
+        Ok(options) => match rabbitmq::Stream::new(stream, options) {
+            Ok(reader) => reader.inspect().await.map_err(|error| error.report()),
+            Err(error) => Err(error.report()),
+        },
+        Err(error) => Err(report(&error)),
+    };
+    named(&stream.name, looked)
+}
+
+/// Findings about a source, or why there are none.
+fn named(source: &str, looked: Result<Vec<Finding>, String>) -> Vec<Finding> {
     let findings = looked.unwrap_or_else(|error| vec![Finding::wrong(error)]);
-    let named =
-        |finding: Finding| Finding { text: format!("`{}`: {}", source.name, finding.text), ..finding };
+    let named = |finding: Finding| Finding { text: format!("`{source}`: {}", finding.text), ..finding };
     findings.into_iter().map(named).collect()
 }
 

@@ -14,7 +14,7 @@ use crate::api::Health;
 use crate::api::admin::Admin;
 use crate::api::read::Reads;
 use crate::lifecycle::{ExitReason, Lifecycle};
-use crate::pipeline::{Pipeline, Projection, Reader};
+use crate::pipeline::{Emission, Pipeline, Projection, Reader};
 use crate::replication::{Class, Declaration, SourceSpec, Standing};
 use crate::settings::Settings;
 use crate::source::Inbox;
@@ -88,8 +88,11 @@ async fn start(
             .map_err(|error| Failure::new(Exit::Invalid, &error))?;
         inboxes.push((spec.clone(), watch_source(spec, source, &pipeline, &lifecycle, &health)));
     }
-    let projections = projections(&settings, &declaration, &store, &lifecycle, &health)?;
-    let tasks = pipeline.tasks(inboxes).into_iter().chain(pipeline.projections(projections));
+    let told = watch::Sender::new(());
+    let projections = projections(&settings, &declaration, &store, &told, &lifecycle, &health)?;
+    let emission = emission(&settings, &declaration, &store, &told)?;
+    let emission = emission.map(|emission| pipeline.emission(emission));
+    let tasks = pipeline.tasks(inboxes).into_iter().chain(pipeline.projections(projections)).chain(emission);
     for (name, task) in tasks {
         // A task ends only because the program stops.
         lifecycle.spawn_critical(name, async move { task.await.unwrap_or(()) });
@@ -117,6 +120,7 @@ fn projections(
     settings: &Settings,
     declaration: &Declaration,
     store: &Arc<Mongo>,
+    told: &watch::Sender<()>,
     lifecycle: &Lifecycle,
     health: &Health,
 ) -> Result<Vec<Projection>, Failure> {
@@ -139,9 +143,25 @@ fn projections(
             stop.cancelled().await;
         });
         let (of, stream, store) = (of.clone(), stream.clone(), store.clone());
-        projections.push(Projection { of, stream, log: Arc::new(log), store, trouble });
+        projections.push(Projection { of, stream, log: Arc::new(log), store, trouble, told: told.clone() });
     }
     Ok(projections)
+}
+
+/// What tells others what rules have found, if there are any.
+fn emission(
+    settings: &Settings,
+    declaration: &Declaration,
+    store: &Arc<Mongo>,
+    told: &watch::Sender<()>,
+) -> Result<Option<Emission>, Failure> {
+    if declaration.read_models.iter().all(|model| model.rules.is_empty()) {
+        return Ok(None);
+    }
+    let options = wiring::rabbitmq(settings, &declaration.service)?;
+    let outlet = rabbitmq::Publisher::new(options).map_err(|error| Failure::new(Exit::Invalid, &error))?;
+    let told = told.subscribe();
+    Ok(Some(Emission { outbox: store.clone(), outlet: Arc::new(outlet), told }))
 }
 
 /// Connects and prepares the database. One that cannot be reached yet is waited for; one that is not as it must

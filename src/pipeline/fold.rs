@@ -7,9 +7,9 @@ use bson::Document;
 
 use super::parked_event;
 use crate::event::{DecodeError, EntityId, Envelope, Reason};
-use crate::replication::{Bench, Facts, Held, Outcome, ReadModel, StreamSpec};
+use crate::replication::{Alert, Bench, Facts, Held, Outcome, ReadModel, StreamSpec};
 use crate::source::Delivery;
-use crate::store::{Folded, Parked};
+use crate::store::{Fold, Folded, Parked};
 
 /// A delivery, and what it says to a read model.
 pub(super) struct Item {
@@ -17,14 +17,24 @@ pub(super) struct Item {
     says: Result<Option<Facts>, DecodeError>,
 }
 
+/// What is made of an event that cannot be folded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// It waits, and with it those that come after it for the same document. Rules tell others of what they see.
+    Live,
+    /// It is the end. Rules are silent.
+    Strict,
+}
+
 /// The events of a turn, and the bench that they are folded on.
 pub(super) struct Work {
-    of: Arc<ReadModel>,
-    stream: Arc<StreamSpec>,
-    bench: Bench,
-    items: Vec<Item>,
-    now: i64,
-    done: Done,
+    pub(super) of: Arc<ReadModel>,
+    pub(super) stream: Arc<StreamSpec>,
+    pub(super) bench: Bench,
+    pub(super) items: Vec<Item>,
+    pub(super) manner: Manner,
+    /// The time of day, in microseconds since 1970.
+    pub(super) now: i64,
 }
 
 /// Where the one who ordered the work finds what came of it.
@@ -32,6 +42,7 @@ pub(super) struct Work {
 pub(super) struct Done(Arc<Mutex<Option<Outcomes>>>);
 
 /// What came of a turn.
+#[derive(Default)]
 pub(super) struct Outcomes {
     /// The documents as they are now.
     pub(super) bench: Bench,
@@ -41,7 +52,11 @@ pub(super) struct Outcomes {
     pub(super) parked: Vec<Parked>,
     /// How long ago they happened, in seconds.
     pub(super) lags: Vec<f64>,
-    /// Where the first event stands that cannot be folded, and why, where none may wait.
+    /// What rules tell.
+    pub(super) alerts: Vec<Alert>,
+    /// The rules that could not say whether they fire, or what they tell.
+    pub(super) failed: Vec<(String, DecodeError)>,
+    /// Where the event stands that was the end, and why it cannot be folded.
     pub(super) stopped: Option<(u64, String)>,
 }
 
@@ -75,77 +90,66 @@ impl Done {
 }
 
 impl Work {
-    /// Lays out the work; time is microseconds since 1970.
-    pub(super) fn new(
-        of: Arc<ReadModel>,
-        stream: Arc<StreamSpec>,
-        bench: Bench,
-        items: Vec<Item>,
-        now: i64,
-    ) -> (Self, Done) {
+    /// The work as it is done once the documents lie there that were needed, and where its outcome will be.
+    pub(super) fn ordered(self) -> (Fold, Done) {
         let done = Done::default();
-        (Self { of, stream, bench, items, now, done: done.clone() }, done)
+        let there = done.clone();
+        (Box::new(move |found| self.fold(found, &there)), done)
     }
 
-    /// Folds all events in their order, once the documents lie there that were needed.
-    pub(super) fn fold(mut self, found: Vec<(EntityId, Document)>) -> Folded {
+    /// Folds the events in their order.
+    fn fold(mut self, found: Vec<(EntityId, Document)>, done: &Done) -> Folded {
         for (key, document) in found {
             self.bench.lay(key, Some(document));
         }
-        let (mut books, mut parked, mut lags) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut came = Outcomes::default();
         for item in std::mem::take(&mut self.items) {
-            let outcome = match &item.says {
-                Ok(None) => Outcome::Ignored,
-                Ok(Some(facts)) => {
-                    let held = self.bench.fold(facts, self.now);
-                    lags.extend(facts.at.map(|at| self.seconds_since(at.timestamp_millis())));
-                    let outcome = if held.is_empty() { Outcome::Applied } else { Outcome::Parked };
-                    parked.extend(held.iter().map(|held| self.waits(&item, held)));
-                    outcome
-                }
-                Err(error) => {
-                    parked.push(self.put_aside(&item, None, error));
-                    Outcome::Parked
-                }
-            };
-            *books.entry(outcome).or_default() += 1;
-        }
-        let (stored, deleted) = self.bench.take_changed();
-        let folded = Folded { stored, deleted, parked: parked.clone(), unparked: Vec::new() };
-        let all = Outcomes { bench: self.bench, books, parked, lags, stopped: None };
-        self.done.put(all);
-        folded
-    }
-
-    /// The same where none may wait: at the first event that cannot be folded, it is over.
-    pub(super) fn fold_strictly(mut self, found: Vec<(EntityId, Document)>) -> Folded {
-        for (key, document) in found {
-            self.bench.lay(key, Some(document));
-        }
-        let mut stopped = None;
-        for item in &self.items {
-            let place = item.delivery.place().unwrap_or_default();
-            let wrong = match &item.says {
-                Ok(None) => None,
-                Ok(Some(facts)) => self.bench.fold(facts, self.now).into_iter().find_map(|held| held.error),
-                Err(error) => Some(error.clone()),
-            };
-            stopped = wrong.map(|error| (place, error.to_string()));
-            if stopped.is_some() {
-                break;
+            let outcome = self.fold_one(&item, &mut came);
+            *came.books.entry(outcome).or_default() += 1;
+            if let (Manner::Strict, Some(first)) = (self.manner, came.parked.first()) {
+                let place = item.delivery.place().unwrap_or_default();
+                came.stopped = Some((place, format!("{}: {}", first.reason, first.detail)));
+                done.put(came);
+                return Folded::default();
             }
         }
         let (stored, deleted) = self.bench.take_changed();
-        let folded = Folded { stored, deleted, ..Folded::default() };
-        let all = Outcomes {
-            bench: self.bench,
-            books: BTreeMap::new(),
-            parked: Vec::new(),
-            lags: Vec::new(),
-            stopped,
+        let (parked, alerts) = (came.parked.clone(), came.alerts.clone());
+        done.put(Outcomes { bench: self.bench, ..came });
+        Folded { stored, deleted, parked, unparked: Vec::new(), alerts }
+    }
+
+    fn fold_one(&mut self, item: &Item, came: &mut Outcomes) -> Outcome {
+        let facts = match &item.says {
+            Ok(None) => return Outcome::Ignored,
+            Ok(Some(facts)) => facts,
+            Err(error) => {
+                came.parked.push(self.put_aside(item, None, error));
+                return Outcome::Parked;
+            }
         };
-        self.done.put(all);
-        folded
+        let held = if self.of.rules.is_empty() || self.manner == Manner::Strict {
+            self.bench.fold(facts, self.now)
+        } else {
+            self.fold_by_rules(item, facts, came)
+        };
+        came.lags.extend(facts.at.map(|at| self.seconds_since(at.timestamp_millis())));
+        came.parked.extend(held.iter().map(|held| self.waits(item, held)));
+        if held.is_empty() { Outcome::Applied } else { Outcome::Parked }
+    }
+
+    /// Folds an event, and asks the rules about each document that it brings to another state.
+    fn fold_by_rules(&mut self, item: &Item, facts: &Facts, came: &mut Outcomes) -> Vec<Held> {
+        let (of, message) = (self.of.clone(), item.delivery.message());
+        let place = item.delivery.place().unwrap_or_default();
+        // It was opened and read before, so it can be again.
+        let Ok(notice) = self.stream.envelope.open(&message) else { return Vec::new() };
+        let Ok(event) = of.lookup.find(&notice) else { return Vec::new() };
+        self.bench.fold_seen(facts, self.now, &mut |key, states| {
+            let (alerts, failed) = of.alerts(&event, place, key, states);
+            came.alerts.extend(alerts);
+            came.failed.extend(failed);
+        })
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a lag is no exact number")]

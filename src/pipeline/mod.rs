@@ -7,6 +7,7 @@ mod batch;
 mod cache;
 mod call;
 mod clear;
+mod emit;
 mod epoch;
 mod erase;
 mod fan_out;
@@ -48,6 +49,7 @@ use crate::store::Store;
 use crate::telemetry::metric;
 use crate::telemetry::trace::{self, TraceContext};
 
+pub use emit::Emission;
 use epoch::{Heard, Regressions};
 pub use erase::{Erased, Holding};
 use fan_out_large::Backlog;

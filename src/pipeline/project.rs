@@ -13,7 +13,7 @@ use bson::Bson;
 use tokio::sync::watch as signal;
 use tokio::time::timeout;
 
-use super::fold::{Item, Work, hash_of};
+use super::fold::{Item, Manner, Work, hash_of};
 use super::patience::pauses;
 use super::rebuild::next_of;
 use super::{Halted, Pipeline, patience};
@@ -26,8 +26,9 @@ use crate::telemetry::metric;
 
 /// How many events are folded in one transaction.
 const TOGETHER: usize = 1_000;
-/// How many documents are kept in memory between transactions.
-const REMEMBERED: usize = 10_000;
+/// How many bytes of documents are kept in memory between transactions, as they are stored; in memory they take a few times
+/// as much.
+const REMEMBERED: usize = 4 << 20;
 /// How long the event at the checkpoint is waited for. It is in the stream, or the stream is another one.
 const FIRST_WITHIN: Duration = Duration::from_secs(30);
 
@@ -43,6 +44,8 @@ pub struct Projection {
     pub store: Arc<dyn RebuildStore>,
     /// What is in the way, if anything is.
     pub trouble: signal::Sender<Option<String>>,
+    /// Moves whenever there is something to be told to others.
+    pub told: signal::Sender<()>,
 }
 
 /// Why folding was interrupted.
@@ -121,6 +124,7 @@ impl Pipeline {
     async fn fold_on(&self, projection: &Projection) -> Result<Infallible, Interrupted> {
         projection.store.take_over(&projection.of.name).await?;
         let mut checkpoint = self.standing(projection).await?;
+        declared(projection, checkpoint.is_none()).await?;
         let from = checkpoint.as_ref().map_or(Start::First, |at| Start::At(at.place));
         let mut inbox = projection.log.open(from).await?;
         let mut waiting = match &checkpoint {
@@ -136,7 +140,7 @@ impl Pipeline {
             let (next, folded) =
                 projection.turn(checkpoint.as_ref(), bench, std::mem::take(&mut waiting)).await?;
             checkpoint = Some(next);
-            bench = if folded.len() > REMEMBERED { Bench::default() } else { folded };
+            bench = if folded.bytes() > REMEMBERED { Bench::default() } else { folded };
         }
     }
 
@@ -195,10 +199,10 @@ impl Projection {
         let items: Vec<Item> =
             deliveries.into_iter().map(|delivery| Item::read(delivery, of, envelope)).collect();
         let needs = needs(&items, &bench);
-        let (work, done) =
-            Work::new(self.of.clone(), self.stream.clone(), bench, items, clock::wall_micros());
-        let entered =
-            self.store.turn(&of.name, expected, &next, &needs, Box::new(|found| work.fold(found))).await?;
+        let (of, stream, now) = (self.of.clone(), self.stream.clone(), clock::wall_micros());
+        let (fold, done) = Work { of, stream, bench, items, manner: Manner::Live, now }.ordered();
+        let of = &self.of;
+        let entered = self.store.turn(&of.name, expected, &next, &needs, fold).await?;
         let Some(done) = done.take().filter(|_| entered) else { return Err(Interrupted::Overtaken) };
         metric::source_received(&self.stream.name, taken);
         for (outcome, number) in done.books {
@@ -207,9 +211,35 @@ impl Projection {
         for parked in &done.parked {
             note(self, parked);
         }
+        for alert in &done.alerts {
+            metric::alerts(of.name.as_str(), &alert.rule);
+            self.told.send_replace(());
+        }
+        for (rule, error) in done.failed {
+            let model = of.name.as_str();
+            tracing::warn!(event = "rule.failed", model, rule, %error, "a rule cannot say whether it fires, or what it tells");
+        }
         metric::lags(of.name.as_str(), done.lags);
         metric::batch_duration(&self.stream.name, watch.elapsed());
         Ok((next, done.bench))
+    }
+}
+
+/// Notes by which declaration documents are folded, where there are none yet; else says if it was another one.
+async fn declared(projection: &Projection, is_new: bool) -> Result<(), StoreError> {
+    let (of, store) = (&projection.of, &projection.store);
+    match store.folded_by(&of.name).await? {
+        Some(by) if by == of.hash => Ok(()),
+        Some(_) if !is_new => {
+            tracing::warn!(
+                event = "read_model.changed",
+                model = of.name.as_str(),
+                "the documents were folded by another declaration; what is new goes by this one, and `nearcopy read-model \
+                 rebuild` brings it to the old ones"
+            );
+            Ok(())
+        }
+        _ => store.note_folded_by(&of.name, &of.hash).await,
     }
 }
 

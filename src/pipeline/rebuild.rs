@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::fold::{Item, Work, hash_of};
+use super::fold::{Item, Manner, Work, hash_of};
 use super::project::needs;
 use crate::clock::{self, Stopwatch};
 use crate::event::EntityType;
@@ -20,8 +20,8 @@ use crate::store::{Checkpoint, Comparison, RebuildStore, StoreError};
 
 /// How many events are folded in one transaction.
 const TOGETHER: usize = 1_000;
-/// How many documents are kept in memory between transactions.
-const REMEMBERED: usize = 50_000;
+/// How many bytes of documents are kept in memory between transactions.
+const REMEMBERED: usize = 32 << 20;
 /// How near the new documents must have come before the old ones are frozen, in places of the stream.
 const NEAR: u64 = 5_000;
 /// How long the old ones stay frozen if nothing is heard of us.
@@ -201,6 +201,7 @@ impl Rebuild<'_> {
             if !store.replace(of, next).await? {
                 return Err(RebuildError::Disturbed);
             }
+            store.note_folded_by(of, &self.of.hash).await?;
         }
         Ok(Rebuilt { events: progress.events, compared })
     }
@@ -252,15 +253,14 @@ impl Rebuild<'_> {
         let to = Checkpoint { place, mark, turn, frozen: None };
         let bench = std::mem::take(&mut progress.bench);
         let needs = needs(&items, &bench);
-        let (of, stream) = (self.of.clone(), self.stream.clone());
-        let (work, done) = Work::new(of, stream, bench, items, clock::wall_micros());
-        let fold = Box::new(|found| work.fold_strictly(found));
+        let (of, stream, now) = (self.of.clone(), self.stream.clone(), clock::wall_micros());
+        let (fold, done) = Work { of, stream, bench, items, manner: Manner::Strict, now }.ordered();
         let entered = self.store.turn(next, progress.at.as_ref(), &to, &needs, fold).await?;
         let done = done.take().filter(|_| entered).ok_or(RebuildError::Disturbed)?;
         if let Some((place, reason)) = done.stopped {
             return Err(RebuildError::Bad { place, reason });
         }
-        progress.bench = if done.bench.len() > REMEMBERED { Bench::default() } else { done.bench };
+        progress.bench = if done.bench.bytes() > REMEMBERED { Bench::default() } else { done.bench };
         progress.at = Some(to);
         progress.events += taken;
         Ok(())
@@ -274,6 +274,8 @@ impl Rebuild<'_> {
         // Done already, if an earlier attempt was cut off.
         let _replaced = self.store.replace(of, &before).await?;
         self.store.stand_where(of, &before).await?;
+        // By which declaration nobody has noted.
+        self.store.note_folded_by(of, "").await?;
         Ok(())
     }
 }

@@ -117,7 +117,7 @@ impl Release<'_> {
                 let unparked = came.0.clone();
                 // The receiver waits until this is over.
                 drop(sender.send(came));
-                Folded { stored, deleted, parked: Vec::new(), unparked }
+                Folded { stored, deleted, unparked, ..Folded::default() }
             };
             if self.store.turn(of, Some(&at), &next, &needs, Box::new(fold)).await? {
                 return receiver.try_recv().map_err(|_| overtaken());

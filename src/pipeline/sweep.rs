@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::upgrade::Upgrade;
-use super::{Halted, Pipeline, Projection, suspect};
+use super::{Emission, Halted, Pipeline, Projection, suspect};
 use crate::replication::{Embed, SourceSpec, Subscription};
 use crate::source::Inbox;
 use crate::store::Backlog;
@@ -31,6 +31,11 @@ impl Pipeline {
             (name, Box::pin(self.clone().project(projection)))
         };
         projections.into_iter().map(task).collect()
+    }
+
+    /// The task that tells others what rules have found.
+    pub fn emission(self: &Arc<Self>, emission: Emission) -> Task {
+        ("rules".into(), Box::pin(self.clone().emit(emission)))
     }
 
     /// The tasks that make the pipeline run, one for each thing that must not hold up another.

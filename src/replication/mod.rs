@@ -54,7 +54,8 @@ pub use lineage::{Lineage, Step, upgrade};
 pub use merge::{Answer, back_off, has_gone_back, merge, merge_overtaken};
 pub use query::{Bound, Comparison, Place, Query, QueryError, Range};
 pub use read_model::{
-    Aim, Bench, Declared, Deed, Effect, Facts, Held, How, Move, Operation, ReadModel, Target, Template, view,
+    Aim, Alert, Bench, Declared, Deed, Effect, Facts, Held, How, Move, Operation, ReadModel, Rule, STATES,
+    Target, Template, view,
 };
 pub use reading::{ReadSpec, Reading, Service, Wish};
 pub use record::{Record, State, Why};

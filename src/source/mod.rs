@@ -12,7 +12,9 @@
 
 mod delivery;
 mod log;
+mod outlet;
 pub mod rabbitmq;
 
 pub use delivery::{Delivery, Inbox, Ledger};
 pub use log::{Log, LogError, Start};
+pub use outlet::Outlet;

@@ -7,7 +7,7 @@ use bson::{Bson, Document};
 
 use super::{Parked, StoreError};
 use crate::event::{EntityId, EntityType, FieldPath};
-use crate::replication::ReadModel;
+use crate::replication::{Alert, ReadModel};
 
 /// How far a read model has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Folded {
     pub parked: Vec<Parked>,
     /// Parked events that wait no more.
     pub unparked: Vec<uuid::Uuid>,
+    /// What is to be told to others.
+    pub alerts: Vec<Alert>,
 }
 
 /// Folds, once it is handed the documents that were needed. It may be called once at most.
@@ -66,6 +68,12 @@ pub trait ReadModelStore: Send + Sync {
     /// kept from others for a minute. From now on the turns are ours.
     async fn take_over(&self, of: &EntityType) -> Result<(), StoreError>;
 
+    /// The declaration by which the documents were folded, as a hash of it; none, where nobody has noted it.
+    async fn folded_by(&self, of: &EntityType) -> Result<Option<String>, StoreError>;
+
+    /// Notes that.
+    async fn note_folded_by(&self, of: &EntityType, declaration: &str) -> Result<(), StoreError>;
+
     /// One turn: reads what is needed, has it folded, and stores what came of it together with the new checkpoint, all of
     /// it or nothing. Says whether that is so: where the checkpoint is not the expected one, somebody else has had a turn,
     /// and nothing is stored. After an error nobody knows, and the checkpoint tells.
@@ -77,6 +85,16 @@ pub trait ReadModelStore: Send + Sync {
         needs: &Needs,
         fold: Fold,
     ) -> Result<bool, StoreError>;
+}
+
+/// Keeps what is to be told to others until it has been.
+#[async_trait]
+pub trait OutboxStore: Send + Sync {
+    /// What is to be told, the oldest first.
+    async fn outgoing(&self, most: usize) -> Result<Vec<Alert>, StoreError>;
+
+    /// Forgets what has been told.
+    async fn told(&self, ids: &[uuid::Uuid]) -> Result<(), StoreError>;
 }
 
 /// How the documents of a read model that was rebuilt differ from those that are served.

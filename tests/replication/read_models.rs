@@ -193,3 +193,67 @@ fn where_finds_values_and_members_of_arrays() {
     let keys: Vec<&str> = stored.iter().map(|document| document.get_str("_id").unwrap()).collect();
     assert_eq!(keys, ["a", "b"]);
 }
+
+/// What the rules of the library have told, as the type and the data of each message.
+fn told(events: &[(&str, Value)]) -> Vec<(String, Value)> {
+    let library = include_str!("../../config/examples/library.yaml");
+    let mut told = Vec::new();
+    for name in ["members", "copies"] {
+        let mut folded = Folded::of(library, name);
+        let headers = Headers::new();
+        for (place, (kind, data)) in (0..).zip(events) {
+            let body = json!({ "id": format!("e{place}"), "type": kind, "at": "2026-01-01T00:00:00Z", "data": data });
+            let body = body.to_string();
+            let message = Message { body: body.as_bytes(), content_type: None, headers: &headers };
+            let notice = folded.declaration.streams[0].envelope.open(&message).unwrap();
+            let model = folded.read_model().clone();
+            let facts = model.interpret(&notice).unwrap().unwrap();
+            let event = model.lookup.find(&notice).unwrap();
+            folded.bench.fold_seen(&facts, NOW, &mut |key, states| {
+                let (alerts, failed) = model.alerts(&event, place, key, states);
+                assert_eq!(failed, []);
+                told.extend(alerts.into_iter().map(|alert| {
+                    let body: Value = serde_json::from_str(&alert.body).unwrap();
+                    assert_eq!(body["id"], json!(alert.id.to_string()));
+                    assert_eq!(body["time"], json!("2026-01-01T00:00:00Z"));
+                    (alert.kind, body["data"].clone())
+                }));
+            });
+        }
+    }
+    told
+}
+
+#[test]
+fn rules_tell_of_what_a_document_has_become() {
+    let borrow = |member: &str, copy: &str| ("BookBorrowed", json!({ "memberId": member, "copyId": copy }));
+    let give_back =
+        |member: &str, copy: &str| ("BookReturned", json!({ "memberId": member, "copyId": copy }));
+    let quiet = [
+        borrow("ann", "1"),
+        borrow("ann", "2"),
+        borrow("ann", "3"),
+        give_back("ann", "1"),
+        borrow("ann", "4"),
+        borrow("ann", "4"),
+    ];
+    assert_eq!(told(&quiet), []);
+    let loud = [
+        quiet.to_vec(),
+        vec![
+            borrow("ann", "5"),
+            borrow("ann", "6"),
+            borrow("bob", "5"),
+            give_back("bob", "5"),
+            borrow("bob", "5"),
+        ],
+    ]
+    .concat();
+    assert_eq!(
+        told(&loud),
+        [
+            ("TooManyBooks".to_owned(), json!({ "memberId": "ann", "borrowed": ["2", "3", "4", "5"] })),
+            ("CopyLentTwice".to_owned(), json!({ "copyId": "5", "to": "bob", "before": "ann" })),
+        ]
+    );
+}

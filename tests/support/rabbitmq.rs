@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -83,6 +83,24 @@ impl Broker {
     pub(crate) async fn declare_classic_queue(&self, queue: &str) {
         let options = QueueDeclareOptions::durable();
         self.owner.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap();
+    }
+
+    /// Somebody else listens: a queue, bound to an exchange.
+    pub(crate) async fn declare_bound_queue(&self, queue: &str, exchange: &str, key: &str) {
+        let (none, durable) = (FieldTable::default(), QueueDeclareOptions::durable());
+        self.owner.queue_declare(queue.into(), durable, none.clone()).await.unwrap();
+        let options = QueueBindOptions::default();
+        self.owner.queue_bind(queue.into(), exchange.into(), key.into(), options, none).await.unwrap();
+    }
+
+    /// Takes all messages that wait in a queue.
+    pub(crate) async fn take_all(&self, queue: &str) -> Vec<Vec<u8>> {
+        let mut taken = Vec::new();
+        let options = BasicGetOptions { no_ack: true };
+        while let Some(message) = self.owner.basic_get(queue.into(), options).await.unwrap() {
+            taken.push(message.delivery.data);
+        }
+        taken
     }
 
     /// The owner declares a stream.

@@ -168,7 +168,7 @@ fn queue(raw: &raw::RabbitMq, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> 
     })
 }
 
-fn rabbit_name(name: &str, what: &str, at: Place<'_>) -> Result<(), Diagnostic> {
+pub(super) fn rabbit_name(name: &str, what: &str, at: Place<'_>) -> Result<(), Diagnostic> {
     let bad = |why: &str, help: &str| {
         Diagnostic::new(Code::BadQueue, at.mark(), format!("this cannot be the name of the {what}"))
             .why(why)

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 pub(super) use embed::{Embed, WhenDeleted};
 pub(super) use grpc::{Get, Grpc, List, Mapped, Method};
-pub(super) use read_model::{Effect, OneOrMany, ReadModel, Value as ReadModelValue};
+pub(super) use read_model::{Effect, OneOrMany, ReadModel, Rule, Value as ReadModelValue};
 pub(super) use replica::{
     AnswerPaths, Fetch, Field, FieldType, Gaps, Id, IdType, Keep, Reaction, Reads, Replica, Version,
     VersionPath,

@@ -25,9 +25,38 @@ pub(in crate::manifest) struct ReadModel {
     pub append: BTreeMap<String, Value>,
     /// The field that has the time of the last event that changed the document.
     pub stamp: Option<String>,
+    /// What is told to others when a document has become so, by name.
+    #[serde(default)]
+    pub rules: BTreeMap<String, Rule>,
     /// How it may be read.
     #[serde(default)]
     pub reads: Reads,
+}
+
+/// What is told to others when a document has become so.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a rule", deny_unknown_fields)]
+pub(in crate::manifest) struct Rule {
+    /// A CEL expression over `data`, `event`, and the document `before` and `after` it, that is true then.
+    pub when: String,
+    /// What is told.
+    pub emit: Emit,
+}
+
+/// A message to be published.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a message", deny_unknown_fields)]
+pub(in crate::manifest) struct Emit {
+    /// The exchange on RabbitMQ; it has to exist.
+    pub exchange: String,
+    /// The routing key.
+    pub key: String,
+    /// The message's type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it says: values over `data`, `event`, `before` and `after`.
+    #[serde(default)]
+    pub data: BTreeMap<String, Value>,
 }
 
 /// What an event does to one document, or to all that match. Values are CEL expressions over `data` and `event`, numbers,

@@ -16,6 +16,9 @@ pub struct Bench {
     sizes: BTreeMap<EntityId, usize>,
 }
 
+/// Sees a document before and after an event.
+pub type See<'s> = dyn FnMut(&EntityId, [Option<&Document>; 2]) + 's;
+
 /// How large a document may become, in bytes: the database takes no more than 16 MB, with the statement around it.
 const LARGEST: usize = 15 << 20;
 
@@ -46,10 +49,15 @@ impl Bench {
 
     /// Folds an event into the documents that it is about, all of which must lie here. Time is microseconds since 1970.
     pub fn fold(&mut self, facts: &Facts, time_of_day: i64) -> Vec<Held> {
+        self.fold_seen(facts, time_of_day, &mut |_, _| {})
+    }
+
+    /// The same, where somebody is to see each document as it was before and is after the event.
+    pub fn fold_seen(&mut self, facts: &Facts, time_of_day: i64, see: &mut See<'_>) -> Vec<Held> {
         let mut held = Vec::new();
         for part in &facts.moves {
             for key in self.targets(&part.aim) {
-                held.extend(self.apply(key, part, facts, time_of_day));
+                held.extend(self.apply(key, part, facts, time_of_day, see));
             }
         }
         held
@@ -68,7 +76,14 @@ impl Bench {
         }
     }
 
-    fn apply(&mut self, key: EntityId, part: &Move, facts: &Facts, time_of_day: i64) -> Option<Held> {
+    fn apply(
+        &mut self,
+        key: EntityId,
+        part: &Move,
+        facts: &Facts,
+        time_of_day: i64,
+        see: &mut See<'_>,
+    ) -> Option<Held> {
         let slot = self.documents.entry(key.clone()).or_default();
         let waiting = slot.as_ref().map_or(0, waiting);
         let folded = match &part.deed {
@@ -89,6 +104,10 @@ impl Bench {
         self.changed.insert(key.clone());
         match folded {
             Ok(document) => {
+                see(&key, [slot.as_ref(), document.as_ref()]);
+                if document.is_none() {
+                    self.sizes.remove(&key);
+                }
                 *slot = document;
                 None
             }
@@ -117,8 +136,9 @@ impl Bench {
         for (done, facts) in waiting.iter().enumerate() {
             for part in &facts.moves {
                 let is_meant = self.targets(&part.aim).contains(key);
-                if let Some(still) =
-                    is_meant.then(|| self.apply(key.clone(), part, facts, time_of_day)).flatten()
+                if let Some(still) = is_meant
+                    .then(|| self.apply(key.clone(), part, facts, time_of_day, &mut |_, _| {}))
+                    .flatten()
                 {
                     self.hold(key, held);
                     return (done, still.error);
@@ -160,14 +180,9 @@ impl Bench {
         (stored, deleted)
     }
 
-    /// How many documents lie here.
-    pub fn len(&self) -> usize {
-        self.documents.len()
-    }
-
-    /// Whether none does.
-    pub fn is_empty(&self) -> bool {
-        self.documents.is_empty()
+    /// About how many bytes the documents have that were worked on here.
+    pub fn bytes(&self) -> usize {
+        self.sizes.values().sum()
     }
 }
 

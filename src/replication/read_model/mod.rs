@@ -6,6 +6,7 @@
 
 mod bench;
 mod operation;
+mod rule;
 mod size;
 mod template;
 
@@ -22,6 +23,7 @@ use crate::event::{
 
 pub use bench::{Bench, Held};
 pub use operation::{How, Operation};
+pub use rule::{Alert, Rule, STATES};
 pub use template::Template;
 
 /// Under which name a document has what is nearcopy's own.
@@ -40,6 +42,10 @@ pub struct ReadModel {
     pub always: Vec<Declared>,
     /// Where a document has the time of the last event that changed it.
     pub stamp: Option<FieldPath>,
+    /// What is told to others when a document has become so.
+    pub rules: Vec<Rule>,
+    /// A hash of what is declared: it tells whether documents were folded by another declaration.
+    pub hash: String,
     /// The type of its keys.
     pub key: IdKind,
     /// The values that are read from an event.

@@ -48,12 +48,19 @@ pub struct Computed {
 impl Template {
     /// Prepares an expression; what it reads will be looked up. The error says what is wrong with it.
     pub fn compile(text: &str, lookup: &mut Lookup) -> Result<Self, String> {
-        let expression = Expression::compile(text, &VARIABLES)?;
-        if let Some(path) = expression.as_path() {
+        Self::compile_with(text, &[], lookup)
+    }
+
+    /// The same, where there are more variables than those of the event.
+    pub fn compile_with(text: &str, more: &[&str], lookup: &mut Lookup) -> Result<Self, String> {
+        let expression = Expression::compile(text, &[&VARIABLES, more].concat())?;
+        let is_of_event =
+            |path: &&FieldPath| path.split_first().is_some_and(|(variable, _)| VARIABLES.contains(&variable));
+        if let Some(path) = expression.as_path().filter(is_of_event) {
             return Self::part(path, FieldType::Any, None, lookup);
         }
         let mut reads = Vec::new();
-        for path in expression.paths() {
+        for path in expression.paths().iter().filter(is_of_event) {
             reads.push((path.clone(), lookup.add(&within_event(path)?)));
         }
         // What is read as a whole stands first, so that parts of it find it there.
@@ -75,6 +82,19 @@ impl Template {
         Ok(Self::At(Part { path: path.clone(), slot, kind, default }))
     }
 
+    /// The value for an event; `None` where it reads what is not there.
+    pub fn find_with(
+        &self,
+        event: &Found<'_, '_>,
+        more: &[(&str, &Document)],
+    ) -> Result<Option<Bson>, DecodeError> {
+        match self {
+            Self::Computed(computed) => computed.evaluate(event, more),
+            Self::At(part) if event.get(part.slot).is_none() => Ok(part.default.clone()),
+            _ => self.fill_with(event, more).map(Some),
+        }
+    }
+
     /// The type of the values, as far as that is known before there is an event.
     pub fn kind(&self) -> FieldType {
         match self {
@@ -92,18 +112,26 @@ impl Template {
 
     /// Makes the value for an event, or says why that cannot be.
     pub fn fill(&self, event: &Found<'_, '_>) -> Result<Bson, DecodeError> {
+        self.fill_with(event, &[])
+    }
+
+    /// The same with the values of more variables.
+    pub fn fill_with(&self, event: &Found<'_, '_>, more: &[(&str, &Document)]) -> Result<Bson, DecodeError> {
         match self {
             Self::Constant(value) => Ok(value.clone()),
             Self::Time => time(event).map(Bson::DateTime),
             Self::At(part) => part.read(event),
-            Self::Computed(computed) => computed.evaluate(event),
+            Self::Computed(computed) => computed.evaluate(event, more)?.ok_or_else(|| computed.lacks()),
             Self::Object(members) => {
-                let filled = members.iter().map(|(name, value)| Ok((name.clone(), value.fill(event)?)));
+                let filled =
+                    members.iter().map(|(name, value)| Ok((name.clone(), value.fill_with(event, more)?)));
                 filled.collect::<Result<Document, _>>().map(Bson::Document)
             }
-            Self::List(items) => {
-                items.iter().map(|item| item.fill(event)).collect::<Result<_, _>>().map(Bson::Array)
-            }
+            Self::List(items) => items
+                .iter()
+                .map(|item| item.fill_with(event, more))
+                .collect::<Result<_, _>>()
+                .map(Bson::Array),
         }
     }
 }
@@ -126,7 +154,11 @@ impl Part {
 }
 
 impl Computed {
-    fn evaluate(&self, event: &Found<'_, '_>) -> Result<Bson, DecodeError> {
+    fn evaluate(
+        &self,
+        event: &Found<'_, '_>,
+        more: &[(&str, &Document)],
+    ) -> Result<Option<Bson>, DecodeError> {
         let mut variables: BTreeMap<&str, Bson> =
             VARIABLES.iter().map(|name| (*name, Bson::Document(Document::new()))).collect();
         for (path, slot) in &self.reads {
@@ -137,14 +169,15 @@ impl Computed {
                 place(root, rest, value);
             }
         }
-        let values = variables.into_iter().map(|(name, value)| (name, to_cel(value)));
+        let more = more.iter().map(|(name, value)| (*name, Bson::Document(Document::clone(value))));
+        let values = variables.into_iter().chain(more).map(|(name, value)| (name, to_cel(value)));
+        let Some(value) = self.expression.evaluate(values).map_err(bad)? else { return Ok(None) };
         let text = self.expression.text();
-        match self.expression.evaluate(values).map_err(bad)? {
-            Some(value) => {
-                from_cel(&value).ok_or_else(|| bad(format!("`{text}` is nothing that can be stored")))
-            }
-            None => Err(bad(format!("`{text}` reads what the event does not have"))),
-        }
+        from_cel(&value).map(Some).ok_or_else(|| bad(format!("`{text}` is nothing that can be stored")))
+    }
+
+    fn lacks(&self) -> DecodeError {
+        bad(format!("`{}` reads what the event does not have", self.expression.text()))
     }
 }
 

@@ -128,6 +128,14 @@ pub enum SourceError {
         /// Where.
         place: String,
     },
+    /// The broker has not taken a message.
+    #[error("a message to exchange `{exchange}` on {place} was not confirmed")]
+    Unconfirmed {
+        /// The exchange.
+        exchange: String,
+        /// Where.
+        place: String,
+    },
     /// A delivery was dropped without being settled; only a new connection makes it come again.
     #[error("a delivery from queue `{queue}` was dropped unsettled, so the connection is built anew")]
     Dropped {
@@ -149,7 +157,7 @@ impl SourceError {
             | Self::Differs { .. } => Class::Misconfigured,
             Self::Connect { cause, .. } | Self::Refused { cause, .. } => class_before_consuming(cause),
             Self::Lost { cause, .. } => class_while_consuming(cause),
-            Self::Silent { .. } | Self::Ended { .. } => Class::Transient,
+            Self::Silent { .. } | Self::Ended { .. } | Self::Unconfirmed { .. } => Class::Transient,
             Self::Dropped { .. } => Class::Bug,
         }
     }

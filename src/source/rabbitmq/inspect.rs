@@ -1,6 +1,6 @@
 //! What is on the broker, compared with what is declared, without changing anything.
 
-use super::topology::Topology;
+use super::topology::{Topology, depth, has_exchange};
 use super::wire::Wire;
 use super::{Options, SourceError};
 use crate::replication::{Finding, Level, SourceSpec};
@@ -21,7 +21,7 @@ pub async fn inspect(spec: &SourceSpec, options: &Options) -> Result<Vec<Finding
 async fn look(topology: &Topology, wire: &Wire) -> Result<Vec<Finding>, SourceError> {
     let mut findings = vec![finding(Level::Fine, format!("connected to {}", wire.place()))];
     findings.push(look_at_exchange(topology, wire).await?);
-    match topology.depth(wire, &topology.queue).await? {
+    match depth(wire, &topology.queue).await? {
         Some(depth) => {
             let (messages, consumers) = (depth.messages, depth.consumers);
             findings.push(finding(
@@ -38,7 +38,7 @@ async fn look(topology: &Topology, wire: &Wire) -> Result<Vec<Finding>, SourceEr
 
 async fn look_at_exchange(topology: &Topology, wire: &Wire) -> Result<Finding, SourceError> {
     let exchange = &topology.exchange;
-    Ok(if topology.has_exchange(wire).await? {
+    Ok(if has_exchange(wire, exchange).await? {
         finding(Level::Fine, format!("exchange `{exchange}` is there"))
     } else {
         finding(Level::Wrong, format!("exchange `{exchange}` does not exist; its owner declares it"))
@@ -78,7 +78,7 @@ fn no_queue(topology: &Topology) -> Finding {
 
 async fn look_at_dead_letters(topology: &Topology, wire: &Wire) -> Result<Option<Finding>, SourceError> {
     let queue = &topology.dead_queue;
-    Ok(match topology.depth(wire, queue).await? {
+    Ok(match depth(wire, queue).await? {
         Some(depth) if depth.messages > 0 => {
             let text = format!(
                 "{} messages were dead-lettered into `{queue}`: they came back too often to be delivered again",

@@ -7,21 +7,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Consumer, ExchangeKind};
+use lapin::{Channel, Consumer};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::error::is_not_found;
 use super::headers::headers;
-use super::topology::{differs, refused, short};
+use super::topology::{depth, differs, has_exchange, refused, short};
 use super::wire::Wire;
 use super::{Address, Options, SourceError};
 use crate::event::Headers;
-use crate::replication::StreamSpec;
+use crate::replication::{Finding, StreamSpec};
 use crate::source::{Delivery, Inbox, Ledger, Log, LogError, Start};
 
 /// How long declaring and subscribing may take in all.
@@ -54,6 +52,36 @@ impl Stream {
         });
         let names = Names { stream: short("stream", &spec.stream)?, bound: bound.transpose()? };
         Ok(Self { address, spec: spec.clone(), names, options })
+    }
+
+    /// Looks at exchange and stream, changing nothing. An error means that nothing could be looked at.
+    pub async fn inspect(&self) -> Result<Vec<Finding>, SourceError> {
+        let name = format!("nearcopy {} check", self.options.service);
+        let Options { ca, connect_timeout, .. } = &self.options;
+        let wire = Wire::dial(&self.address, &name, ca.clone(), *connect_timeout).await?;
+        let found = self.look(&wire).await;
+        wire.close().await;
+        found
+    }
+
+    async fn look(&self, wire: &Wire) -> Result<Vec<Finding>, SourceError> {
+        let Names { stream, bound } = &self.names;
+        let mut findings = vec![Finding::fine(format!("connected to {}", wire.place()))];
+        if let Some((exchange, _)) = bound {
+            findings.push(if has_exchange(wire, exchange).await? {
+                Finding::fine(format!("exchange `{exchange}` is there"))
+            } else {
+                Finding::wrong(format!("exchange `{exchange}` does not exist; its owner declares it"))
+            });
+        }
+        findings.push(match (depth(wire, stream).await?, bound) {
+            (Some(depth), _) => Finding::fine(format!("stream `{stream}`: {} events", depth.messages)),
+            (None, Some(_)) => Finding::advice(format!(
+                "stream `{stream}` does not exist yet; it is declared at the first start, and events from before are not in it"
+            )),
+            (None, None) => Finding::wrong(format!("stream `{stream}` does not exist; its owner declares it")),
+        });
+        Ok(findings)
     }
 
     async fn begin(&self, from: Start) -> Result<Inbox, SourceError> {
@@ -101,27 +129,15 @@ impl Stream {
     async fn establish(&self, wire: &Wire) -> Result<(), SourceError> {
         let Names { stream, bound } = &self.names;
         let Some((exchange, keys)) = bound else {
-            let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-            let channel = wire.channel().await?;
-            return match channel.queue_declare(stream.clone(), passive, FieldTable::default()).await {
-                Ok(_) => Ok(()),
-                Err(error) if is_not_found(&error) => {
-                    Err(SourceError::NoStream { stream: stream.to_string(), place: wire.place() })
-                }
-                Err(error) => Err(refused(wire, "look for stream", stream, error)),
+            return match depth(wire, stream).await? {
+                Some(_) => Ok(()),
+                None => Err(SourceError::NoStream { stream: stream.to_string(), place: wire.place() }),
             };
         };
-        let channel = wire.channel().await?;
-        let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
-        let looked =
-            channel.exchange_declare(exchange.clone(), ExchangeKind::Topic, passive, FieldTable::default());
-        match looked.await {
-            Err(error) if is_not_found(&error) => {
-                let exchange = exchange.to_string();
-                return Err(SourceError::NoExchange { exchange, place: wire.place() });
-            }
-            looked => looked.map_err(|error| refused(wire, "look for exchange", exchange, error))?,
+        if !has_exchange(wire, exchange).await? {
+            return Err(SourceError::NoExchange { exchange: exchange.to_string(), place: wire.place() });
         }
+        let channel = wire.channel().await?;
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
         let declared = channel.queue_declare(stream.clone(), QueueDeclareOptions::durable(), arguments).await;

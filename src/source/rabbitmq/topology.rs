@@ -54,11 +54,11 @@ impl Topology {
     /// The owner's exchange is only looked for. To declare it here would be to guess its form, and a wrong
     /// guess would keep the owner from starting.
     pub(super) async fn establish(&self, wire: &Wire) -> Result<bool, SourceError> {
-        if !self.has_exchange(wire).await? {
+        if !has_exchange(wire, &self.exchange).await? {
             let exchange = self.exchange.to_string();
             return Err(SourceError::NoExchange { exchange, place: wire.place() });
         }
-        let is_there = self.depth(wire, &self.queue).await?.is_some();
+        let is_there = depth(wire, &self.queue).await?.is_some();
         if self.declare {
             self.declare_all(wire).await?;
         } else if !is_there {
@@ -69,33 +69,6 @@ impl Topology {
             });
         }
         Ok(!is_there)
-    }
-
-    /// Whether the owner's exchange is there.
-    pub(super) async fn has_exchange(&self, wire: &Wire) -> Result<bool, SourceError> {
-        let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
-        let channel = wire.channel().await?;
-        let looked = channel
-            .exchange_declare(self.exchange.clone(), ExchangeKind::Topic, passive, FieldTable::default())
-            .await;
-        match looked {
-            Ok(()) => Ok(true),
-            Err(error) if is_not_found(&error) => Ok(false),
-            Err(error) => Err(refused(wire, "look for exchange", &self.exchange, error)),
-        }
-    }
-
-    /// What a queue holds, or that it is not there.
-    pub(super) async fn depth(&self, wire: &Wire, queue: &ShortString) -> Result<Option<Depth>, SourceError> {
-        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        let channel = wire.channel().await?;
-        match channel.queue_declare(queue.clone(), passive, FieldTable::default()).await {
-            Ok(found) => {
-                Ok(Some(Depth { messages: found.message_count(), consumers: found.consumer_count() }))
-            }
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(refused(wire, "look for queue", queue, error)),
-        }
     }
 
     /// Declares the queue itself; done to one that exists, it compares.
@@ -150,6 +123,30 @@ impl Topology {
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-overflow", text("reject-publish")),
         ])
+    }
+}
+
+/// Whether an owner's exchange is there.
+pub(super) async fn has_exchange(wire: &Wire, exchange: &ShortString) -> Result<bool, SourceError> {
+    let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+    let channel = wire.channel().await?;
+    let looked =
+        channel.exchange_declare(exchange.clone(), ExchangeKind::Topic, passive, FieldTable::default()).await;
+    match looked {
+        Ok(()) => Ok(true),
+        Err(error) if is_not_found(&error) => Ok(false),
+        Err(error) => Err(refused(wire, "look for exchange", exchange, error)),
+    }
+}
+
+/// What a queue or a stream holds, or that it is not there.
+pub(super) async fn depth(wire: &Wire, queue: &ShortString) -> Result<Option<Depth>, SourceError> {
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    let channel = wire.channel().await?;
+    match channel.queue_declare(queue.clone(), passive, FieldTable::default()).await {
+        Ok(found) => Ok(Some(Depth { messages: found.message_count(), consumers: found.consumer_count() })),
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(refused(wire, "look for queue", queue, error)),
     }
 }
 

@@ -3,9 +3,9 @@
 use bson::{Document, doc};
 
 use super::index::Serves;
-use super::{Mongo, Topology};
-use crate::replication::{Declaration, Embed, Finding, Subscription, Timeline, WhenDeleted};
-use crate::store::{EpochStore, Presence, StoreError};
+use super::{Mongo, Topology, command};
+use crate::replication::{Declaration, Embed, Finding, ReadModel, Subscription, Timeline, WhenDeleted};
+use crate::store::{EpochStore, Presence, ReadModelStore, StoreError};
 
 impl Mongo {
     /// Looks at the server, its concerns, the fence, and the indexes that fan-out needs.
@@ -25,7 +25,36 @@ impl Mongo {
         for embed in &declaration.embeds {
             findings.push(self.reference_finding(embed).await?);
         }
+        for model in &declaration.read_models {
+            findings.push(self.read_model_finding(model).await?);
+        }
         Ok(findings)
+    }
+
+    /// How far a read model is folded, and by which declaration.
+    async fn read_model_finding(&self, model: &ReadModel) -> Result<Finding, StoreError> {
+        let name = &model.name;
+        if !self.is_replica_set() {
+            let text =
+                format!("read model `{name}` needs transactions, which a standalone server does not have");
+            return Ok(Finding::wrong(text));
+        }
+        let Some(at) = self.checkpoint(name).await? else {
+            return Ok(Finding::fine(format!("read model `{name}`: nothing is folded yet")));
+        };
+        let held = doc! { "count": name.as_str(), "query": { "_nearcopy.held": { "$gt": 0 } } };
+        let held = command::count(&self.run("counting documents that wait", held).await?, "n");
+        let place = at.place;
+        Ok(match self.folded_by(name).await? {
+            _ if held > 0 => Finding::advice(format!(
+                "read model `{name}` is folded up to offset {place}; {held} documents wait for parked events"
+            )),
+            Some(by) if by != model.hash => Finding::advice(format!(
+                "read model `{name}` was folded by another declaration; `nearcopy read-model rebuild {name}` brings this \
+                 one to all documents"
+            )),
+            _ => Finding::fine(format!("read model `{name}` is folded up to offset {place}")),
+        })
     }
 
     fn topology_finding(&self, version: &str, declaration: &Declaration) -> Finding {

@@ -12,6 +12,7 @@ mod epoch;
 mod index;
 mod inspect;
 mod lease;
+mod outbox;
 mod parked;
 mod read_model;
 mod reading;

@@ -11,15 +11,15 @@ use mongodb::ClientSession;
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{ReadConcern, ReplaceOptions, WriteConcern};
 
-use super::Mongo;
 use super::command::{self, Chunk};
 use super::parked::{self, any_id};
+use super::{Mongo, outbox};
 use crate::event::{EntityId, EntityType, FieldPath};
 use crate::store::{Checkpoint, Fold, Folded, Frozen, Needs, ReadModelStore, StoreError};
 
 pub(super) const CHECKPOINTS: &str = "nearcopy.checkpoints";
-/// How the name ends under which the session of a read model's transactions is noted.
-const SESSION: &str = ":session";
+/// How the name ends under which is noted in which session a read model is folded, and by which declaration.
+const NOTE: &str = ":note";
 /// Commands, with the name under which they have their statements.
 const UPDATE: (&CStr, &CStr) = (cstr!("update"), cstr!("updates"));
 const DELETE: (&CStr, &CStr) = (cstr!("delete"), cstr!("deletes"));
@@ -45,7 +45,7 @@ impl ReadModelStore for Mongo {
         // Noted before it is used, so that whoever comes next knows what to end.
         let note = doc! {
             "findAndModify": CHECKPOINTS,
-            "query": { "_id": format!("{of}{SESSION}") },
+            "query": { "_id": format!("{of}{NOTE}") },
             "update": { "$set": { "session": session.id() } },
             "upsert": true,
             "writeConcern": command::write_concern(),
@@ -57,6 +57,22 @@ impl ReadModelStore for Mongo {
         }
         self.folding.put(of.as_str(), session);
         Ok(())
+    }
+
+    async fn folded_by(&self, of: &EntityType) -> Result<Option<String>, StoreError> {
+        let command = doc! {
+            "find": CHECKPOINTS,
+            "filter": { "_id": format!("{of}{NOTE}") },
+            "readConcern": self.read_concern(None),
+        };
+        let found = self.fetch_all(&format!("reading how `{of}` was folded"), command).await?;
+        Ok(found.first().and_then(|note| note.get_str("declared").ok()).map(str::to_owned))
+    }
+
+    async fn note_folded_by(&self, of: &EntityType, declaration: &str) -> Result<(), StoreError> {
+        let note = doc! { "$set": { "declared": declaration } };
+        let statement = doc! { "q": { "_id": format!("{of}{NOTE}") }, "u": note, "upsert": true };
+        self.update(CHECKPOINTS, vec![statement], true).await.map(|_| ())
     }
 
     async fn turn(
@@ -180,7 +196,7 @@ impl Turn<'_> {
     }
 
     async fn store(&self, session: &mut ClientSession, folded: Folded) -> Result<(), Error> {
-        let Folded { stored, deleted, parked, unparked } = folded;
+        let Folded { stored, deleted, parked, unparked, alerts } = folded;
         let replace = |document: Document| {
             let id = document.get("_id").cloned().unwrap_or(Bson::Null);
             doc! { "q": { "_id": id }, "u": document, "upsert": true }
@@ -193,7 +209,9 @@ impl Turn<'_> {
         let parked = parked.iter().map(|parked| parked::statement(parked, None)).collect();
         self.run(session, UPDATE, parked::PARKED, parked).await?;
         let unparked = unparked.iter().map(|id| doc! { "q": { "_id": id.to_string() }, "limit": 1 });
-        self.run(session, DELETE, parked::PARKED, unparked.collect()).await
+        self.run(session, DELETE, parked::PARKED, unparked.collect()).await?;
+        let alerts = alerts.iter().map(outbox::statement).collect();
+        self.run(session, UPDATE, outbox::OUTBOX, alerts).await
     }
 
     /// Runs statements, in as few commands as the server's limits allow. One that fails fails the whole turn.

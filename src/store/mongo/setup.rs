@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 
 use super::Mongo;
+use super::outbox::OUTBOX;
 use super::shape::Placed;
 use crate::replication::{Declaration, ReadModel, Subscription, Target, WhenDeleted};
 use crate::store::StoreError;
@@ -36,6 +37,7 @@ impl Mongo {
         for replica in &declaration.replicas {
             self.set_up_replica(replica).await?;
         }
+        self.index(OUTBOX, doc! { "at": 1 }, Document::new()).await?;
         for model in &declaration.read_models {
             self.set_up_read_model(model).await?;
         }

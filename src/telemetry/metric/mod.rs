@@ -12,9 +12,12 @@ use super::family::{Entry, Family};
 use crate::replication::Outcome;
 
 mod read;
+mod rule;
 
 use read::{READS, READS_HELD, WATCHERS};
 pub use read::{reads, reads_held, watchers};
+use rule::ALERTS;
+pub use rule::alerts;
 
 /// What came of a request to an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +211,7 @@ pub fn entries() -> Vec<Entry> {
         READS.entry(),
         READS_HELD.entry(),
         WATCHERS.entry(),
+        ALERTS.entry(),
         BROKER_CONNECTED.entry(),
         RECONNECTS.entry(),
         CHANGE_STREAM_RESTARTS.entry(),

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::{Scene, THINGS, event, grown, grown_to};
 use crate::rabbitmq::eventually;
+use crate::sidecar::free_address;
 
 /// P3: while a read model is rebuilt and events come, no reader sees less than before; and what was rebuilt is what was
 /// served, document by document.
@@ -65,9 +66,15 @@ async fn a_rebuild_brings_what_is_declared_anew_and_can_be_undone() {
     let said = String::from_utf8_lossy(&looked.stdout).into_owned();
     assert!(said.contains("10 documents would replace 10, 10 of them different"), "{said}");
     scene.consumer.count_is("things", doc! { "size": 5_i64 }, 10).await;
+    let checked = twice.run(&["check", "--online", "{manifest}"]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(said.contains("read model `things` was folded by another declaration"), "{said}");
     let rebuilt = twice.run(&["read-model", "rebuild", "things", "--manifest", "{manifest}"]);
     assert_eq!(rebuilt.status.code(), Some(0), "{}", String::from_utf8_lossy(&rebuilt.stderr));
     scene.consumer.count_is("things", doc! { "size": 10_i64 }, 10).await;
+    let checked = twice.run(&["check", "--online", "{manifest}"]);
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(said.contains("read model `things` is folded up to offset"), "{said}");
     scene.events([sized(10)]).await;
     let sidecar = twice.start().await;
     scene.consumer.count_is("things", doc! { "size": 10_i64 }, 11).await;
@@ -98,6 +105,30 @@ async fn a_rebuild_ends_at_an_event_that_cannot_be_folded() {
     scene.events([event(3, "Grown", &json!({ "id": "u", "by": 1, "member": 1 }))]).await;
     scene.consumer.until("things", "u", "folding goes on", |found| found.contains_key("size")).await;
     assert_eq!(scene.consumer.all("things.next").await.len(), 0);
+    sidecar.stop().await;
+    scene.clear().await;
+}
+
+/// Whoever reads by REST, from memory or not, is told what was rebuilt.
+#[tokio::test]
+async fn readers_are_told_what_was_rebuilt() {
+    let scene = Scene::new().await;
+    let address = free_address();
+    let plan = scene.plan(THINGS).set("read.listen", &address);
+    let twice = scene.plan(&THINGS.replace("size: data.by", "size: \"data.by * 2\""));
+    scene.events([event(1, "Grown", &json!({ "id": "t", "by": 5, "member": 1 }))]).await;
+    let sidecar = plan.start().await;
+    let size = async || -> Value {
+        let told = reqwest::get(format!("http://{address}/v1/things/t")).await.unwrap().text().await.unwrap();
+        serde_json::from_str::<Value>(&told).unwrap()["fields"]["size"].clone()
+    };
+    eventually("it is told", async || size().await == json!(5)).await;
+    for _ in 0..20 {
+        assert_eq!(size().await, json!(5));
+    }
+    let rebuilt = twice.run(&["read-model", "rebuild", "things", "--manifest", "{manifest}"]);
+    assert_eq!(rebuilt.status.code(), Some(0), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    eventually("the other is told", async || size().await == json!(10)).await;
     sidecar.stop().await;
     scene.clear().await;
 }

@@ -1,6 +1,7 @@
 //! Read models: which documents are folded from which events, and how.
 
 mod effect;
+mod rule;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,8 +83,19 @@ fn read(
     let fields: Vec<Field> = fields.selection.fields().cloned().collect();
     let reads = reads::read(&raw.reads, at.at("reads"), Some(&fields), findings)?;
     let view = Arc::new(view(&name, &source, key_kind, declared(), stamp.as_ref(), reads));
-    let model = ReadModel { name, source, reactions, always, stamp, key: key_kind, lookup, view };
+    let rules = rule::read_all(raw, at.at("rules"), &mut lookup, findings);
+    let (hash, key) = (hash(at), key_kind);
+    let model = ReadModel { name, source, reactions, always, stamp, rules, hash, key, lookup, view };
     (findings.len() == before).then_some(model)
+}
+
+/// A hash of all that has a say in what becomes of an event.
+fn hash(at: Place<'_>) -> String {
+    let folding = at.entries().filter(|(name, _)| !["reads", "rules"].contains(name));
+    let parts: BTreeMap<&str, serde_json::Value> =
+        folding.map(|(name, part)| (name, part.node.to_json())).collect();
+    let text = serde_json::to_string(&parts).unwrap_or_default();
+    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()))
 }
 
 /// A read model is fed by a stream.

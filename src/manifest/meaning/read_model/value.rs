@@ -15,7 +15,17 @@ const DEPTH: usize = 16;
 
 /// Reads an expression.
 pub(super) fn expression(text: &str, at: Place<'_>, lookup: &mut Lookup) -> Result<Template, Diagnostic> {
-    Template::compile(text, lookup).map_err(|error| {
+    expression_with(text, &[], at, lookup)
+}
+
+/// Reads an expression that may read more than the event.
+pub(super) fn expression_with(
+    text: &str,
+    more: &[&str],
+    at: Place<'_>,
+    lookup: &mut Lookup,
+) -> Result<Template, Diagnostic> {
+    Template::compile_with(text, more, lookup).map_err(|error| {
         let (mark, why) = match keep::syntax_error(&error) {
             Some((column, why)) => (at.part(column, 1), why),
             None => (at.mark(), error.as_str()),
@@ -28,16 +38,27 @@ pub(super) fn expression(text: &str, at: Place<'_>, lookup: &mut Lookup) -> Resu
 
 /// Reads whatever may stand for a value.
 pub(super) fn read(value: &Json, at: Place<'_>, lookup: &mut Lookup) -> Result<Template, Diagnostic> {
+    read_with(value, &[], at, lookup)
+}
+
+/// Reads a value that may be made of more than the event.
+pub(super) fn read_with(
+    value: &Json,
+    more: &[&str],
+    at: Place<'_>,
+    lookup: &mut Lookup,
+) -> Result<Template, Diagnostic> {
     match value {
-        Json::String(text) => expression(text, at, lookup),
+        Json::String(text) => expression_with(text, more, at, lookup),
         Json::Object(members) if members.contains_key("from") => typed(value, at, lookup),
         Json::Object(members) => {
-            let members =
-                members.iter().map(|(name, value)| Ok((name.clone(), read(value, at.at(name), lookup)?)));
+            let members = members
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), read_with(value, more, at.at(name), lookup)?)));
             members.collect::<Result<_, _>>().map(Template::Object)
         }
         Json::Array(items) => {
-            let items = items.iter().zip(at.items()).map(|(item, at)| read(item, at, lookup));
+            let items = items.iter().zip(at.items()).map(|(item, at)| read_with(item, more, at, lookup));
             items.collect::<Result<_, _>>().map(Template::List)
         }
         other => constant(other, at).map(Template::Constant),

@@ -1,0 +1,63 @@
+//! What is told to others, and when.
+
+use super::super::super::place::Place;
+use super::super::super::{Code, Diagnostic, raw};
+use super::super::{Noted, empty, source};
+use super::value;
+use crate::event::Lookup;
+use crate::replication::{Rule, STATES, Template};
+
+/// Reads every rule of a read model.
+pub(super) fn read_all(
+    raw: &raw::ReadModel,
+    at: Place<'_>,
+    lookup: &mut Lookup,
+    findings: &mut Vec<Diagnostic>,
+) -> Vec<Rule> {
+    let rules = at.entries().filter_map(|(name, at)| Some((name, raw.rules.get(name)?, at)));
+    rules.filter_map(|(name, rule, at)| read(name, rule, at, lookup, findings)).collect()
+}
+
+fn read(
+    name: &str,
+    raw: &raw::Rule,
+    at: Place<'_>,
+    lookup: &mut Lookup,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Rule> {
+    let when = value::expression_with(&raw.when, &STATES, at.at("when"), lookup).noted(findings);
+    let at = at.at("emit");
+    let exchange = source::rabbit_name(&raw.emit.exchange, "exchange", at.at("exchange")).noted(findings);
+    if raw.emit.kind.is_empty() {
+        findings.push(empty(
+            at.at("type"),
+            "a message needs a type",
+            "name what has happened: `type: TooManyBooks`",
+        ));
+    }
+    let key = routing_key(&raw.emit.key, at.at("key")).noted(findings);
+    let at = at.at("data");
+    let data = raw.emit.data.iter().map(|(name, value)| {
+        let value = value::read_with(&value.0, &STATES, at.at(name), lookup).noted(findings);
+        Some((name.clone(), value?))
+    });
+    let data = data.collect::<Option<Vec<_>>>();
+    exchange.and(key)?;
+    Some(Rule {
+        name: name.to_owned(),
+        when: when?,
+        exchange: raw.emit.exchange.clone(),
+        routing_key: raw.emit.key.clone(),
+        kind: raw.emit.kind.clone(),
+        data: Template::Object(data?),
+    })
+}
+
+fn routing_key(key: &str, at: Place<'_>) -> Result<(), Diagnostic> {
+    if key.len() <= 255 {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Code::BadQueue, at.mark(), "this cannot be a routing key")
+        .why("it is longer than 255 bytes")
+        .help("choose a shorter one, such as `alert.too-many`"))
+}
