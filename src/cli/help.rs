@@ -58,7 +58,8 @@ Needs mongodb.url and rabbitmq.url; run it while the sidecars run. A rebuild fol
 and replaces the served documents in one instant, at the very event at which they stand: no reader
 sees less than before. For about as long as it takes to compare and copy all documents nothing new
 is folded. What was served before stays in <name>.before until the next rebuild. An event that
-cannot be folded ends a rebuild, and nothing is replaced.
+cannot be folded ends a rebuild, and nothing is replaced. Where the stream was made anew, or cut off
+beyond what is folded, --anew serves what can be folded of it now.
 
 Examples:
   nearcopy read-model rebuild foos --dry-run

@@ -20,6 +20,9 @@ pub(super) enum Command {
         /// Folds and compares, and replaces nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Folds all that the stream has now, though it does not have any more what is served. Nothing is folded meanwhile.
+        #[arg(long, conflicts_with = "dry_run")]
+        anew: bool,
         /// A file or a folder; where none is given, the setting manifest.paths names them.
         #[arg(long, value_name = "MANIFEST")]
         manifest: Vec<PathBuf>,
@@ -50,6 +53,10 @@ async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
     let log = Stream::new(&stream, options).map_err(|error| Failure::new(Exit::Invalid, &error))?;
     let rebuild = Rebuild { of, stream, log: &log, store: &store, tell: &tell };
     match command {
+        Command::Rebuild { anew: true, .. } => {
+            let rebuilt = rebuild.run_anew().await.map_err(|error| failure(&error))?;
+            print(&summary(&rebuilt, false))
+        }
         Command::Rebuild { dry_run, .. } => {
             let rebuilt = rebuild.run(*dry_run).await.map_err(|error| failure(&error))?;
             print(&summary(&rebuilt, *dry_run))

@@ -72,7 +72,7 @@ enum Interrupted {
     /// What is to be folded next is not in the log any more.
     #[error(
         "events are missing: the one at the checkpoint (offset {place}) is not in the stream any more, so those after it \
-         may not be either; nothing is folded until the read model is rebuilt"
+         may not be either; nothing is folded until `nearcopy read-model rebuild --anew` has folded what there is"
     )]
     Gap {
         /// Where the checkpoint stands.

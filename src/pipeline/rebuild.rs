@@ -28,6 +28,10 @@ const NEAR: u64 = 5_000;
 const HOLD: Duration = Duration::from_secs(120);
 /// How long an event is waited for that must be in the stream.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long nothing must have come for the end of the stream to be reached.
+const QUIET: Duration = Duration::from_secs(2);
+/// As good as for ever.
+const NO_END: Duration = Duration::from_hours(24 * 365);
 /// How often progress is told.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
@@ -94,7 +98,8 @@ pub enum RebuildError {
     },
     /// The stream does not lead where it must.
     #[error(
-        "the stream does not lead to offset {0}, where the served documents stand; is it the same stream?"
+        "the stream does not lead to offset {0}, where the served documents stand; if it is another one now, `--anew` folds \
+         all that it has"
     )]
     Elsewhere(u64),
     /// Somebody else changed what was to stay as it is.
@@ -227,12 +232,16 @@ impl Rebuild<'_> {
                 return Err(RebuildError::Elsewhere(end));
             }
             self.turn(progress, next, now).await?;
-            if progress.told.elapsed() > TOLD_EVERY {
-                progress.told = Stopwatch::start();
-                (self.tell)(progress.step(end));
-            }
+            self.tell_now_and_then(progress, end);
         }
         Ok(())
+    }
+
+    fn tell_now_and_then(&self, progress: &mut Progress, end: u64) {
+        if progress.told.elapsed() > TOLD_EVERY {
+            progress.told = Stopwatch::start();
+            (self.tell)(progress.step(end));
+        }
     }
 
     /// Folds some events. Here nothing waits: what cannot be folded ends it.
@@ -266,11 +275,40 @@ impl Rebuild<'_> {
         Ok(())
     }
 
+    /// Folds all that the stream has now, though what is served does not stand in it any more, and serves that.
+    ///
+    /// Here documents and checkpoint change one after the other, so what is served is frozen without an end: after a crash it
+    /// stands still until this is done again.
+    pub async fn run_anew(&self) -> Result<Rebuilt, RebuildError> {
+        let (of, next) = (&self.of.name, next_of(&self.of.name));
+        self.store.begin_anew(&self.of, &next).await?;
+        let mut progress = self.begin().await?;
+        while let Ok(taken) = timeout(QUIET, progress.inbox.take(TOGETHER)).await {
+            if taken.is_empty() {
+                return Err(RebuildError::Disturbed);
+            }
+            let end = taken.last().and_then(Delivery::place).unwrap_or_default();
+            self.turn(&mut progress, &next, taken).await?;
+            self.tell_now_and_then(&mut progress, end);
+        }
+        if progress.at.is_none() {
+            return Err(RebuildError::Nothing(of.clone()));
+        }
+        let compared = self.store.compare(of, &next).await?;
+        (self.tell)(Step::Replacing(compared));
+        self.store.set_aside(of, &before_of(of)).await?;
+        self.store.freeze(of, NO_END).await?;
+        self.store.replace(of, &next).await?;
+        self.store.stand_where(of, &next).await?;
+        self.store.note_folded_by(of, &self.of.hash).await?;
+        Ok(Rebuilt { events: progress.events, compared })
+    }
+
     /// Puts back what was served before the last rebuild, and has it folded on from where it stood then.
     pub async fn undo(&self) -> Result<(), RebuildError> {
         let (of, before) = (&self.of.name, before_of(&self.of.name));
         self.store.checkpoint(&before).await?.ok_or_else(|| RebuildError::Nothing(before.clone()))?;
-        self.store.freeze(of, Duration::from_hours(24 * 365)).await?;
+        self.store.freeze(of, NO_END).await?;
         // Done already, if an earlier attempt was cut off.
         let _replaced = self.store.replace(of, &before).await?;
         self.store.stand_where(of, &before).await?;

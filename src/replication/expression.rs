@@ -43,7 +43,7 @@ impl Expression {
             context.add_variable_from_value(*name, nothing());
         }
         if let Err(ExecutionError::UndeclaredReference(unknown)) = program.execute(&context) {
-            let known = variables.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+            let known = variables.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             let verb = if variables.len() == 1 { "is" } else { "are" };
             return Err(format!("`{unknown}` is not known here, only {known} {verb}"));
         }

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error};
+use serde::de::{DeserializeOwned, Deserializer, Error, IgnoredAny};
 use serde_json::Value as Json;
 
 use super::{Id, Reads, Short};
@@ -13,13 +14,14 @@ use super::{Id, Reads, Short};
 /// Documents that are folded from the events of a stream.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(title = "a read model", deny_unknown_fields)]
+#[expect(dead_code, reason = "events and rules are read entry by entry, so that a broken one hides no other")]
 pub(in crate::manifest) struct ReadModel {
     /// The source of the events, by its name under `sources`: one with `stream`.
     pub source: String,
     /// Which document an event is about: a CEL expression over `data` and `event` that gives its id.
     pub key: Option<Short<Id>>,
     /// What each type of event does; other types are passed by.
-    pub on: BTreeMap<String, OneOrMany<Effect>>,
+    on: Each<OneOrMany<Effect>>,
     /// What every event adds to an array of each document that it changes.
     #[serde(default)]
     pub append: BTreeMap<String, Value>,
@@ -27,7 +29,7 @@ pub(in crate::manifest) struct ReadModel {
     pub stamp: Option<String>,
     /// What is told to others when a document has become so, by name.
     #[serde(default)]
-    pub rules: BTreeMap<String, Rule>,
+    rules: Each<Rule>,
     /// How it may be read.
     #[serde(default)]
     pub reads: Reads,
@@ -92,6 +94,36 @@ pub(in crate::manifest) struct Effect {
     pub uncount: BTreeMap<String, Value>,
     /// Whether the document goes.
     pub delete: bool,
+}
+
+/// Entries by name, each of which is read by itself, so that one that is broken hides nothing that is wrong with others.
+#[derive(Debug)]
+pub(in crate::manifest) struct Each<T>(PhantomData<T>);
+
+impl<T> Default for Each<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Each<T> {
+    fn deserialize<D: Deserializer<'de>>(parser: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(parser).map(|_| Self::default())
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Each<T> {
+    fn schema_name() -> Cow<'static, str> {
+        BTreeMap::<String, T>::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BTreeMap::<String, T>::json_schema(generator)
+    }
 }
 
 /// One, or a list of them.

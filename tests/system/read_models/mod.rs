@@ -203,6 +203,17 @@ async fn a_stream_that_was_made_anew_is_not_read_as_if_nothing_had_happened() {
     let says = |report: &Value| report["reasons"].to_string().contains("events are missing");
     sidecar.is("degraded, and says why", |status, report| status == 200 && says(report)).await;
     grown_to(&scene.consumer, 100).await;
+    let refused = plan.run(&["read-model", "rebuild", "things", "--manifest", "{manifest}"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--anew"));
+    let anew = plan.run(&["read-model", "rebuild", "things", "--anew", "--manifest", "{manifest}"]);
+    assert_eq!(anew.status.code(), Some(0), "{}", String::from_utf8_lossy(&anew.stderr));
+    sidecar.is("well again", |status, report| status == 200 && report["status"] == "ok").await;
+    scene.events([event(900, "Grown", &json!({ "id": "t0", "by": 1_000, "member": 1 }))]).await;
+    let sum: u64 = (500..700).filter(|number| number % 20 == 0).map(|number| number % 7).sum();
+    let size = i64::try_from(sum).unwrap() + 1_000;
+    let is = |found: &bson::Document| found.get_i64("size").ok() == Some(size);
+    scene.consumer.until("things", "t0", "what there is now is folded, and goes on", is).await;
     sidecar.stop().await;
     scene.clear().await;
 }

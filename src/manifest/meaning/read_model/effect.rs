@@ -32,7 +32,8 @@ impl Reading<'_, '_> {
     ) -> Option<Effect> {
         let target = self.target(raw, key, at);
         let operations = self.operations(raw, at);
-        let contradiction = match (raw.delete, operations.is_empty()) {
+        let changes = at.entries().any(|(word, _)| !["key", "where", "delete"].contains(&word));
+        let contradiction = match (raw.delete, !changes) {
             (true, false) => Some(("a document that goes is not changed", "keep `delete`, or the changes")),
             (false, true) => Some(("this effect does nothing", "say what it does: `set`, `inc`, `delete` …")),
             _ => None,

@@ -51,7 +51,7 @@ fn read(
         }
     };
     let mut reactions: BTreeMap<String, Vec<Effect>> = BTreeMap::new();
-    if raw.on.is_empty() && !at.at("on").is_broken() {
+    if at.at("on").entries().next().is_none() && !at.at("on").is_broken() {
         findings.push(empty(
             at.at("on"),
             "a read model is folded from at least one type of event",
@@ -59,17 +59,17 @@ fn read(
         ));
     }
     for (kind, at) in at.at("on").entries() {
-        let Some(raw) = raw.on.get(kind) else { continue };
-        let effects: Vec<(&raw::Effect, Place<'_>)> = match raw {
-            raw::OneOrMany::One(one) => vec![(one.as_ref(), at)],
-            raw::OneOrMany::Many(many) => many.iter().zip(at.items()).collect(),
+        let effects = match entry::<raw::OneOrMany<raw::Effect>>(at, findings) {
+            None => continue,
+            Some(raw::OneOrMany::One(one)) => vec![(*one, at)],
+            Some(raw::OneOrMany::Many(many)) => many.into_iter().zip(at.items()).collect(),
         };
         if effects.is_empty() {
             findings.push(empty(at, "this event does nothing", "say what it does, or leave it out"));
         }
         let read = effects.into_iter().filter_map(|(raw, at)| {
             let mut reading = effect::Reading { lookup: &mut lookup, findings };
-            reading.effect(raw, key.as_ref(), at)
+            reading.effect(&raw, key.as_ref(), at)
         });
         reactions.insert(kind.to_owned(), read.collect());
     }
@@ -83,7 +83,7 @@ fn read(
     let fields: Vec<Field> = fields.selection.fields().cloned().collect();
     let reads = reads::read(&raw.reads, at.at("reads"), Some(&fields), findings)?;
     let view = Arc::new(view(&name, &source, key_kind, declared(), stamp.as_ref(), reads));
-    let rules = rule::read_all(raw, at.at("rules"), &mut lookup, findings);
+    let rules = rule::read_all(at, &mut lookup, findings);
     let (hash, key) = (hash(at), key_kind);
     let model = ReadModel { name, source, reactions, always, stamp, rules, hash, key, lookup, view };
     (findings.len() == before).then_some(model)

@@ -2,20 +2,21 @@
 
 use super::super::super::place::Place;
 use super::super::super::{Code, Diagnostic, raw};
-use super::super::{Noted, empty, source};
+use super::super::{Noted, empty, entry, source};
 use super::value;
 use crate::event::Lookup;
 use crate::replication::{Rule, STATES, Template};
 
 /// Reads every rule of a read model.
-pub(super) fn read_all(
-    raw: &raw::ReadModel,
-    at: Place<'_>,
-    lookup: &mut Lookup,
-    findings: &mut Vec<Diagnostic>,
-) -> Vec<Rule> {
-    let rules = at.entries().filter_map(|(name, at)| Some((name, raw.rules.get(name)?, at)));
-    rules.filter_map(|(name, rule, at)| read(name, rule, at, lookup, findings)).collect()
+pub(super) fn read_all(at: Place<'_>, lookup: &mut Lookup, findings: &mut Vec<Diagnostic>) -> Vec<Rule> {
+    at.get("rules")
+        .into_iter()
+        .flat_map(Place::entries)
+        .filter_map(|(name, at)| {
+            let raw = entry::<raw::Rule>(at, findings)?;
+            read(name, &raw, at, lookup, findings)
+        })
+        .collect()
 }
 
 fn read(
