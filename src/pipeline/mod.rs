@@ -32,6 +32,7 @@ mod retire;
 mod suspect;
 mod sweep;
 mod traffic;
+mod turn;
 mod upgrade;
 mod watch;
 

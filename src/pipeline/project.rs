@@ -4,25 +4,22 @@
 //! pod's turn, ends all that was in memory with it: reading begins anew at the checkpoint that is stored. So there is one
 //! way to start, and it is the way to recover.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::Bson;
 use tokio::sync::watch as signal;
 use tokio::time::timeout;
 
-use super::fold::{Item, Manner, Work, hash_of};
+use super::fold::hash_of;
 use super::patience::pauses;
 use super::rebuild::next_of;
+use super::turn::Storing;
 use super::{Halted, Pipeline, patience};
-use crate::clock::{self, Stopwatch};
-use crate::event::{EntityId, FieldPath};
-use crate::replication::{Aim, Bench, Class, ReadModel, StreamSpec};
+use crate::clock::Stopwatch;
+use crate::replication::{Bench, Class, ReadModel, StreamSpec};
 use crate::source::{Delivery, Inbox, Log, LogError, Start};
-use crate::store::{Checkpoint, Frozen, Needs, RebuildStore, StoreError};
-use crate::telemetry::metric;
+use crate::store::{Checkpoint, Frozen, RebuildStore, StoreError};
 
 /// How many events are folded in one transaction.
 const TOGETHER: usize = 1_000;
@@ -50,7 +47,7 @@ pub struct Projection {
 
 /// Why folding was interrupted.
 #[derive(Debug, thiserror::Error)]
-enum Interrupted {
+pub(super) enum Interrupted {
     /// The program stops.
     #[error("the program stops")]
     Halted,
@@ -132,15 +129,42 @@ impl Pipeline {
             None => Vec::new(),
         };
         projection.trouble.send_replace(None);
-        let mut bench = Bench::default();
+        let (mut bench, mut storing) = (Some(Bench::default()), None::<Storing>);
         loop {
             if waiting.is_empty() {
-                waiting = self.take(&mut inbox).await?;
+                waiting = self.next(&mut inbox, storing.as_mut()).await?;
             }
-            let (next, folded) =
-                projection.turn(checkpoint.as_ref(), bench, std::mem::take(&mut waiting)).await?;
-            checkpoint = Some(next);
-            bench = if folded.bytes() > REMEMBERED { Bench::default() } else { folded };
+            // Nothing has come yet, or what comes next must be folded upon what is away with the turn before.
+            if let Some(before) = storing.take_if(|_| waiting.is_empty() || bench.is_none()) {
+                bench = bench.or(projection.finish(before).await?);
+                continue;
+            }
+            let order = projection.prepare(
+                checkpoint.as_ref(),
+                bench.take().unwrap_or_default(),
+                std::mem::take(&mut waiting),
+            )?;
+            if let Some(before) = storing.take() {
+                projection.finish(before).await?;
+            }
+            checkpoint = Some(order.next.clone());
+            let (order, known) = order.without_bench();
+            bench = known.map(|known| if known.bytes() > REMEMBERED { Bench::default() } else { known });
+            storing = Some(order.begin(projection));
+        }
+    }
+
+    /// What comes next; nothing, if the turn that is being stored ends before.
+    async fn next(
+        &self,
+        inbox: &mut Inbox,
+        storing: Option<&mut Storing>,
+    ) -> Result<Vec<Delivery>, Interrupted> {
+        let Some(storing) = storing else { return self.take(inbox).await };
+        tokio::select! {
+            biased;
+            taken = self.take(inbox) => taken,
+            () = storing.ended() => Ok(Vec::new()),
         }
     }
 
@@ -182,49 +206,6 @@ impl Pipeline {
     }
 }
 
-impl Projection {
-    /// Folds some events in one transaction, and says how far that brings.
-    async fn turn(
-        &self,
-        expected: Option<&Checkpoint>,
-        bench: Bench,
-        deliveries: Vec<Delivery>,
-    ) -> Result<(Checkpoint, Bench), Interrupted> {
-        let (watch, taken) = (Stopwatch::start(), deliveries.len());
-        let turn = expected.map_or(1, |at| at.turn + 1);
-        let last = deliveries.last().and_then(|last| Some((last.place()?, hash_of(last))));
-        let Some((place, mark)) = last else { return Err(Interrupted::Ended) };
-        let next = Checkpoint { place, mark, turn, frozen: None };
-        let (of, envelope) = (&self.of, &self.stream.envelope);
-        let items: Vec<Item> =
-            deliveries.into_iter().map(|delivery| Item::read(delivery, of, envelope)).collect();
-        let needs = needs(&items, &bench);
-        let (of, stream, now) = (self.of.clone(), self.stream.clone(), clock::wall_micros());
-        let (fold, done) = Work { of, stream, bench, items, manner: Manner::Live, now }.ordered();
-        let of = &self.of;
-        let entered = self.store.turn(&of.name, expected, &next, &needs, fold).await?;
-        let Some(done) = done.take().filter(|_| entered) else { return Err(Interrupted::Overtaken) };
-        metric::source_received(&self.stream.name, taken);
-        for (outcome, number) in done.books {
-            metric::events(&self.stream.name, of.name.as_str(), outcome, number);
-        }
-        for parked in &done.parked {
-            note(self, parked);
-        }
-        for alert in &done.alerts {
-            metric::alerts(of.name.as_str(), &alert.rule);
-            self.told.send_replace(());
-        }
-        for (rule, error) in done.failed {
-            let model = of.name.as_str();
-            tracing::warn!(event = "rule.failed", model, rule, %error, "a rule cannot say whether it fires, or what it tells");
-        }
-        metric::lags(of.name.as_str(), done.lags);
-        metric::batch_duration(&self.stream.name, watch.elapsed());
-        Ok((next, done.bench))
-    }
-}
-
 /// Notes by which declaration documents are folded, where there are none yet; else says if it was another one.
 async fn declared(projection: &Projection, is_new: bool) -> Result<(), StoreError> {
     let (of, store) = (&projection.of, &projection.store);
@@ -243,21 +224,6 @@ async fn declared(projection: &Projection, is_new: bool) -> Result<(), StoreErro
     }
 }
 
-/// The documents that these events are about, as far as they do not lie there already.
-pub(super) fn needs(items: &[Item], bench: &Bench) -> Needs {
-    let (mut keys, mut matching) = (BTreeSet::<EntityId>::new(), Vec::<Vec<(FieldPath, Bson)>>::new());
-    let facts = items.iter().filter_map(Item::facts);
-    for part in facts.flat_map(|facts| &facts.moves) {
-        match &part.aim {
-            Aim::Key(key) if bench.knows(key) => {}
-            Aim::Key(key) => drop(keys.insert(key.clone())),
-            Aim::Where(fields) if matching.contains(fields) => {}
-            Aim::Where(fields) => matching.push(fields.clone()),
-        }
-    }
-    Needs { keys: keys.into_iter().collect(), matching }
-}
-
 fn complain(projection: &Projection, interrupted: &Interrupted) {
     let (model, class) = (projection.of.name.as_str(), interrupted.class());
     let said = interrupted.to_string();
@@ -269,18 +235,4 @@ fn complain(projection: &Projection, interrupted: &Interrupted) {
         Class::Transient => tracing::warn!(event = "read_model.interrupted", model, %class, "{interrupted}"),
         _ => tracing::error!(event = "read_model.interrupted", model, %class, "{interrupted}"),
     }
-}
-
-/// Says once, in the log, that an event waits; never what it contains.
-fn note(projection: &Projection, parked: &crate::store::Parked) {
-    tracing::warn!(
-        event = "event.parked",
-        source = projection.stream.name,
-        model = projection.of.name.as_str(),
-        document.id = parked.entity.as_ref().map(tracing::field::display),
-        reason = parked.reason,
-        detail = parked.detail,
-        parked.id = %parked.id,
-        "an event is put aside"
-    );
 }

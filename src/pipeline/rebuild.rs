@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::fold::{Item, Manner, Work, hash_of};
-use super::project::needs;
+use super::turn::needs;
 use crate::clock::{self, Stopwatch};
 use crate::event::EntityType;
 use crate::replication::{Bench, ReadModel, StreamSpec};
@@ -24,8 +24,9 @@ const TOGETHER: usize = 1_000;
 const REMEMBERED: usize = 32 << 20;
 /// How near the new documents must have come before the old ones are frozen, in places of the stream.
 const NEAR: u64 = 5_000;
-/// How long the old ones stay frozen if nothing is heard of us.
-const HOLD: Duration = Duration::from_secs(120);
+/// How long the old ones stay frozen if nothing is heard of us, and how often we say something.
+const HOLD: Duration = Duration::from_secs(15);
+const HELD_EVERY: Duration = Duration::from_secs(3);
 /// How long an event is waited for that must be in the stream.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long nothing must have come for the end of the stream to be reached.
@@ -175,9 +176,24 @@ impl Rebuild<'_> {
     ) -> Result<Rebuilt, RebuildError> {
         let (of, store) = (&self.of.name, self.store);
         let frozen = store.freeze(of, HOLD).await?.ok_or_else(|| RebuildError::Nothing(of.clone()))?;
-        let replaced = self.replace_frozen(progress, next, &frozen, only_look).await;
+        let replaced = tokio::select! {
+            biased;
+            replaced = self.replace_frozen(progress, next, &frozen, only_look) => replaced,
+            lost = self.hold(&frozen) => lost,
+        };
         store.thaw(of, &frozen).await?;
         replaced
+    }
+
+    /// Keeps what is served frozen, until somebody ends that.
+    async fn hold(&self, frozen: &Checkpoint) -> Result<Rebuilt, RebuildError> {
+        loop {
+            tokio::time::sleep(HELD_EVERY).await;
+            // A database that does not answer now may do so before it is too late.
+            if let Ok(false) = self.store.keep_frozen(&self.of.name, frozen, HOLD).await {
+                return Err(RebuildError::Disturbed);
+            }
+        }
     }
 
     async fn replace_frozen(

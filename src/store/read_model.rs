@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bson::{Bson, Document};
+use bson::{Bson, Document, RawDocumentBuf};
 
 use super::{Parked, StoreError};
 use crate::event::{EntityId, EntityType, FieldPath};
@@ -40,11 +40,18 @@ pub struct Needs {
     pub matching: Vec<Vec<(FieldPath, Bson)>>,
 }
 
+impl Needs {
+    /// Whether nothing is needed.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.matching.is_empty()
+    }
+}
+
 /// What came of a fold.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Folded {
-    /// The documents as they are now.
-    pub stored: Vec<Document>,
+    /// The documents as they are now. One that cannot be encoded fails all that is stored with it.
+    pub stored: Vec<Encoded>,
     /// The keys under which there is none any more.
     pub deleted: Vec<EntityId>,
     /// The events that wait.
@@ -54,6 +61,9 @@ pub struct Folded {
     /// What is to be told to others.
     pub alerts: Vec<Alert>,
 }
+
+/// A document as it is sent.
+pub type Encoded = Result<RawDocumentBuf, bson::error::Error>;
 
 /// Folds, once it is handed the documents that were needed. It may be called once at most.
 pub type Fold = Box<dyn FnOnce(Vec<(EntityId, Document)>) -> Folded + Send>;

@@ -83,6 +83,8 @@ enum Scenario {
     Outage,
     /// A user with very many products is renamed.
     HotEntity,
+    /// A stream is folded, and rebuilt.
+    ReadModel,
 }
 
 #[tokio::main(worker_threads = 2)]

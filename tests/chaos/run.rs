@@ -14,7 +14,7 @@ use crate::machine::replica_set::MEMBERS;
 use crate::machine::sidecars::Sidecars;
 use crate::manifest::manifest;
 use crate::report::{note, row, title};
-use crate::scenarios::{failover, hot_entity, outage};
+use crate::scenarios::{failover, hot_entity, outage, read_model};
 use crate::stage::{Size, Stage};
 use crate::{Arguments, Scenario};
 
@@ -36,6 +36,7 @@ pub(crate) async fn scenario(arguments: &Arguments, place: &Place) -> Result<()>
             let (seconds, rate) = (arguments.outage_seconds, arguments.outage_rate);
             outage::play(place, &size(arguments, seed), seconds, rate).await
         }
+        Scenario::ReadModel => read_model::play(place, &size(arguments, seed), arguments.kills).await,
         Scenario::HotEntity => {
             let size = Size { members: arguments.members, ..size(arguments, seed) };
             hot_entity::play(place, &size, arguments.documents).await

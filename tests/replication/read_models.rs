@@ -48,7 +48,7 @@ impl Folded {
         let facts = self.read_model().interpret(&notice).map_err(|error| error.reason)?;
         let held = facts.map(|facts| self.bench.fold(&facts, NOW)).unwrap_or_default();
         let (stored, deleted) = self.bench.take_changed();
-        for document in stored {
+        for document in stored.into_iter().map(|document| Document::try_from(document.unwrap()).unwrap()) {
             self.documents.insert(document.get_str("_id").unwrap().to_owned(), document);
         }
         for key in deleted {
@@ -190,6 +190,8 @@ fn where_finds_values_and_members_of_arrays() {
     lay(&mut bench, "c", Bson::from("y"));
     bench.fold(&facts, NOW);
     let (stored, _) = bench.take_changed();
+    let stored: Vec<Document> =
+        stored.into_iter().map(|document| Document::try_from(document.unwrap()).unwrap()).collect();
     let keys: Vec<&str> = stored.iter().map(|document| document.get_str("_id").unwrap()).collect();
     assert_eq!(keys, ["a", "b"]);
 }
@@ -256,4 +258,20 @@ fn rules_tell_of_what_a_document_has_become() {
             ("CopyLentTwice".to_owned(), json!({ "copyId": "5", "to": "bob", "before": "ann" })),
         ]
     );
+}
+
+#[test]
+fn news_count_their_comments_once_each() {
+    let bookings = include_str!("../../config/examples/bookings.yaml");
+    let mut news = Folded::of(bookings, "news");
+    for (kind, comment) in [
+        ("CommentAdded", "a"),
+        ("CommentAdded", "b"),
+        ("CommentAdded", "a"),
+        ("CommentRemoved", "b"),
+        ("CommentAdded", "c"),
+    ] {
+        assert_eq!(news.event(kind, &json!({ "newsId": "n", "commentId": comment })), []);
+    }
+    assert_eq!(news.document("n").unwrap().get_i64("comments").unwrap(), 2);
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 
-use super::{Aim, Deed, Facts, META, Move, size};
+use super::{Aim, Deed, Facts, META, Move, Operation, size};
 use crate::event::{DecodeError, EntityId, FieldPath};
 
 /// Documents under work: those that a batch of events is about, as they are after the events so far.
@@ -49,15 +49,19 @@ impl Bench {
 
     /// Folds an event into the documents that it is about, all of which must lie here. Time is microseconds since 1970.
     pub fn fold(&mut self, facts: &Facts, time_of_day: i64) -> Vec<Held> {
-        self.fold_seen(facts, time_of_day, &mut |_, _| {})
+        self.fold_all(facts, time_of_day, None)
     }
 
     /// The same, where somebody is to see each document as it was before and is after the event.
     pub fn fold_seen(&mut self, facts: &Facts, time_of_day: i64, see: &mut See<'_>) -> Vec<Held> {
+        self.fold_all(facts, time_of_day, Some(see))
+    }
+
+    fn fold_all(&mut self, facts: &Facts, time_of_day: i64, mut see: Option<&mut See<'_>>) -> Vec<Held> {
         let mut held = Vec::new();
         for part in &facts.moves {
             for key in self.targets(&part.aim) {
-                held.extend(self.apply(key, part, facts, time_of_day, see));
+                held.extend(self.apply(key, part, facts, time_of_day, see.as_deref_mut()));
             }
         }
         held
@@ -82,7 +86,7 @@ impl Bench {
         part: &Move,
         facts: &Facts,
         time_of_day: i64,
-        see: &mut See<'_>,
+        see: Option<&mut See<'_>>,
     ) -> Option<Held> {
         let slot = self.documents.entry(key.clone()).or_default();
         let waiting = slot.as_ref().map_or(0, waiting);
@@ -92,19 +96,22 @@ impl Bench {
             Ok(Deed::Delete) if slot.is_none() => return None,
             Ok(Deed::Delete) => Ok(None),
             Ok(Deed::Change(operations)) => {
-                let mut document = slot.clone().unwrap_or_else(|| doc! { "_id": key.to_bson() });
-                let done = operations.iter().try_for_each(|operation| operation.apply(&mut document));
-                let grown = operations.iter().map(|operation| size::of(&operation.value)).sum();
                 let size = self.sizes.entry(key.clone()).or_insert(LARGEST);
-                done.and_then(|()| size::bounded(&document, size, grown, LARGEST))
-                    .map(|()| Some(stamped(document, facts, time_of_day)))
-                    .map_err(Some)
+                let empty = || doc! { "_id": key.to_bson() };
+                let changed = if see.is_none() {
+                    change_in_place(slot, operations, size, empty)
+                } else {
+                    change_a_copy(slot.as_ref(), operations, size, empty)
+                };
+                changed.map(|document| Some(stamped(document, facts, time_of_day))).map_err(Some)
             }
         };
         self.changed.insert(key.clone());
         match folded {
             Ok(document) => {
-                see(&key, [slot.as_ref(), document.as_ref()]);
+                if let Some(see) = see {
+                    see(&key, [slot.as_ref(), document.as_ref()]);
+                }
                 if document.is_none() {
                     self.sizes.remove(&key);
                 }
@@ -136,9 +143,8 @@ impl Bench {
         for (done, facts) in waiting.iter().enumerate() {
             for part in &facts.moves {
                 let is_meant = self.targets(&part.aim).contains(key);
-                if let Some(still) = is_meant
-                    .then(|| self.apply(key.clone(), part, facts, time_of_day, &mut |_, _| {}))
-                    .flatten()
+                if let Some(still) =
+                    is_meant.then(|| self.apply(key.clone(), part, facts, time_of_day, None)).flatten()
                 {
                     self.hold(key, held);
                     return (done, still.error);
@@ -169,11 +175,11 @@ impl Bench {
     }
 
     /// What has changed since the last call: documents to be stored, and keys under which nothing is any more.
-    pub fn take_changed(&mut self) -> (Vec<Document>, Vec<EntityId>) {
+    pub fn take_changed(&mut self) -> (Vec<Result<RawDocumentBuf, bson::error::Error>>, Vec<EntityId>) {
         let (mut stored, mut deleted) = (Vec::new(), Vec::new());
         for key in std::mem::take(&mut self.changed) {
             match self.documents.get(&key) {
-                Some(Some(document)) => stored.push(document.clone()),
+                Some(Some(document)) => stored.push(RawDocumentBuf::try_from(document)),
                 _ => deleted.push(key),
             }
         }
@@ -184,6 +190,40 @@ impl Bench {
     pub fn bytes(&self) -> usize {
         self.sizes.values().sum()
     }
+}
+
+/// Changes a document where it lies, if it is known before that all can be done to it; else a copy.
+fn change_in_place(
+    slot: &mut Option<Document>,
+    operations: &[Operation],
+    size: &mut usize,
+    empty: impl Fn() -> Document,
+) -> Result<Document, DecodeError> {
+    let grown: usize = operations.iter().map(|operation| size::of(&operation.value)).sum();
+    let independent =
+        operations.iter().enumerate().all(|(at, one)| !operations[..at].iter().any(|other| one.meets(other)));
+    if !independent || size.saturating_add(grown) >= LARGEST / 2 {
+        return change_a_copy(slot.as_ref(), operations, size, empty);
+    }
+    let none = Document::new();
+    operations.iter().try_for_each(|operation| operation.check(slot.as_ref().unwrap_or(&none)))?;
+    let mut document = slot.take().unwrap_or_else(empty);
+    operations.iter().try_for_each(|operation| operation.apply(&mut document))?;
+    *size += grown;
+    Ok(document)
+}
+
+fn change_a_copy(
+    held: Option<&Document>,
+    operations: &[Operation],
+    size: &mut usize,
+    empty: impl Fn() -> Document,
+) -> Result<Document, DecodeError> {
+    let grown = operations.iter().map(|operation| size::of(&operation.value)).sum();
+    let mut document = held.cloned().unwrap_or_else(empty);
+    operations.iter().try_for_each(|operation| operation.apply(&mut document))?;
+    size::bounded(&document, size, grown, LARGEST)?;
+    Ok(document)
 }
 
 /// How many events a document waits for.

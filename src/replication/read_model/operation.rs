@@ -44,7 +44,37 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Changes the document. What cannot be done leaves it half-way, so it is done to a copy.
+    /// Whether another one has to do with the same part of a document.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.at.names().first() == other.at.names().first()
+    }
+
+    /// Says why it cannot be done to a document, without a copy of it. What can be is done by [`Self::apply`] to the end.
+    pub fn check(&self, document: &Document) -> Result<(), DecodeError> {
+        let Some((name, parents)) = self.at.names().split_last() else { return Ok(()) };
+        let mut parent = Some(document);
+        for name in parents {
+            parent = match parent.and_then(|parent| parent.get(name)) {
+                None => None,
+                Some(Bson::Document(inner)) => Some(inner),
+                Some(_) => return Err(self.bad("leads into what is no object")),
+            };
+        }
+        let held = parent.and_then(|parent| parent.get(name));
+        match self.how {
+            How::Set | How::Unset => Ok(()),
+            How::Inc => self.sum(held.unwrap_or(&Bson::Int64(0))).map(|_| ()),
+            How::Min | How::Max => self.chosen(held.cloned(), Ordering::Less).map(|_| ()),
+            How::AddToSet | How::Pull | How::Append(_) => self.is_list(held),
+            How::Count | How::Uncount => {
+                let meta =
+                    document.get_document(META).ok().and_then(|meta| meta.get_document("members").ok());
+                self.is_list(meta.and_then(|members| members.get(self.at.to_string())))
+            }
+        }
+    }
+
+    /// Changes the document. What cannot be done leaves it half-way, so it is checked before, or done to a copy.
     pub fn apply(&self, document: &mut Document) -> Result<(), DecodeError> {
         let Some((name, parents)) = self.at.names().split_last() else { return Ok(()) };
         if matches!(self.how, How::Count | How::Uncount) {
@@ -122,6 +152,13 @@ impl Operation {
         let count = i64::try_from(counted.len()).unwrap_or(i64::MAX);
         members.insert(self.at.to_string(), counted);
         Ok(Bson::Int64(count))
+    }
+
+    fn is_list(&self, held: Option<&Bson>) -> Result<(), DecodeError> {
+        match held {
+            None | Some(Bson::Null | Bson::Array(_)) => Ok(()),
+            Some(_) => Err(self.bad("is no array")),
+        }
     }
 
     fn items(&self, held: Option<Bson>) -> Result<Vec<Bson>, DecodeError> {
@@ -226,6 +263,47 @@ mod tests {
             document = done(how, "comments", member, document).unwrap();
         }
         assert_eq!(document.get_i64("comments").unwrap(), 1);
+    }
+
+    /// A check without a copy says just what the change itself would say.
+    #[test]
+    fn what_is_checked_is_what_is_done() {
+        let held = [
+            doc! {},
+            doc! { "a": Bson::Null },
+            doc! { "a": i64::MAX },
+            doc! { "a": 1.5 },
+            doc! { "a": "text" },
+            doc! { "a": ["x"] },
+            doc! { "a": { "b": [1_i64] } },
+            doc! { "a": { "b": "text" } },
+            doc! { META: { "members": { "a": "broken", "a.b": ["x"] } } },
+        ];
+        let values = [Bson::Int64(1), Bson::Double(0.5), Bson::from("x"), Bson::Null];
+        let ways = [
+            How::Set,
+            How::Unset,
+            How::Inc,
+            How::Min,
+            How::Max,
+            How::AddToSet,
+            How::Pull,
+            How::Append(2),
+            How::Count,
+            How::Uncount,
+        ];
+        for document in &held {
+            for value in &values {
+                for how in ways {
+                    for at in ["a", "a.b", "c"] {
+                        let at = FieldPath::parse(at).unwrap();
+                        let operation = Operation { at, how, value: value.clone() };
+                        let done = operation.apply(&mut document.clone());
+                        assert_eq!(operation.check(document), done, "{operation:?} on {document}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::command::{self, Chunk};
 use super::parked::{self, any_id};
 use super::{Mongo, outbox};
 use crate::event::{EntityId, EntityType, FieldPath};
-use crate::store::{Checkpoint, Fold, Folded, Frozen, Needs, ReadModelStore, StoreError};
+use crate::store::{Checkpoint, Encoded, Fold, Folded, Frozen, Needs, ReadModelStore, StoreError};
 
 pub(super) const CHECKPOINTS: &str = "nearcopy.checkpoints";
 /// How the name ends under which is noted in which session a read model is folded, and by which declaration.
@@ -197,12 +197,8 @@ impl Turn<'_> {
 
     async fn store(&self, session: &mut ClientSession, folded: Folded) -> Result<(), Error> {
         let Folded { stored, deleted, parked, unparked, alerts } = folded;
-        let replace = |document: Document| {
-            let id = document.get("_id").cloned().unwrap_or(Bson::Null);
-            doc! { "q": { "_id": id }, "u": document, "upsert": true }
-        };
-        let replaced = stored.into_iter().map(replace).collect();
-        self.run(session, UPDATE, self.collection, replaced).await?;
+        let replaced = stored.into_iter().map(|document| replace(&document?)).collect();
+        self.send(session, UPDATE, self.collection, replaced).await?;
         let gone = deleted.iter().map(|key| doc! { "q": { "_id": key.to_bson() }, "limit": 1 });
         self.run(session, DELETE, self.collection, gone.collect()).await?;
         // A document waits for them: they stay until somebody sees to them.
@@ -214,15 +210,24 @@ impl Turn<'_> {
         self.run(session, UPDATE, outbox::OUTBOX, alerts).await
     }
 
-    /// Runs statements, in as few commands as the server's limits allow. One that fails fails the whole turn.
     async fn run(
+        &self,
+        session: &mut ClientSession,
+        command: (&CStr, &CStr),
+        collection: &str,
+        all: Vec<Document>,
+    ) -> Result<(), Error> {
+        self.send(session, command, collection, all.iter().map(RawDocumentBuf::try_from).collect()).await
+    }
+
+    /// Runs statements, in as few commands as the server's limits allow. One that fails fails the whole turn.
+    async fn send(
         &self,
         session: &mut ClientSession,
         (command, statements): (&CStr, &CStr),
         collection: &str,
-        all: Vec<Document>,
+        encoded: Vec<Encoded>,
     ) -> Result<(), Error> {
-        let encoded = all.iter().map(RawDocumentBuf::try_from).collect();
         for chunk in command::chunks(encoded) {
             let Chunk::Fitting { statements: some, .. } = chunk else {
                 return Err(Error::custom("a document would exceed 16 MB"));
@@ -240,6 +245,19 @@ impl Turn<'_> {
         }
         Ok(())
     }
+}
+
+/// What puts a document in the place of the one with its key.
+fn replace(document: &RawDocumentBuf) -> Encoded {
+    let mut key = RawDocumentBuf::new();
+    if let Some(id) = document.get("_id")? {
+        key.append(cstr!("_id"), id);
+    }
+    let mut statement = RawDocumentBuf::new();
+    statement.append(cstr!("q"), key);
+    statement.append(cstr!("u"), document.clone());
+    statement.append(cstr!("upsert"), true);
+    Ok(statement)
 }
 
 fn matching(fields: &[(FieldPath, Bson)]) -> Document {

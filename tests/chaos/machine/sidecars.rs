@@ -193,7 +193,7 @@ impl Sidecars {
 }
 
 /// Where cargo put nearcopy: beside us.
-fn program() -> Result<std::path::PathBuf> {
+pub(crate) fn program() -> Result<std::path::PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().and_then(std::path::Path::parent).context("this program lies in no folder")?;
     let program = folder.join("nearcopy");

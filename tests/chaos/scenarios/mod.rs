@@ -4,3 +4,4 @@ pub(crate) mod failover;
 pub(crate) mod hot_entity;
 pub(crate) mod outage;
 mod probe;
+pub(crate) mod read_model;

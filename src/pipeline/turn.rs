@@ -1,0 +1,179 @@
+//! The turns of a read model that is folded: each is folded while the one before is being stored.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bson::Bson;
+use tokio::task::JoinHandle;
+
+use super::fold::{Done, Item, Manner, Outcomes, Work, hash_of};
+use super::project::{Interrupted, Projection};
+use crate::clock::{self, Stopwatch};
+use crate::event::{EntityId, FieldPath};
+use crate::replication::{Aim, Bench};
+use crate::source::Delivery;
+use crate::store::{Checkpoint, Fold, Needs, Parked, RebuildStore, StoreError};
+use crate::telemetry::metric;
+
+/// A turn that can be stored: folded, or to be folded once the documents are read that it needs.
+pub(super) struct Order {
+    /// Where the read model stands after it.
+    pub(super) next: Checkpoint,
+    /// The bench, if all that was needed lay on it: the next turn can be folded there.
+    bench: Option<Bench>,
+    expected: Option<Checkpoint>,
+    needs: Needs,
+    fold: Fold,
+    came: Came,
+    taken: usize,
+    watch: Stopwatch,
+}
+
+/// A turn that is being stored.
+pub(super) struct Storing {
+    task: JoinHandle<Result<bool, StoreError>>,
+    stored: Option<Result<bool, StoreError>>,
+    came: Came,
+    taken: usize,
+    watch: Stopwatch,
+}
+
+/// What came of a fold.
+enum Came {
+    /// It is known already.
+    Known(Box<Outcomes>),
+    /// It will be there.
+    Later(Done),
+}
+
+impl Projection {
+    /// Reads events, and folds them if all documents lie on the bench that they are about.
+    pub(super) fn prepare(
+        &self,
+        expected: Option<&Checkpoint>,
+        bench: Bench,
+        deliveries: Vec<Delivery>,
+    ) -> Result<Order, Interrupted> {
+        let (watch, taken) = (Stopwatch::start(), deliveries.len());
+        let turn = expected.map_or(1, |at| at.turn + 1);
+        let last = deliveries.last().and_then(|last| Some((last.place()?, hash_of(last))));
+        let Some((place, mark)) = last else { return Err(Interrupted::Ended) };
+        let next = Checkpoint { place, mark, turn, frozen: None };
+        let (of, envelope) = (&self.of, &self.stream.envelope);
+        let items: Vec<Item> =
+            deliveries.into_iter().map(|delivery| Item::read(delivery, of, envelope)).collect();
+        let needs = needs(&items, &bench);
+        let (of, stream, now) = (self.of.clone(), self.stream.clone(), clock::wall_micros());
+        let (fold, done) = Work { of, stream, bench, items, manner: Manner::Live, now }.ordered();
+        let expected = expected.cloned();
+        if !needs.is_empty() {
+            let came = Came::Later(done);
+            return Ok(Order { next, bench: None, expected, needs, fold, came, taken, watch });
+        }
+        let folded = fold(Vec::new());
+        let mut came = done.take().unwrap_or_default();
+        let bench = Some(std::mem::take(&mut came.bench));
+        let (fold, came): (Fold, _) = (Box::new(move |_| folded), Came::Known(Box::new(came)));
+        Ok(Order { next, bench, expected, needs, fold, came, taken, watch })
+    }
+
+    /// Waits until a turn is stored, and tells what came of it; the bench, if it was away with it.
+    pub(super) async fn finish(&self, mut storing: Storing) -> Result<Option<Bench>, Interrupted> {
+        storing.ended().await;
+        if !storing.stored.unwrap_or(Ok(false))? {
+            return Err(Interrupted::Overtaken);
+        }
+        let (came, bench) = match storing.came {
+            Came::Known(came) => (*came, None),
+            Came::Later(done) => {
+                let mut came = done.take().unwrap_or_default();
+                let bench = std::mem::take(&mut came.bench);
+                (came, Some(bench))
+            }
+        };
+        let name = self.of.name.as_str();
+        metric::source_received(&self.stream.name, storing.taken);
+        for (outcome, number) in came.books {
+            metric::events(&self.stream.name, name, outcome, number);
+        }
+        for parked in &came.parked {
+            self.note(parked);
+        }
+        for alert in &came.alerts {
+            metric::alerts(name, &alert.rule);
+            self.told.send_replace(());
+        }
+        for (rule, error) in came.failed {
+            tracing::warn!(
+                event = "rule.failed",
+                model = name,
+                rule,
+                %error,
+                "a rule cannot say whether it fires, or what it tells"
+            );
+        }
+        metric::lags(name, came.lags);
+        metric::batch_duration(&self.stream.name, storing.watch.elapsed());
+        Ok(bench)
+    }
+
+    /// Says once, in the log, that an event waits; never what it contains.
+    fn note(&self, parked: &Parked) {
+        tracing::warn!(
+            event = "event.parked",
+            source = self.stream.name,
+            model = self.of.name.as_str(),
+            document.id = parked.entity.as_ref().map(tracing::field::display),
+            reason = parked.reason,
+            detail = parked.detail,
+            parked.id = %parked.id,
+            "an event is put aside"
+        );
+    }
+}
+
+impl Order {
+    /// The order, and the bench by itself.
+    pub(super) fn without_bench(mut self) -> (Self, Option<Bench>) {
+        let bench = self.bench.take();
+        (self, bench)
+    }
+
+    /// Begins to store it.
+    pub(super) fn begin(self, projection: &Projection) -> Storing {
+        let (store, name): (Arc<dyn RebuildStore>, _) =
+            (projection.store.clone(), projection.of.name.clone());
+        let Self { next, expected, needs, fold, came, taken, watch, .. } = self;
+        let task =
+            tokio::spawn(async move { store.turn(&name, expected.as_ref(), &next, &needs, fold).await });
+        Storing { task, stored: None, came, taken, watch }
+    }
+}
+
+impl Storing {
+    /// Waits until it is stored, or cannot be. Whoever waits may give up, and wait again.
+    pub(super) async fn ended(&mut self) {
+        if self.stored.is_none() {
+            let stopped = |_| StoreError::Unavailable {
+                action: "folding events".into(),
+                detail: "the task was stopped".into(),
+            };
+            self.stored = Some((&mut self.task).await.map_err(stopped).and_then(|stored| stored));
+        }
+    }
+}
+
+/// The documents that these events are about, as far as they do not lie there already.
+pub(super) fn needs(items: &[Item], bench: &Bench) -> Needs {
+    let (mut keys, mut matching) = (BTreeSet::<EntityId>::new(), Vec::<Vec<(FieldPath, Bson)>>::new());
+    let facts = items.iter().filter_map(Item::facts);
+    for part in facts.flat_map(|facts| &facts.moves) {
+        match &part.aim {
+            Aim::Key(key) if bench.knows(key) => {}
+            Aim::Key(key) => drop(keys.insert(key.clone())),
+            Aim::Where(fields) if matching.contains(fields) => {}
+            Aim::Where(fields) => matching.push(fields.clone()),
+        }
+    }
+    Needs { keys: keys.into_iter().collect(), matching }
+}
