@@ -50,6 +50,8 @@ pub(super) struct Outcomes {
     pub(super) books: BTreeMap<Outcome, usize>,
     /// Those that wait.
     pub(super) parked: Vec<Parked>,
+    /// Their ids, as far as they have some.
+    pub(super) settled: Vec<String>,
     /// How long ago they happened, in seconds.
     pub(super) lags: Vec<f64>,
     /// What rules tell.
@@ -70,6 +72,11 @@ impl Item {
     pub(super) fn read(delivery: Delivery, of: &ReadModel, envelope: &Envelope) -> Self {
         let says = envelope.open(&delivery.message()).and_then(|notice| of.interpret(&notice));
         Self { delivery, says }
+    }
+
+    /// Where it stands, and what tells it from any other that may stand there.
+    pub(super) fn place(&self) -> Option<(u64, String)> {
+        Some((self.delivery.place()?, hash_of(&self.delivery)))
     }
 
     /// What it says, if anything.
@@ -133,6 +140,7 @@ impl Work {
         } else {
             self.fold_by_rules(item, facts, came)
         };
+        came.settled.extend(facts.event.clone());
         came.lags.extend(facts.at.map(|at| self.seconds_since(at.timestamp_millis())));
         came.parked.extend(held.iter().map(|held| self.waits(item, held)));
         if held.is_empty() { Outcome::Applied } else { Outcome::Parked }

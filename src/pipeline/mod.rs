@@ -29,6 +29,7 @@ mod rebuild;
 mod release;
 mod replicate;
 mod retire;
+mod settled;
 mod suspect;
 mod sweep;
 mod traffic;
@@ -43,6 +44,7 @@ use tokio::sync::watch as signal;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Stopwatch;
+use crate::event::EventId;
 use crate::fetch::Fetch;
 use crate::replication::{Declaration, SourceSpec};
 use crate::source::Delivery;
@@ -63,6 +65,7 @@ pub use read::{Reader, Told};
 pub use rebase::{Pace, RebaseError, Rebased};
 pub use rebuild::{Rebuild, RebuildError, Rebuilt, Step};
 pub use release::{Release, Released};
+use settled::Settled;
 use traffic::Traffic;
 pub use watch::{Ended, Watch};
 
@@ -97,6 +100,7 @@ pub struct Pipeline {
     load: Load,
     heard: Heard,
     regressions: Regressions,
+    settled: Settled,
 }
 
 impl Pipeline {
@@ -123,6 +127,7 @@ impl Pipeline {
             load,
             heard,
             regressions,
+            settled: Settled::default(),
         })
     }
 
@@ -142,6 +147,8 @@ impl Pipeline {
         for (of, events) in batch.events() {
             let replicated = self.replicate(&of, events).await?; // ③ decide ⑥ write, and read back
             let paid = self.fan_out(&of, &replicated.owing, replicated.moment).await?; // embeds, or a durable debt
+            let ids = replicated.verdicts.iter().filter_map(|(event, _)| event.stamp.event.as_ref());
+            self.settled.note(of.name.as_str(), ids.map(EventId::as_str));
             batch.conclude(source, &of, replicated.verdicts);
             debts.push((of, paid));
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch as signal;
 use tokio::time::timeout;
 
-use super::fold::hash_of;
+use super::fold::{Item, hash_of};
 use super::patience::pauses;
 use super::rebuild::next_of;
 use super::turn::Storing;
@@ -124,48 +124,55 @@ impl Pipeline {
         declared(projection, checkpoint.is_none()).await?;
         let from = checkpoint.as_ref().map_or(Start::First, |at| Start::At(at.place));
         let mut inbox = projection.log.open(from).await?;
-        let mut waiting = match &checkpoint {
+        let waiting = match &checkpoint {
             Some(at) => self.resume(&mut inbox, at).await?,
             None => Vec::new(),
         };
         projection.trouble.send_replace(None);
+        let mut items = projection.read(waiting);
         let (mut bench, mut storing) = (Some(Bench::default()), None::<Storing>);
         loop {
-            if waiting.is_empty() {
-                waiting = self.next(&mut inbox, storing.as_mut()).await?;
-            }
-            // Nothing has come yet, or what comes next must be folded upon what is away with the turn before.
-            if let Some(before) = storing.take_if(|_| waiting.is_empty() || bench.is_none()) {
-                bench = bench.or(projection.finish(before).await?);
+            self.gather(projection, &mut inbox, storing.as_mut(), &mut items).await?;
+            // Nothing has come meanwhile, or what comes next must be folded upon what is away with the turn before.
+            if let Some(before) = storing.take_if(|_| items.is_empty() || bench.is_none()) {
+                bench = bench.or(projection.finish(before, &self.settled).await?);
                 continue;
             }
-            let order = projection.prepare(
-                checkpoint.as_ref(),
-                bench.take().unwrap_or_default(),
-                std::mem::take(&mut waiting),
-            )?;
+            let (on, taken) = (bench.take().unwrap_or_default(), std::mem::take(&mut items));
+            let (order, known) = projection.prepare(checkpoint.as_ref(), on, taken)?;
             if let Some(before) = storing.take() {
-                projection.finish(before).await?;
+                projection.finish(before, &self.settled).await?;
             }
             checkpoint = Some(order.next.clone());
-            let (order, known) = order.without_bench();
             bench = known.map(|known| if known.bytes() > REMEMBERED { Bench::default() } else { known });
             storing = Some(order.begin(projection));
         }
     }
 
-    /// What comes next; nothing, if the turn that is being stored ends before.
-    async fn next(
+    /// Gathers events for a turn: those that come while the one before is being stored, or, where none is, those that are
+    /// there.
+    async fn gather(
         &self,
+        projection: &Projection,
         inbox: &mut Inbox,
-        storing: Option<&mut Storing>,
-    ) -> Result<Vec<Delivery>, Interrupted> {
-        let Some(storing) = storing else { return self.take(inbox).await };
-        tokio::select! {
-            biased;
-            taken = self.take(inbox) => taken,
-            () = storing.ended() => Ok(Vec::new()),
+        mut storing: Option<&mut Storing>,
+        items: &mut Vec<Item>,
+    ) -> Result<(), Interrupted> {
+        while items.len() < TOGETHER {
+            let most = TOGETHER - items.len();
+            let Some(storing) = &mut storing else {
+                if items.is_empty() {
+                    items.extend(projection.read(self.take(inbox, most).await?));
+                }
+                return Ok(());
+            };
+            tokio::select! {
+                biased;
+                () = storing.ended() => return Ok(()),
+                taken = self.take(inbox, most) => items.extend(projection.read(taken?)),
+            }
         }
+        Ok(())
     }
 
     /// Where the documents stand. While they are about to be replaced, nobody folds; if whoever was about to do that has
@@ -188,7 +195,7 @@ impl Pipeline {
     /// Takes the event at the checkpoint, which is folded already, and must be the very same; says what came with it.
     async fn resume(&self, inbox: &mut Inbox, at: &Checkpoint) -> Result<Vec<Delivery>, Interrupted> {
         let gap = || Interrupted::Gap { place: at.place };
-        let first = timeout(FIRST_WITHIN, self.take(inbox)).await.map_err(|_| gap())??;
+        let first = timeout(FIRST_WITHIN, self.take(inbox, TOGETHER)).await.map_err(|_| gap())??;
         let mut all = first.into_iter();
         match all.next() {
             Some(first) if first.place() == Some(at.place) && hash_of(&first) == at.mark => Ok(all.collect()),
@@ -196,11 +203,11 @@ impl Pipeline {
         }
     }
 
-    async fn take(&self, inbox: &mut Inbox) -> Result<Vec<Delivery>, Interrupted> {
+    async fn take(&self, inbox: &mut Inbox, most: usize) -> Result<Vec<Delivery>, Interrupted> {
         let taken = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(Interrupted::Halted),
-            taken = inbox.take(TOGETHER) => taken,
+            taken = inbox.take(most) => taken,
         };
         if taken.is_empty() { Err(Interrupted::Ended) } else { Ok(taken) }
     }

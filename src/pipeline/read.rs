@@ -55,6 +55,7 @@ impl Reader {
             store: store.clone(),
             feed: Feed::new(of.clone(), pipeline.clone(), store.clone(), bytes),
         };
+        pipeline.settled.begin();
         pipeline.declaration.readable().map(reader).collect()
     }
 
@@ -84,7 +85,7 @@ impl Reader {
         });
         metric::reads_held(of.name.as_str(), told.len(), left.len());
         while !left.is_empty() {
-            let ids: Vec<EntityId> = left.iter().cloned().collect();
+            let (ids, wish): (Vec<EntityId>, _) = (left.iter().cloned().collect(), &self.still(wish));
             let found = feed.look_up(&ids).await?;
             let mut found: Records = found.into_iter().map(|read| (read.record.id.clone(), read)).collect();
             let over = watch.elapsed() >= within;
@@ -113,6 +114,13 @@ impl Reader {
             }
         }
         Ok(told.into_values().collect())
+    }
+
+    /// What is still to be waited for: not an event that is known to have been settled, whatever came of it. What is read
+    /// from the database after that shows it; what is in memory may not yet.
+    fn still(&self, wish: &Wish) -> Wish {
+        let is_settled = |event: &String| self.pipeline.settled.has(self.of.name.as_str(), event);
+        Wish { event: wish.event.clone().filter(|event| !is_settled(event)), ..wish.clone() }
     }
 
     /// The live records that meet a query, in its order, from behind a place on, and the place of the last one if there

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bson::Bson;
 use tokio::task::JoinHandle;
 
-use super::fold::{Done, Item, Manner, Outcomes, Work, hash_of};
+use super::fold::{Done, Item, Manner, Outcomes, Work};
 use super::project::{Interrupted, Projection};
+use super::settled::Settled;
 use crate::clock::{self, Stopwatch};
 use crate::event::{EntityId, FieldPath};
 use crate::replication::{Aim, Bench};
@@ -19,8 +20,6 @@ use crate::telemetry::metric;
 pub(super) struct Order {
     /// Where the read model stands after it.
     pub(super) next: Checkpoint,
-    /// The bench, if all that was needed lay on it: the next turn can be folded there.
-    bench: Option<Bench>,
     expected: Option<Checkpoint>,
     needs: Needs,
     fold: Fold,
@@ -47,38 +46,44 @@ enum Came {
 }
 
 impl Projection {
-    /// Reads events, and folds them if all documents lie on the bench that they are about.
+    /// Reads what deliveries say.
+    pub(super) fn read(&self, deliveries: Vec<Delivery>) -> Vec<Item> {
+        let item = |delivery| Item::read(delivery, &self.of, &self.stream.envelope);
+        deliveries.into_iter().map(item).collect()
+    }
+
+    /// Folds events if all documents lie on the bench that they are about. Then the bench comes back at once, and the next
+    /// turn can be folded there; else with what is stored.
     pub(super) fn prepare(
         &self,
         expected: Option<&Checkpoint>,
         bench: Bench,
-        deliveries: Vec<Delivery>,
-    ) -> Result<Order, Interrupted> {
-        let (watch, taken) = (Stopwatch::start(), deliveries.len());
+        items: Vec<Item>,
+    ) -> Result<(Order, Option<Bench>), Interrupted> {
+        let (watch, taken) = (Stopwatch::start(), items.len());
         let turn = expected.map_or(1, |at| at.turn + 1);
-        let last = deliveries.last().and_then(|last| Some((last.place()?, hash_of(last))));
-        let Some((place, mark)) = last else { return Err(Interrupted::Ended) };
+        let Some((place, mark)) = items.last().and_then(Item::place) else { return Err(Interrupted::Ended) };
         let next = Checkpoint { place, mark, turn, frozen: None };
-        let (of, envelope) = (&self.of, &self.stream.envelope);
-        let items: Vec<Item> =
-            deliveries.into_iter().map(|delivery| Item::read(delivery, of, envelope)).collect();
-        let needs = needs(&items, &bench);
+        let (needs, expected) = (needs(&items, &bench), expected.cloned());
         let (of, stream, now) = (self.of.clone(), self.stream.clone(), clock::wall_micros());
         let (fold, done) = Work { of, stream, bench, items, manner: Manner::Live, now }.ordered();
-        let expected = expected.cloned();
         if !needs.is_empty() {
             let came = Came::Later(done);
-            return Ok(Order { next, bench: None, expected, needs, fold, came, taken, watch });
+            return Ok((Order { next, expected, needs, fold, came, taken, watch }, None));
         }
         let folded = fold(Vec::new());
         let mut came = done.take().unwrap_or_default();
-        let bench = Some(std::mem::take(&mut came.bench));
+        let bench = std::mem::take(&mut came.bench);
         let (fold, came): (Fold, _) = (Box::new(move |_| folded), Came::Known(Box::new(came)));
-        Ok(Order { next, bench, expected, needs, fold, came, taken, watch })
+        Ok((Order { next, expected, needs, fold, came, taken, watch }, Some(bench)))
     }
 
     /// Waits until a turn is stored, and tells what came of it; the bench, if it was away with it.
-    pub(super) async fn finish(&self, mut storing: Storing) -> Result<Option<Bench>, Interrupted> {
+    pub(super) async fn finish(
+        &self,
+        mut storing: Storing,
+        settled: &Settled,
+    ) -> Result<Option<Bench>, Interrupted> {
         storing.ended().await;
         if !storing.stored.unwrap_or(Ok(false))? {
             return Err(Interrupted::Overtaken);
@@ -92,6 +97,7 @@ impl Projection {
             }
         };
         let name = self.of.name.as_str();
+        settled.note(name, came.settled.iter().map(String::as_str));
         metric::source_received(&self.stream.name, storing.taken);
         for (outcome, number) in came.books {
             metric::events(&self.stream.name, name, outcome, number);
@@ -133,17 +139,11 @@ impl Projection {
 }
 
 impl Order {
-    /// The order, and the bench by itself.
-    pub(super) fn without_bench(mut self) -> (Self, Option<Bench>) {
-        let bench = self.bench.take();
-        (self, bench)
-    }
-
     /// Begins to store it.
     pub(super) fn begin(self, projection: &Projection) -> Storing {
         let (store, name): (Arc<dyn RebuildStore>, _) =
             (projection.store.clone(), projection.of.name.clone());
-        let Self { next, expected, needs, fold, came, taken, watch, .. } = self;
+        let Self { next, expected, needs, fold, came, taken, watch } = self;
         let task =
             tokio::spawn(async move { store.turn(&name, expected.as_ref(), &next, &needs, fold).await });
         Storing { task, stored: None, came, taken, watch }

@@ -57,6 +57,16 @@ async fn a_wish_comes_true_or_is_refused_in_time() {
     assert_eq!((status, &told["held"]["version"]), (504, &json!(1)), "{told}");
     assert!(begun.elapsed() >= Duration::from_millis(200));
 
+    // An event that was overtaken is waited for no longer than one that was not; nor is one that came twice.
+    read.user("bob", 1, json!({ "name": "Bob" })).await;
+    read.user("bob", 2, json!({ "name": "Rob" })).await;
+    read.user("bob", 1, json!({ "name": "Bob" })).await;
+    for event in ["bob/2", "bob/1"] {
+        let (status, told) =
+            read.get(&format!("users/bob?wait_for={event}&within=20s&consistency=local")).await;
+        assert_eq!((status, &told["version"]), (200, &json!(2)), "{told}");
+    }
+
     // The owner has a newer one, of which no event has told.
     read.stage.owner.has("ann", 2, "Anna");
     let (_, told) = read.get("users/ann").await;

@@ -181,7 +181,7 @@ async fn a_bad_event_waits_and_only_its_own_document_waits_with_it() {
     for expected in [(Some("bad"), "bad_field"), (Some("bad"), "behind"), (None, "no_type")] {
         assert!(reasons.contains(&expected), "{reasons:?}");
     }
-    let metrics = sidecar.metrics().await;
+    let metrics = sidecar.books_close_at(6).await;
     assert_eq!((metrics.outcome("applied"), metrics.outcome("parked")), (3, 3));
     sidecar.stop().await;
     scene.clear().await;

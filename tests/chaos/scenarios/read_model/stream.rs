@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bson::Document;
 use fastrand::Rng;
 use futures::StreamExt;
@@ -102,7 +102,7 @@ async fn some(channel: &Channel, events: VecDeque<String>) -> Result<()> {
         );
     }
     for confirm in confirms {
-        confirm.await?;
+        ensure!(confirm.await?.is_ack(), "the broker has not taken an event");
     }
     Ok(())
 }
