@@ -41,12 +41,13 @@ pub enum ExitReason {
     Failed(Arc<str>),
 }
 
-/// Runs this to its end upon this thread; it is handed the runtime for the work, which has one thread of its own: a
-/// second one costs more, in waking each other and in memory, than it brings. Whoever watches the work hears signals,
+/// Runs this to its end upon this thread; it is handed the runtime for the work, which has threads of its own: for replicas
+/// one, since a second one costs more, in waking each other and in memory, than it brings. Whoever watches the work hears signals,
 /// knows the time and answers probes however stuck that thread is. What still runs at the end, and be it stuck, is
 /// left behind: it ends with the process.
-pub fn block_on<F: Future>(watch: impl FnOnce(Handle) -> F) -> io::Result<F::Output> {
-    let work = Builder::new_multi_thread().worker_threads(1).thread_name("work").enable_all().build()?;
+pub fn block_on<F: Future>(threads: usize, watch: impl FnOnce(Handle) -> F) -> io::Result<F::Output> {
+    let work =
+        Builder::new_multi_thread().worker_threads(threads).thread_name("work").enable_all().build()?;
     let here = Builder::new_current_thread().enable_all().build()?;
     let ended = here.block_on(watch(work.handle().clone()));
     work.shutdown_background();

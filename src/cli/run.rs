@@ -37,7 +37,9 @@ pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
     };
     let metrics = telemetry::init(settings.log.format, &settings.log.filter)
         .map_err(|error| Failure::new(Exit::Invalid, &error))?;
-    let reason = wiring::block_on(|work| serve(settings, declaration, metrics, work))??;
+    // A turn of a read model is folded while the one before is stored: its storing must not wait for the folding.
+    let threads = if declaration.read_models.is_empty() { 1 } else { 2 };
+    let reason = wiring::block_on_threads(threads, |work| serve(settings, declaration, metrics, work))??;
     Ok(reason.into())
 }
 

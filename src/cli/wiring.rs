@@ -27,9 +27,17 @@ pub(super) fn manifest(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Dec
 
 /// Runs a command to its end, see [`lifecycle::block_on`]; failing to get a runtime is the machine's fault.
 pub(super) fn block_on<F: Future>(command: impl FnOnce(Handle) -> F) -> Result<F::Output, Failure> {
+    block_on_threads(1, command)
+}
+
+/// The same with so many threads for the work.
+pub(super) fn block_on_threads<F: Future>(
+    threads: usize,
+    command: impl FnOnce(Handle) -> F,
+) -> Result<F::Output, Failure> {
     // One TLS provider for every client, chosen before the first is made. It can only be there already.
     let _already = rustls::crypto::ring::default_provider().install_default();
-    lifecycle::block_on(command).map_err(|error| Failure::new(Exit::Failed, &error))
+    lifecycle::block_on(threads, command).map_err(|error| Failure::new(Exit::Failed, &error))
 }
 
 /// How RabbitMQ is reached.

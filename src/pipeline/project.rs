@@ -25,7 +25,7 @@ use crate::store::{Checkpoint, Frozen, RebuildStore, StoreError};
 const TOGETHER: usize = 1_000;
 /// How many bytes of documents are kept in memory between transactions, as they are stored; in memory they take a few times
 /// as much.
-const REMEMBERED: usize = 4 << 20;
+const REMEMBERED: usize = 8 << 20;
 /// How long the event at the checkpoint is waited for. It is in the stream, or the stream is another one.
 const FIRST_WITHIN: Duration = Duration::from_secs(30);
 

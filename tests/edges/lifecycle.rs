@@ -104,7 +104,7 @@ async fn a_signal_begins_the_stop_although_nobody_waits_for_the_end_yet() {
 #[test]
 fn a_task_that_is_stuck_does_not_hold_the_process() {
     let started = clock::now();
-    let reason = block_on(async |work| {
+    let reason = block_on(1, async |work| {
         let _turn = TURN.lock().await;
         let lifecycle = Lifecycle::new(work).unwrap();
         let (stuck, is_stuck) = oneshot::channel();

@@ -179,7 +179,13 @@ impl Bench {
         let (mut stored, mut deleted) = (Vec::new(), Vec::new());
         for key in std::mem::take(&mut self.changed) {
             match self.documents.get(&key) {
-                Some(Some(document)) => stored.push(RawDocumentBuf::try_from(document)),
+                Some(Some(document)) => {
+                    let encoded = RawDocumentBuf::try_from(document);
+                    // What was only guessed while it grew is known now.
+                    let size = encoded.as_ref().map_or(LARGEST, |encoded| encoded.as_bytes().len());
+                    self.sizes.insert(key, size);
+                    stored.push(encoded);
+                }
                 _ => deleted.push(key),
             }
         }
