@@ -106,6 +106,11 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(of.to_owned(), session);
     }
 
+    /// Unless the read model has been taken over meanwhile: then another one is noted.
+    fn put_back(&self, of: &str, session: ClientSession) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(of.to_owned()).or_insert(session);
+    }
+
     fn take(&self, of: &str) -> Option<ClientSession> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(of)
     }
@@ -132,7 +137,7 @@ impl Turn<'_> {
         match self.write(&mut session, needs, fold).await {
             Ok(true) => {
                 session.commit_transaction().await?;
-                self.mongo.folding.put(self.collection, session);
+                self.mongo.folding.put_back(self.collection, session);
                 Ok(true)
             }
             other => {
