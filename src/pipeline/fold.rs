@@ -68,8 +68,12 @@ pub(super) fn hash_of(delivery: &Delivery) -> String {
 }
 
 impl Item {
-    /// Reads a delivery.
-    pub(super) fn read(delivery: Delivery, of: &ReadModel, envelope: &Envelope) -> Self {
+    /// Reads deliveries.
+    pub(super) fn all(deliveries: Vec<Delivery>, of: &ReadModel, envelope: &Envelope) -> Vec<Self> {
+        deliveries.into_iter().map(|delivery| Self::read(delivery, of, envelope)).collect()
+    }
+
+    fn read(delivery: Delivery, of: &ReadModel, envelope: &Envelope) -> Self {
         let says = envelope.open(&delivery.message()).and_then(|notice| of.interpret(&notice));
         Self { delivery, says }
     }

@@ -25,19 +25,10 @@ pub fn parked(
     let kept = known.zip(notice).and_then(|(of, notice)| excerpt(notice, &of.paths()));
     Parked {
         id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, seed.as_bytes()),
-        source: source.name.clone(),
         replica: of.map(|of| of.name.clone()),
         entity: misread.entity.clone(),
         version: misread.version.map(Version::get),
-        kind: notice.map(|notice| notice.kind.to_string()),
-        event: notice.and_then(Notice::event_id).map(|id| id.to_string()),
-        reason: misread.error.reason.to_string(),
-        detail: misread.error.detail.clone(),
-        headers: redacted(&delivery.headers),
-        excerpt: kept.filter(|kept| kept.len() <= Limits::default().body),
-        size: i64::try_from(delivery.body.len()).unwrap_or(i64::MAX),
-        hash: format!("{hash:032x}"),
-        at: None,
+        ..told(&source.name, delivery, notice, &misread.error, hash, kept)
     }
 }
 
@@ -57,9 +48,26 @@ pub fn of_model(
     let kept = notice.and_then(|notice| excerpt(notice, of.lookup.paths()));
     Parked {
         id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, seed.as_bytes()),
-        source: source.to_owned(),
         replica: Some(of.name.clone()),
         entity: key.cloned(),
+        ..told(source, delivery, notice, error, hash, kept)
+    }
+}
+
+/// What an event says of itself, and why it is put aside; not yet for whom.
+fn told(
+    source: &str,
+    delivery: &Delivery,
+    notice: Option<&Notice<'_>>,
+    error: &DecodeError,
+    hash: u128,
+    kept: Option<String>,
+) -> Parked {
+    Parked {
+        id: uuid::Uuid::nil(),
+        source: source.to_owned(),
+        replica: None,
+        entity: None,
         version: None,
         kind: notice.map(|notice| notice.kind.to_string()),
         event: notice.and_then(Notice::event_id).map(|id| id.to_string()),

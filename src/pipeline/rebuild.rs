@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::fold::{Item, Manner, Work, hash_of};
+use super::fold::{Item, Manner, Work};
 use super::turn::needs;
 use crate::clock::{self, Stopwatch};
 use crate::event::EntityType;
@@ -268,14 +268,11 @@ impl Rebuild<'_> {
         deliveries: Vec<Delivery>,
     ) -> Result<(), RebuildError> {
         let taken = deliveries.len() as u64;
-        let last = deliveries.last().and_then(|last| Some((last.place()?, hash_of(last))));
-        let Some((place, mark)) = last else { return Err(RebuildError::Disturbed) };
-        let items: Vec<Item> = deliveries
-            .into_iter()
-            .map(|delivery| Item::read(delivery, &self.of, &self.stream.envelope))
-            .collect();
-        let turn = progress.at.as_ref().map_or(1, |at| at.turn + 1);
-        let to = Checkpoint { place, mark, turn, frozen: None };
+        let items = Item::all(deliveries, &self.of, &self.stream.envelope);
+        let Some((place, mark)) = items.last().and_then(Item::place) else {
+            return Err(RebuildError::Disturbed);
+        };
+        let to = Checkpoint::after(progress.at.as_ref(), place, mark);
         let bench = std::mem::take(&mut progress.bench);
         let needs = needs(&items, &bench);
         let (of, stream, now) = (self.of.clone(), self.stream.clone(), clock::wall_micros());

@@ -68,14 +68,14 @@ impl Release<'_> {
             return self.parked.unpark(&[id]).await.map(|_| ());
         }
         let others = self.waiting(of, key).await?.iter().any(|other| other.id != id);
-        let key = key.clone();
+        let document = key.clone();
         let forget = move |bench: &mut Bench| {
             if !others {
-                bench.hold(&key, 0);
+                bench.hold(&document, 0);
             }
             (vec![id], None)
         };
-        self.turn(of, parked.entity.as_ref().unwrap_or(&EntityId::Int(0)), forget).await.map(|_| ())
+        self.turn(of, key, forget).await.map(|_| ())
     }
 
     /// The events that a document waits for, in their order.

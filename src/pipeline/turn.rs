@@ -48,8 +48,7 @@ enum Came {
 impl Projection {
     /// Reads what deliveries say.
     pub(super) fn read(&self, deliveries: Vec<Delivery>) -> Vec<Item> {
-        let item = |delivery| Item::read(delivery, &self.of, &self.stream.envelope);
-        deliveries.into_iter().map(item).collect()
+        Item::all(deliveries, &self.of, &self.stream.envelope)
     }
 
     /// Folds events if all documents lie on the bench that they are about. Then the bench comes back at once, and the next
@@ -61,9 +60,8 @@ impl Projection {
         items: Vec<Item>,
     ) -> Result<(Order, Option<Bench>), Interrupted> {
         let (watch, taken) = (Stopwatch::start(), items.len());
-        let turn = expected.map_or(1, |at| at.turn + 1);
         let Some((place, mark)) = items.last().and_then(Item::place) else { return Err(Interrupted::Ended) };
-        let next = Checkpoint { place, mark, turn, frozen: None };
+        let next = Checkpoint::after(expected, place, mark);
         let (needs, expected) = (needs(&items, &bench), expected.cloned());
         let (of, stream, now) = (self.of.clone(), self.stream.clone(), clock::wall_micros());
         let (fold, done) = Work { of, stream, bench, items, manner: Manner::Live, now }.ordered();

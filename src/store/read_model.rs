@@ -22,6 +22,13 @@ pub struct Checkpoint {
     pub frozen: Option<Frozen>,
 }
 
+impl Checkpoint {
+    /// Where a read model stands that stood there, once it is folded up to that place.
+    pub fn after(before: Option<&Self>, place: u64, mark: String) -> Self {
+        Self { place, mark, turn: before.map_or(1, |at| at.turn + 1), frozen: None }
+    }
+}
+
 /// How long nobody may have a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frozen {

@@ -9,7 +9,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::error::{Error, ErrorKind};
-use mongodb::options::{ReadConcern, ReplaceOptions, WriteConcern};
+use mongodb::options::{ReadConcern, WriteConcern};
 
 use super::command::{self, Chunk};
 use super::parked::{self, any_id};
@@ -171,8 +171,8 @@ impl Turn<'_> {
             };
         };
         let filter = doc! { "_id": self.collection, "turn": expected.turn, "frozen": null };
-        let replaced = checkpoints.replace_one(filter, moved).with_options(ReplaceOptions::default());
-        Ok(replaced.session(&mut *session).await?.matched_count == 1)
+        let replaced = checkpoints.replace_one(filter, moved).session(&mut *session).await?;
+        Ok(replaced.matched_count == 1)
     }
 
     async fn load(

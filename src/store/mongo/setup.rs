@@ -37,7 +37,9 @@ impl Mongo {
         for replica in &declaration.replicas {
             self.set_up_replica(replica).await?;
         }
-        self.index(OUTBOX, doc! { "at": 1 }, Document::new()).await?;
+        if declaration.read_models.iter().any(|model| !model.rules.is_empty()) {
+            self.index(OUTBOX, doc! { "at": 1 }, Document::new()).await?;
+        }
         for model in &declaration.read_models {
             self.set_up_read_model(model).await?;
         }
