@@ -34,7 +34,7 @@ bench-read: .toolchain ## how fast replicas are read by REST and gRPC, beside th
 
 bench-replay: .toolchain ## how fast a read model is folded from a stream, beside the least program that does the same (EVENTS=1000000)
 	@cargo build --quiet --profile dist --bin nearcopy --example bench
-	@$(services) && target/dist/examples/bench --replay $(or $(EVENTS),1000000)
+	@$(services) && target/dist/examples/bench --only replay --replay $(or $(EVENTS),1000000)
 
 bench-publish: .toolchain ## put the results of the last whole bench into README.md and benches/
 	@cargo run --quiet --profile dist --example bench -- --publish

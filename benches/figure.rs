@@ -1,6 +1,6 @@
 //! What is wanted of nearcopy, and whether it is so.
 
-use crate::result::{FanOut, Latency, Results, Run, Start};
+use crate::result::{FanOut, Latency, Replay, Results, Run, Start};
 use crate::statistics::Spread;
 
 /// A figure beside what is wanted of it.
@@ -32,6 +32,7 @@ impl Figure {
 pub(crate) fn figures(results: &Results) -> Vec<Figure> {
     let mut all = of_throughput(results);
     all.extend(of_fan_out(results));
+    all.push(figure("replay, events/s ÷ raw", Wanted::AtLeast(0.80), "", replay_ratios(results)));
     all.extend(of_latency(results));
     all.extend(of_start(results));
     all.retain(|figure| results.is_whole || figure.found.is_some());
@@ -79,6 +80,15 @@ fn of_fan_out(results: &Results) -> Vec<Figure> {
             figure(name, Wanted::AtLeast(0.95), "", Spread::of(pairs.map(|(ours, theirs)| ours / theirs)))
         })
         .collect()
+}
+
+/// Ratios of nearcopy to the least program that folds the same stream, round by round.
+pub(crate) fn replay_ratios(results: &Results) -> Option<Spread> {
+    let rates = |name: &str| {
+        let of = results.replay.iter().filter(|one| one.contender == name);
+        of.map(Replay::per_second).collect::<Vec<f64>>()
+    };
+    Spread::of(rates("nearcopy").iter().zip(rates("raw")).map(|(ours, theirs)| ours / theirs))
 }
 
 /// Users and documents each, as far as they were measured.

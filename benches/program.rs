@@ -60,9 +60,9 @@ struct Arguments {
     /// Measures how fast replicas are read, and nothing else.
     #[arg(long)]
     reads: bool,
-    /// Measures how fast a read model is folded from a stream of so many events, and nothing else.
-    #[arg(long, value_name = "EVENTS")]
-    replay: Option<usize>,
+    /// How many events a stream has that is folded into documents.
+    #[arg(long, default_value_t = 1_000_000)]
+    replay: usize,
 }
 
 /// What can be measured by itself.
@@ -82,6 +82,8 @@ enum Part {
     Start,
     /// The same backlog upon few and upon many documents.
     Growth,
+    /// A read model, folded from a stream.
+    Replay,
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -109,9 +111,5 @@ async fn play(arguments: &Arguments) -> Result<()> {
 }
 
 async fn part(arguments: &Arguments) -> Result<()> {
-    match arguments.replay {
-        Some(events) => replay::measure(events).await,
-        None if arguments.reads => read::measure().await,
-        None => run::all(arguments).await,
-    }
+    if arguments.reads { read::measure().await } else { run::all(arguments).await }
 }

@@ -76,6 +76,7 @@ fn chapter(results: &Results) -> Result<String> {
         table::growth(results),
         table::fan_out(results),
         table::hydration(results),
+        table::replay(results),
         table::latency(results),
         table::wanted(results),
     ];

@@ -18,6 +18,9 @@ pub(crate) struct Results {
     pub(crate) hydration: Option<Hydration>,
     pub(crate) latency: Vec<Latency>,
     pub(crate) start: Option<Start>,
+    /// Of earlier runs there may be none.
+    #[serde(default)]
+    pub(crate) replay: Vec<Replay>,
 }
 
 /// Where it was measured, and what.
@@ -102,6 +105,22 @@ pub(crate) struct Latency {
     pub(crate) p99_ms: f64,
     pub(crate) p999_ms: f64,
     pub(crate) most_ms: f64,
+}
+
+/// A stream folded into documents, from its first event to its last.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Replay {
+    pub(crate) contender: String,
+    pub(crate) events: usize,
+    pub(crate) seconds: f64,
+    /// Of nearcopy alone.
+    pub(crate) peak_mb: Option<f64>,
+}
+
+impl Replay {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.events as f64 / self.seconds
+    }
 }
 
 /// From the start of the process until its first event is visible, in milliseconds; and what it holds at rest.

@@ -12,15 +12,16 @@ use crate::event::{Spread, Workload};
 use crate::report::{self, note};
 use crate::result::{Latency, Results};
 use crate::{
-    Arguments, Part, fan_out, hydration, latency, library, machine, publish, start, table, throughput,
+    Arguments, Part, fan_out, hydration, latency, library, machine, publish, replay, start, table, throughput,
 };
 
 /// How many users there are; and how many for whom the same is measured once more.
 const USERS: u32 = 20_000;
 const MANY_USERS: u32 = 200_000;
-/// How many rounds are the least that results are published of, and how many events.
+/// How many rounds are the least that results are published of, and how many events of a backlog and of a stream.
 const ROUNDS: usize = 3;
 const EVENTS: usize = 200_000;
+const REPLAYED: usize = 1_000_000;
 /// Users of fan-outs change so many times: a median of more would take too long.
 const FAN_OUTS: usize = 2;
 /// The rates at which latency is measured, in events a second.
@@ -69,6 +70,9 @@ async fn parts(arguments: &Arguments, arena: &Arena, began: Instant, results: &m
     }
     if arguments.wants(Part::Growth) {
         growth(arguments, arena, results).await?;
+    }
+    if arguments.wants(Part::Replay) {
+        results.replay = replay::measure(arena, arguments.replay, arguments.rounds).await?;
     }
     if arguments.wants(Part::FanOut) {
         let is_early = arguments.has_time(began, UNTIL_FAN_OUT);
@@ -184,6 +188,6 @@ impl Arguments {
     /// Whether what is measured may be published.
     fn is_whole(&self) -> bool {
         let is_all = self.only.is_empty() && self.contenders.is_empty();
-        is_all && self.rounds >= ROUNDS && self.events >= EVENTS
+        is_all && self.rounds >= ROUNDS && self.events >= EVENTS && self.replay >= REPLAYED
     }
 }

@@ -1,8 +1,8 @@
 //! The results as a person reads them.
 
 use crate::contender;
-use crate::figure::{Figure, Wanted, fan_out_rates, figures, groupings, ratios};
-use crate::result::{Results, Run};
+use crate::figure::{Figure, Wanted, fan_out_rates, figures, groupings, ratios, replay_ratios};
+use crate::result::{Replay, Results, Run};
 use crate::statistics::Spread;
 
 /// So many cores may be busy with something else before it is worth a word.
@@ -52,6 +52,7 @@ pub(crate) fn all(results: &Results) -> String {
         growth(results),
         fan_out(results),
         hydration(results),
+        replay(results),
         latency(results),
         wanted(results),
     ];
@@ -147,6 +148,28 @@ pub(crate) fn hydration(results: &Results) -> Titled {
         found.cost.own_us,
     );
     Some(("Hydration: new products, completed with users that are known".into(), text))
+}
+
+/// A read model folded from a stream.
+pub(crate) fn replay(results: &Results) -> Titled {
+    let mut table = Table::new(&["reader", "events/s", "nearcopy ÷ it", "peak MB"]);
+    for name in ["raw", "nearcopy"] {
+        let runs: Vec<&Replay> = results.replay.iter().filter(|one| one.contender == name).collect();
+        let Some(rate) = Spread::of(runs.iter().map(|run| run.per_second())) else { continue };
+        let ratio = replay_ratios(results).filter(|_| name != "nearcopy");
+        table.row([
+            name.to_owned(),
+            thousands(rate),
+            ratio.map_or(String::new(), |ratio| within(ratio, 2)),
+            median(Spread::of(runs.iter().filter_map(|run| run.peak_mb)), 0),
+        ]);
+    }
+    let events = results.replay.first().map_or(0, |one| one.events);
+    let title = format!(
+        "Replay: a stream of {events} events, folded into documents; raw reads it and writes bulks of 1,000 with a \
+         checkpoint in a transaction"
+    );
+    titled(title, &table)
 }
 
 /// Latency at fixed rates.

@@ -12,9 +12,8 @@ use tokio::time::{Instant, sleep};
 use crate::contender::Arena;
 use crate::event::{Spread as Chosen, Workload};
 use crate::process::Group;
-use crate::report::{self, note};
-use crate::statistics::Spread;
-use crate::{machine, run};
+use crate::report::note;
+use crate::result::Replay;
 
 /// The stream.
 pub(crate) const STREAM: &str = "bench.history";
@@ -22,7 +21,6 @@ pub(crate) const STREAM: &str = "bench.history";
 const MODEL: &str = "users";
 /// How many users the events are of.
 const USERS: u32 = 20_000;
-const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(300);
 const MANIFEST: &str = "
 service: bench
@@ -41,42 +39,31 @@ read_models:
     stamp: changed
 ";
 
-/// Measures with so many events, and prints what was found.
-pub(crate) async fn measure(events: usize) -> Result<()> {
-    let arena = run::arena().await?;
-    let machine = machine::describe(&arena).await?;
-    note(&format!("{}, {} cores, load {}", machine.processor, machine.cores, machine.load_before));
+/// Measures with so many events, each round beside the least program that does the same.
+pub(crate) async fn measure(arena: &Arena, events: usize, rounds: usize) -> Result<Vec<Replay>> {
     let link = arena.broker.renew().await?;
     link.declare_stream(STREAM).await?;
     let workload = Workload::new(Chosen::Uniform, events, USERS, 0, 1);
     link.publish_to("", STREAM, &workload.events).await?;
     note(&format!("{events} events are in the stream"));
-    let (mut raw, mut ours, mut ratios, mut memory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for round in 1..=ROUNDS {
+    let mut all: Vec<Replay> = Vec::new();
+    let mut noted = |contender: &str, seconds: f64, peak_mb: Option<f64>| {
+        let replay = Replay { contender: contender.to_owned(), events, seconds, peak_mb };
+        note(&format!("replay by {contender}: {:.0} events/s", replay.per_second()));
+        all.push(replay);
+    };
+    for _ in 0..rounds {
         arena.database.renew().await?;
-        let (took, last) = raw::replay(&arena, events).await?;
-        check(&arena, events).await?;
-        raw.push(events as f64 / took.as_secs_f64());
+        let (took, last) = raw::replay(arena, events).await?;
+        check(arena, events).await?;
+        noted("raw", took.as_secs_f64(), None);
         arena.database.renew().await?;
-        let (took, peak) = replay(&arena, last).await?;
-        check(&arena, events).await?;
-        ours.push(events as f64 / took.as_secs_f64());
-        memory.push(peak);
-        ratios.extend(ours.last().zip(raw.last()).map(|(ours, raw)| ours / raw));
-        note(&format!("round {round}: raw {:.0}/s, nearcopy {:.0}/s", raw[round - 1], ours[round - 1]));
+        let (took, peak) = replay(arena, last).await?;
+        check(arena, events).await?;
+        noted("nearcopy", took.as_secs_f64(), Some(peak));
     }
-    let row = |values: &[f64]| Spread::of(values.iter().copied()).context("nothing was measured");
-    let (raw, ours, ratio, memory) = (row(&raw)?, row(&ours)?, row(&ratios)?, row(&memory)?);
-    report::print(&format!(
-        "\n| replay of {events} events | events/s | spread | ÷ raw | memory at its peak, MB |\n| --- | ---: | ---: | ---: | ---: |\n\
-         | raw: read, bulk of 1,000 and checkpoint in a transaction | {:.0} | {:.0} to {:.0} | 1.00 | |\n\
-         | nearcopy | {:.0} | {:.0} to {:.0} | {:.2} | {:.0} |\n",
-        raw.median, raw.least, raw.most, ours.median, ours.least, ours.most, ratio.median, memory.most,
-    ));
     link.close().await?;
-    arena.broker.remove().await?;
-    arena.database.raw.drop().await?;
-    Ok(())
+    Ok(all)
 }
 
 /// Has nearcopy fold up to the last event; how long that took, and the memory it had at most.
