@@ -12,7 +12,9 @@ use super::{Exit, Failure, Outcome, Output, print, wiring};
 use crate::event::{EntityId, IdKind};
 use crate::fetch::{Fetch, HttpFetch};
 use crate::manifest::Diagnostics;
-use crate::replication::{Answer, Declaration, Finding, Level, SourceSpec, StreamSpec, Subscription};
+use crate::replication::{
+    Answer, Declaration, Finding, Inflow, Level, ReadModel, SourceSpec, StreamSpec, Subscription,
+};
 use crate::settings::Settings;
 use crate::source::rabbitmq;
 
@@ -108,19 +110,31 @@ fn json(errors: &[Value], found: &[Found]) -> String {
 
 /// Looks at everything at once, so that what does not answer costs its patience only once.
 async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<Found> {
-    let sources = declaration.sources.iter().map(|source| look_at_source(settings, declaration, source));
+    let queues = queues(declaration);
+    let sources = queues.iter().map(|source| look_at_source(settings, declaration, source));
     let streams = declaration.streams.iter().map(|stream| look_at_stream(settings, declaration, stream));
     let (sources, streams, database, owners) = tokio::join!(
         join_all(sources),
         join_all(streams),
         look_at_database(settings, declaration),
-        ask_owners(declaration)
+        ask_owners(settings, declaration)
     );
     let place = |place, findings: Vec<Finding>| findings.into_iter().map(move |finding| (place, finding));
     place("rabbitmq", [sources.concat(), streams.concat()].concat())
         .chain(place("mongodb", database))
         .chain(place("owner", owners))
         .collect()
+}
+
+/// The queues that are read: one for all replicas of a source, and one for each read model.
+fn queues(declaration: &Declaration) -> Vec<Arc<SourceSpec>> {
+    let of_replicas =
+        declaration.sources.iter().filter(|source| declaration.fed_by(&source.name).next().is_some());
+    let of_model = |of: &Arc<ReadModel>| match declaration.inflow(of) {
+        Ok(Inflow::Queue(source)) => Some(source),
+        Ok(Inflow::Stream(_)) | Err(_) => None,
+    };
+    of_replicas.cloned().chain(declaration.read_models.iter().filter_map(of_model)).collect()
 }
 
 async fn look_at_source(settings: &Settings, declaration: &Declaration, source: &SourceSpec) -> Vec<Finding> {
@@ -161,13 +175,13 @@ async fn look_at_database(settings: &Settings, declaration: &Declaration) -> Vec
     looked.unwrap_or_else(|error| vec![Finding::wrong(report(&error))])
 }
 
-async fn ask_owners(declaration: &Declaration) -> Vec<Finding> {
-    match HttpFetch::new(&declaration.replicas) {
+async fn ask_owners(settings: &Settings, declaration: &Declaration) -> Vec<Finding> {
+    match wiring::owners(settings, declaration) {
         Ok(owners) => {
             let fetched = declaration.replicas.iter().filter(|replica| replica.fetch.is_some());
             join_all(fetched.map(|replica| ask_owner(&owners, replica))).await
         }
-        Err(error) => vec![Finding::wrong(report(&error))],
+        Err(failure) => vec![Finding::wrong(failure.text)],
     }
 }
 

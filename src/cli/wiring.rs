@@ -1,5 +1,6 @@
 //! Makes the adapters from the settings.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use crate::fetch::HttpFetch;
 use crate::lifecycle;
 use crate::manifest::{self, Diagnostics};
 use crate::pipeline::{Pipeline, Rhythm};
-use crate::replication::Declaration;
+use crate::replication::{Declaration, Inflow};
 use crate::settings::{self, Settings, SettingsError};
-use crate::source::rabbitmq;
+use crate::source::{Tap, rabbitmq};
 use crate::store::StoreError;
 use crate::store::mongo::{self, Mongo};
 
@@ -47,6 +48,20 @@ pub(super) fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::O
     options.prefetch = NonZeroU16::new(settings.rabbitmq.prefetch).unwrap_or(options.prefetch);
     options.heartbeat = settings.rabbitmq.heartbeat;
     Ok(options)
+}
+
+/// How a read model's events are read.
+pub(super) fn tap(settings: &Settings, service: &str, inflow: &Inflow) -> Result<Tap, Failure> {
+    let options = rabbitmq(settings, service)?;
+    let tap = match inflow {
+        Inflow::Stream(stream) => {
+            rabbitmq::Stream::new(stream, options).map(|stream| Tap::Log(Arc::new(stream)))
+        }
+        Inflow::Queue(source) => {
+            rabbitmq::ModelQueue::new(source, options).map(|queue| Tap::Queue(Arc::new(queue)))
+        }
+    };
+    tap.map_err(|error| Failure::new(Exit::Invalid, &error))
 }
 
 /// Who may read, and how readers are known.
@@ -89,6 +104,27 @@ pub(super) fn pipeline(
         retire_every: settings.sweep.retire_every,
         drift_every: settings.sweep.drift_every,
     };
-    let owners = HttpFetch::new(&declaration.replicas).map_err(|error| Failure::new(Exit::Failed, &error))?;
+    let owners = owners(settings, &declaration)?;
     Ok(Pipeline::new(declaration, store, Arc::new(owners), rhythm, stop))
+}
+
+/// How owners are asked. A token for a replica that is not declared is a slip that would leave another one without.
+pub(super) fn owners(settings: &Settings, declaration: &Declaration) -> Result<HttpFetch, Failure> {
+    let mut tokens = BTreeMap::new();
+    for grant in &settings.owner_tokens {
+        for name in &grant.replicas {
+            let of = declaration.replica(name).map_err(|_| {
+                let what =
+                    format!("`fetch.token` names the replica `{name}`, which the manifest does not declare");
+                Failure::saying(Exit::Invalid, what)
+            })?;
+            tokens.insert(of.name.clone(), grant.token.clone());
+        }
+    }
+    if let Some(general) = settings.owner_tokens.iter().find(|grant| grant.replicas.is_empty()) {
+        for of in &declaration.replicas {
+            tokens.entry(of.name.clone()).or_insert_with(|| general.token.clone());
+        }
+    }
+    HttpFetch::new(&declaration.replicas, &tokens).map_err(|error| Failure::new(Exit::Failed, &error))
 }

@@ -1,11 +1,13 @@
 //! Asks owners over HTTP.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use reqwest::header::HeaderValue;
 use rustls::crypto::{CryptoProvider, ring};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::owner::Owner;
 use super::request;
@@ -30,9 +32,11 @@ pub struct HttpFetch {
 pub struct FetchSetupError(#[from] reqwest::Error);
 
 impl HttpFetch {
-    /// Prepares to ask the owners of those replicas that declare how.
+    /// Prepares to ask the owners of those replicas that declare how. An owner is sent the token that stands beside its
+    /// replica's name, if one does.
     pub fn new<'r>(
         replicas: impl IntoIterator<Item = &'r Arc<Subscription>>,
+        tokens: &BTreeMap<EntityType, SecretString>,
     ) -> Result<Self, FetchSetupError> {
         if CryptoProvider::get_default().is_none() {
             // Whoever is first sets the same provider, so to be second is no harm.
@@ -48,11 +52,19 @@ impl HttpFetch {
         });
         let client = request::client(https)?;
         let owners = declared.into_iter().map(|(replica, spec)| {
-            let owner = Owner::new(Arc::clone(replica), spec.clone(), client.clone());
+            let bearer = tokens.get(&replica.name).and_then(bearer);
+            let owner = Owner::new(Arc::clone(replica), spec.clone(), client.clone(), bearer);
             (replica.name.clone(), Arc::new(owner))
         });
         Ok(Self { owners: owners.collect() })
     }
+}
+
+/// How a token is sent; of one with other letters than a header can have, nothing is.
+fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 #[async_trait]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use backon::{ExponentialBuilder, Retryable};
 use futures::{StreamExt, stream};
 use reqwest::Client;
+use reqwest::header::HeaderValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::FetchError;
@@ -29,12 +30,19 @@ pub(super) struct Owner {
     replica: Arc<Subscription>,
     spec: FetchSpec,
     client: Client,
+    /// By what it knows us.
+    bearer: Option<HeaderValue>,
     slots: Semaphore,
     breaker: Mutex<Breaker>,
 }
 
 impl Owner {
-    pub(super) fn new(replica: Arc<Subscription>, spec: FetchSpec, client: Client) -> Self {
+    pub(super) fn new(
+        replica: Arc<Subscription>,
+        spec: FetchSpec,
+        client: Client,
+        bearer: Option<HeaderValue>,
+    ) -> Self {
         metric::breaker_open(replica.name.as_str(), false);
         Self {
             flights: Flights::default(),
@@ -44,6 +52,7 @@ impl Owner {
             replica,
             spec,
             client,
+            bearer,
         }
     }
 
@@ -161,7 +170,7 @@ impl Owner {
         };
         let started = clock::now();
         let within = self.spec.timeout.min(deadline.saturating_duration_since(started));
-        let (fetched, outcome) = match request::get(&self.client, url, within).await {
+        let (fetched, outcome) = match request::get(&self.client, url, self.bearer.as_ref(), within).await {
             Ok(reply) => {
                 let found = if matches!(reply, Reply::Body(_)) { Fetched::Found } else { Fetched::NotFound };
                 match read(reply) {

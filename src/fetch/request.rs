@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
 
 use super::FetchError;
@@ -75,8 +75,16 @@ pub(super) fn check_path(url: &str) -> Result<(), DecodeError> {
 }
 
 /// Sends one request and reads the whole answer, within this time.
-pub(super) async fn get(client: &Client, url: &str, within: Duration) -> Result<Reply, Failure> {
+pub(super) async fn get(
+    client: &Client,
+    url: &str,
+    bearer: Option<&HeaderValue>,
+    within: Duration,
+) -> Result<Reply, Failure> {
     let mut request = client.get(url).header(ACCEPT, "application/json").timeout(within);
+    if let Some(bearer) = bearer {
+        request = request.header(AUTHORIZATION, bearer);
+    }
     if let Some(context) = trace::current() {
         request = request.header(trace::HEADER, context.child().to_string());
     }

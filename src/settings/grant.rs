@@ -1,4 +1,4 @@
-//! Who may read what: a token a line, and behind it the replicas that it is for.
+//! Tokens, one a line, and behind each the replicas that it is for: who may read them, or who asks their owners.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use secrecy::SecretString;
 /// How many characters a token has at least.
 const SHORTEST: usize = 16;
 
-/// What one token lets its bearer do.
+/// A token, and what it is for.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// What the bearer knows.
+    /// What its bearer knows.
     pub token: SecretString,
-    /// The replicas it may read; all of them, where none is named.
+    /// The replicas it is for; all of them, where none is named.
     pub replicas: BTreeSet<String>,
 }
 

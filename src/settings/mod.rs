@@ -37,6 +37,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Where replicas are read, and by whom.
     pub read: Read,
+    /// What owners are sent, each for its replicas; for all others, where none is named.
+    pub owner_tokens: Vec<Grant>,
     /// How events are written.
     pub pipeline: Pipeline,
     /// What is looked for now and then.
@@ -183,6 +185,7 @@ impl Settings {
                 .address("admin.listen")
                 .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
             read: Self::read_reads(from),
+            owner_tokens: from.grants("fetch.token"),
             pipeline: Pipeline {
                 batch: from.number("pipeline.batch", 1..=10_000),
                 in_flight: from.number("pipeline.in_flight", 1..=64),

@@ -106,6 +106,7 @@ fn every_setting_can_be_given_by_the_environment() {
             ("NEARCOPY__READ__TLS_KEY", "/etc/tls.key"),
             ("NEARCOPY__READ__TLS_CLIENT_CA", "/etc/ca.crt"),
             ("NEARCOPY__READ__CACHE", "0"),
+            ("NEARCOPY__FETCH__TOKEN", "sixteen-letters! users\nseventeen-letters"),
             ("NEARCOPY__PIPELINE__BATCH", "1"),
             ("NEARCOPY__PIPELINE__IN_FLIGHT", "1"),
             ("NEARCOPY__SWEEP__EVERY", "200ms"),
@@ -125,6 +126,7 @@ fn every_setting_can_be_given_by_the_environment() {
     settings.check_addresses().unwrap();
     assert_eq!(settings.read.listen, Some("0.0.0.0:7".parse().unwrap()));
     assert_eq!(settings.read.grants.len(), 1);
+    assert_eq!(settings.owner_tokens.len(), 2);
     assert_eq!(settings.manifest, [PathBuf::from("/etc/a.yaml"), PathBuf::from("/etc/b")]);
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(90));
     assert_eq!(settings.sweep.every, Duration::from_millis(200));

@@ -46,6 +46,7 @@ pub(crate) const CASES: &[Case] = &[
     ("READ__TOKEN", "hush", "read.token"),
     ("READ__TOKEN", "hush and sixteen letters", "read.token"),
     ("READ__TOKEN", "sixteen-letters!\nhush users", "read.token"),
+    ("FETCH__TOKEN", "hush", "fetch.token"),
     ("READ__TLS_KEY", "/etc/tls.key", "read.tls_certificate"),
     ("READ__TLS_CERTIFICATE", "/etc/tls.crt", "read.tls_key"),
     ("READ__TLS_CLIENT_CA", "/etc/ca.crt", "read.tls_certificate"),

@@ -20,7 +20,7 @@ pub(super) fn read(text: &str, slot: &str, at: Place<'_>) -> Result<UrlTemplate,
     if host.is_some_and(|host| host.contains('@')) {
         return Err(Diagnostic::new(Code::BadUrl, at.mark(), "this URL carries credentials")
             .why("a user before the host")
-            .help("a manifest is reviewed in git and holds no secrets; put them into the settings"));
+            .help("a manifest is reviewed in git and holds no secrets; a token goes into the setting `fetch.token`"));
     }
     Ok(template)
 }

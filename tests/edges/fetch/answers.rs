@@ -1,5 +1,7 @@
 //! What one answer of an owner means.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,6 +12,7 @@ use nearcopy::event::{EntityId, EntityType, Reason};
 use nearcopy::fetch::{Fetch, FetchError, HttpFetch};
 use nearcopy::replication::{Answer, Class, Content};
 use nearcopy::telemetry::trace::{self, TraceContext};
+use secrecy::SecretString;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -204,10 +207,26 @@ async fn the_trace_of_an_event_goes_on_to_the_owner() {
     assert!(!without.headers.contains_key(trace::HEADER));
 }
 
+/// A token goes to the owner that it is for, and is not written where the client is shown.
+#[tokio::test]
+async fn an_owner_is_sent_the_token_of_its_replica() {
+    let owner = TestOwner::start(|asked| async move { honest(&asked) }).await;
+    let replica = replica(owner.address, |_| {});
+    let tokens =
+        |of: &str| BTreeMap::from([(EntityType::new(of), SecretString::from("a-token-of-some-length"))]);
+    for (of, sent) in [("users", Some("Bearer a-token-of-some-length")), ("others", None)] {
+        let fetch = Arc::new(HttpFetch::new([&replica], &tokens(of)).unwrap());
+        outcomes(&fetch, &replica, &[id("7")]).await.remove(0).unwrap();
+        let asked = owner.asked().pop().unwrap();
+        let header = asked.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(header.as_deref(), sent);
+    }
+}
+
 #[tokio::test]
 async fn a_replica_without_a_way_to_ask_is_never_asked_for() {
     let replica = replica("127.0.0.1:9".parse().unwrap(), |_| {});
-    let fetch = HttpFetch::new([]).unwrap();
+    let fetch = HttpFetch::new([], &BTreeMap::new()).unwrap();
     let outcome = outcomes(&fetch, &replica, &[id("1"), id("2")]).await;
     assert!(matches!(outcome[..], [Err(FetchError::NotDeclared), Err(FetchError::NotDeclared)]));
     assert!(!fetch.is_resting(&EntityType::new("users")));

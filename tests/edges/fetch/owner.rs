@@ -1,5 +1,6 @@
 //! An owner on loopback that answers as a test tells it to, and remembers what it was asked.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -205,7 +206,7 @@ pub(crate) fn batched(address: SocketAddr) -> UrlTemplate {
 }
 
 pub(crate) fn asking(replica: &Arc<Subscription>) -> Arc<HttpFetch> {
-    Arc::new(HttpFetch::new([replica]).unwrap())
+    Arc::new(HttpFetch::new([replica], &BTreeMap::new()).unwrap())
 }
 
 /// What came of asking for these, without who else had asked.
