@@ -59,11 +59,13 @@ and replaces the served documents in one instant, at the very event at which the
 sees less than before. For about as long as it takes to compare and copy all documents nothing new
 is folded. What was served before stays in <name>.before until the next rebuild. An event that
 cannot be folded ends a rebuild, and nothing is replaced. Where the stream was made anew, or cut off
-beyond what is folded, --anew serves what can be folded of it now.
+beyond what is folded, --anew serves what can be folded of it now. With --key one document is folded
+anew in memory and replaced; nothing of it is kept for an undo.
 
 Examples:
   nearcopy read-model rebuild foos --dry-run
   nearcopy read-model rebuild foos
+  nearcopy read-model rebuild foos --key f7
   nearcopy read-model undo foos";
 
 /// Of `rebase`.

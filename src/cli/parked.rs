@@ -161,9 +161,12 @@ async fn release(store: &Arc<Mongo>, declaration: &Declaration, held: &[Parked])
         if !seen.insert((of, key)) {
             continue;
         }
-        let Released { done, still } = release.retry(model, key).await?;
+        let Released { done, forgotten, still } = release.retry(model, key).await?;
         for id in done {
             print(&format!("{id}  applied"))?;
+        }
+        for id in forgotten {
+            print(&format!("{id}  in the document already: it was rebuilt since"))?;
         }
         if let Some((waiting, error)) = still {
             left += waiting;

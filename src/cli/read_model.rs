@@ -1,11 +1,12 @@
-//! `nearcopy read-model`: documents that are folded from streams.
+//! `nearcopy read-model`: documents that are folded from events.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Exit, Failure, Outcome, complain, print, wiring};
-use crate::pipeline::{Rebuild, RebuildError, Rebuilt, Step};
-use crate::replication::{Class, Declaration, DeclarationError};
+use crate::event::EntityId;
+use crate::pipeline::{Rebuild, RebuildError, Rebuilt, RebuiltOne, Step};
+use crate::replication::{Class, Declaration, DeclarationError, Inflow, ReadModel, StreamSpec};
 use crate::settings::Settings;
 use crate::source::rabbitmq::Stream;
 
@@ -17,6 +18,9 @@ pub(super) enum Command {
     Rebuild {
         /// Its name.
         name: String,
+        /// Only the document with this key.
+        #[arg(long, value_name = "KEY", conflicts_with = "anew")]
+        key: Option<String>,
         /// Folds and compares, and replaces nothing.
         #[arg(long)]
         dry_run: bool,
@@ -47,15 +51,21 @@ pub(super) fn read_model(settings: &Settings, command: &Command) -> Outcome {
 async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
     let (Command::Rebuild { name, manifest, .. } | Command::Undo { name, manifest }) = command;
     let declaration = wiring::manifest(settings, manifest)?;
-    let (of, stream) = found(&declaration, name).map_err(|error| Failure::new(Exit::Failed, &error))?;
+    let (of, stream) = found(&declaration, name)?;
     let store = wiring::mongodb(settings).await?;
     let options = wiring::rabbitmq(settings, &declaration.service)?;
     let log = Stream::new(&stream, options).map_err(|error| Failure::new(Exit::Invalid, &error))?;
-    let rebuild = Rebuild { of, stream, log: &log, store: &store, tell: &tell };
+    let rebuild = Rebuild { of, inflow: Inflow::Stream(stream), log: &log, store: &store, tell: &tell };
     match command {
         Command::Rebuild { anew: true, .. } => {
             let rebuilt = rebuild.run_anew().await.map_err(|error| failure(&error))?;
             print(&summary(&rebuilt, false))
+        }
+        Command::Rebuild { key: Some(key), dry_run, .. } => {
+            let key = EntityId::parse(key, rebuild.of.key);
+            let key = key.map_err(|error| Failure::saying(Exit::Failed, format!("`--key`: {error}")))?;
+            let rebuilt = rebuild.run_one(&key, &store, *dry_run).await.map_err(|error| failure(&error))?;
+            print(&summary_of_one(&key, rebuilt, *dry_run))
         }
         Command::Rebuild { dry_run, .. } => {
             let rebuilt = rebuild.run(*dry_run).await.map_err(|error| failure(&error))?;
@@ -70,13 +80,25 @@ async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
     }
 }
 
-type Declared = (Arc<crate::replication::ReadModel>, Arc<crate::replication::StreamSpec>);
-
-fn found(declaration: &Declaration, name: &str) -> Result<Declared, DeclarationError> {
-    let unknown = || DeclarationError { what: "read model", name: name.to_owned() };
+/// A read model that can be folded anew, and its stream.
+fn found(declaration: &Declaration, name: &str) -> Result<(Arc<ReadModel>, Arc<StreamSpec>), Failure> {
+    let failed = |error: DeclarationError| Failure::new(Exit::Failed, &error);
+    let unknown = || failed(DeclarationError { what: "read model", name: name.to_owned() });
     let of = declaration.read_models.iter().find(|model| model.name.as_str() == name).ok_or_else(unknown)?;
-    let stream = declaration.streams.iter().find(|stream| stream.name == of.source).ok_or_else(unknown)?;
-    Ok((of.clone(), stream.clone()))
+    match declaration.inflow(of).map_err(failed)? {
+        Inflow::Stream(stream) => Ok((of.clone(), stream)),
+        Inflow::Queue(source) => {
+            let text = format!(
+                "`{name}` is fed by queue `{}`, which cannot be read twice, so nothing can be folded from the beginning",
+                source.queue.queue
+            );
+            Err(Failure::saying(Exit::Failed, text).hint(format!(
+                "bind a stream to the exchange (`stream: {{ name: …, exchange: {}, bindings: […] }}`) and declare a read \
+                 model of it under another name; or have the events published again",
+                source.queue.exchange
+            )))
+        }
+    }
 }
 
 /// Talks of how it goes.
@@ -102,6 +124,18 @@ fn summary(rebuilt: &Rebuilt, dry_run: bool) -> String {
         "{events} events were folded; {} documents {what} {}, {} of them different",
         compared.rebuilt, compared.served, compared.different
     )
+}
+
+fn summary_of_one(key: &EntityId, rebuilt: RebuiltOne, dry_run: bool) -> String {
+    let RebuiltOne { events, is_there, is_different } = rebuilt;
+    let what = match (is_there, is_different) {
+        (_, false) => "what is served is the same",
+        (true, true) if dry_run => "what is served is different",
+        (true, true) => "it was different, and is replaced",
+        (false, true) if dry_run => "it should not be there",
+        (false, true) => "it should not have been there, and is deleted",
+    };
+    format!("{events} events were read for `{key}`: {what}")
 }
 
 fn failure(error: &RebuildError) -> Failure {

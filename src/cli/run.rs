@@ -84,7 +84,9 @@ async fn start(
     let (store, declaration) = database(&settings, &declaration, &health).await?;
     let pipeline = wiring::pipeline(&settings, declaration.clone(), store.clone(), stop.clone())?;
     let mut inboxes = Vec::new();
-    for spec in &declaration.sources {
+    // A source that feeds read models only has a queue for each of them, and none besides.
+    let fed = declaration.sources.iter().filter(|source| declaration.fed_by(&source.name).next().is_some());
+    for spec in fed {
         let options = wiring::rabbitmq(&settings, &declaration.service)?;
         let source = rabbitmq::open(spec, options, stop.clone())
             .map_err(|error| Failure::new(Exit::Invalid, &error))?;
@@ -117,7 +119,7 @@ async fn start(
     Ok(())
 }
 
-/// The read models, each with its stream; what is in their way is passed on to the probes.
+/// The read models, each with its stream or queue; what is in their way is passed on to the probes.
 fn projections(
     settings: &Settings,
     declaration: &Declaration,
@@ -128,14 +130,12 @@ fn projections(
 ) -> Result<Vec<Projection>, Failure> {
     let mut projections = Vec::new();
     for of in &declaration.read_models {
-        let Some(stream) = declaration.streams.iter().find(|stream| stream.name == of.source) else {
-            continue;
-        };
-        let options = wiring::rabbitmq(settings, &declaration.service)?;
-        let log =
-            rabbitmq::Stream::new(stream, options).map_err(|error| Failure::new(Exit::Invalid, &error))?;
+        let inflow = declaration.inflow(of).map_err(|error| Failure::new(Exit::Failed, &error))?;
+        let tap = wiring::tap(settings, &declaration.service, &inflow)?;
         let (trouble, mut watched) = watch::channel(None);
-        let (name, health) = (format!("{} of {}", stream.name, of.name), health.clone());
+        let (name, health) = (format!("{} of {}", inflow.name(), of.name), health.clone());
+        // Until it is read, or another pod has its turn.
+        health.source(&name, Err("connecting".into()));
         let stop = lifecycle.stop_token();
         lifecycle.spawn_beside(format!("health of {}", of.name), async move {
             while let Some(Ok(())) = stop.run_until_cancelled(watched.changed()).await {
@@ -144,8 +144,8 @@ fn projections(
             }
             stop.cancelled().await;
         });
-        let (of, stream, store) = (of.clone(), stream.clone(), store.clone());
-        projections.push(Projection { of, stream, log: Arc::new(log), store, trouble, told: told.clone() });
+        let (of, store) = (of.clone(), store.clone());
+        projections.push(Projection { of, inflow, tap, store, trouble, told: told.clone() });
     }
     Ok(projections)
 }

@@ -11,16 +11,20 @@ use super::{EntityId, Fields, Version};
 pub struct EventId(String);
 
 impl EventId {
-    /// The longest event id that is kept, in bytes; what is longer is cut, since it only informs.
+    /// The longest event id that is kept as it is, in bytes.
     const LONGEST: usize = 256;
 
-    /// Takes the publisher's text.
+    /// Takes the publisher's text. What is longer is cut, and ends with a hash of the whole, so that two ids stay two.
     pub fn new(text: &str) -> Self {
-        let mut end = text.len().min(Self::LONGEST);
+        if text.len() <= Self::LONGEST {
+            return Self(text.to_owned());
+        }
+        let hash = format!("~{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()));
+        let mut end = Self::LONGEST - hash.len();
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        Self(text[..end].to_owned())
+        Self(format!("{}{hash}", &text[..end]))
     }
 
     /// The id as text.

@@ -208,6 +208,15 @@ impl<'a> Notice<'a> {
         text(raw).map(|text| EventId::new(&text))
     }
 
+    /// What tells the event from any other: its id, and with CloudEvents its source, within which alone ids are unique.
+    pub fn identity(&self) -> Option<EventId> {
+        let id = self.event_id().filter(|id| !id.as_str().is_empty())?;
+        match self.attribute("source").map(RawValue::get).and_then(text) {
+            Some(source) => Some(EventId::new(&format!("{source} {id}"))),
+            None => Some(id),
+        }
+    }
+
     /// The owner's time of the change in microseconds since 1970; an unreadable one is no time.
     pub fn time(&self) -> Option<i64> {
         let raw = self.attribute("time")?;

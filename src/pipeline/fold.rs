@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use bson::Document;
-
 use super::parked_event;
 use crate::event::{DecodeError, EntityId, Envelope, Reason};
-use crate::replication::{Alert, Bench, Facts, Held, Outcome, ReadModel, StreamSpec};
+use crate::replication::{Aim, Alert, Bench, Facts, Held, Inflow, Memory, Outcome, ReadModel};
 use crate::source::Delivery;
-use crate::store::{Fold, Folded, Parked};
+use crate::store::{Fold, Folded, Found, Lapsed, Noted, Parked};
 
 /// A delivery, and what it says to a read model.
 pub(super) struct Item {
@@ -22,17 +20,19 @@ pub(super) struct Item {
 pub(super) enum Manner {
     /// It waits, and with it those that come after it for the same document. Rules tell others of what they see.
     Live,
-    /// It is the end. Rules are silent.
+    /// It is the end. Rules are silent, but set deadlines.
     Strict,
 }
 
 /// The events of a turn, and the bench that they are folded on.
 pub(super) struct Work {
     pub(super) of: Arc<ReadModel>,
-    pub(super) stream: Arc<StreamSpec>,
+    pub(super) inflow: Inflow,
     pub(super) bench: Bench,
-    pub(super) items: Vec<Item>,
+    pub(super) items: Arc<Vec<Item>>,
     pub(super) manner: Manner,
+    /// Documents of which rules tell because nothing has changed them.
+    pub(super) lapsed: Option<Lapsed>,
     /// The time of day, in microseconds since 1970.
     pub(super) now: i64,
 }
@@ -83,6 +83,25 @@ impl Item {
         Some((self.delivery.place()?, hash_of(&self.delivery)))
     }
 
+    /// Whether the broker has delivered it before.
+    pub(super) fn is_redelivered(&self) -> bool {
+        self.delivery.redelivered
+    }
+
+    /// Says that what came of it is durable.
+    pub(super) fn settle(self) {
+        self.delivery.settle();
+    }
+
+    /// Forgets what it says of other documents.
+    pub(super) fn keep_what_is_about(&mut self, key: &EntityId) {
+        let Ok(Some(facts)) = &mut self.says else { return };
+        facts.moves.retain(|part| !matches!(&part.aim, Aim::Key(other) if other != key));
+        if facts.moves.is_empty() {
+            self.says = Ok(None);
+        }
+    }
+
     /// What it says, if anything.
     pub(super) fn facts(&self) -> Option<&Facts> {
         self.says.as_ref().ok()?.as_ref()
@@ -101,7 +120,7 @@ impl Done {
 }
 
 impl Work {
-    /// The work as it is done once the documents lie there that were needed, and where its outcome will be.
+    /// The work as it is done once there is what was needed, and where its outcome will be.
     pub(super) fn ordered(self) -> (Fold, Done) {
         let done = Done::default();
         let there = done.clone();
@@ -109,13 +128,13 @@ impl Work {
     }
 
     /// Folds the events in their order.
-    fn fold(mut self, found: Vec<(EntityId, Document)>, done: &Done) -> Folded {
-        for (key, document) in found {
+    fn fold(mut self, found: Found, done: &Done) -> Folded {
+        for (key, document) in found.documents {
             self.bench.lay(key, Some(document));
         }
-        let mut came = Outcomes::default();
-        for item in std::mem::take(&mut self.items) {
-            let outcome = self.fold_one(&item, &mut came);
+        let (mut came, mut memory) = (Outcomes::default(), Memory::of(found.events));
+        for item in &*self.items.clone() {
+            let outcome = self.fold_one(item, &mut memory, &mut came);
             *came.books.entry(outcome).or_default() += 1;
             if let (Manner::Strict, Some(first)) = (self.manner, came.parked.first()) {
                 let place = item.delivery.place().unwrap_or_default();
@@ -124,26 +143,40 @@ impl Work {
                 return Folded::default();
             }
         }
+        if let Some(lapsed) = &self.lapsed {
+            came.alerts.extend(self.bench.pass_deadlines(&self.of, &lapsed.keys, lapsed.until));
+        }
         let (stored, deleted) = self.bench.take_changed();
         let (parked, alerts) = (came.parked.clone(), came.alerts.clone());
+        let noted = Noted { events: memory.into_new(), keep: self.of.remember.unwrap_or_default() };
         done.put(Outcomes { bench: self.bench, ..came });
-        Folded { stored, deleted, parked, unparked: Vec::new(), alerts }
+        Folded { stored, deleted, parked, unparked: Vec::new(), alerts, noted }
     }
 
-    fn fold_one(&mut self, item: &Item, came: &mut Outcomes) -> Outcome {
-        let facts = match &item.says {
+    fn fold_one(&mut self, item: &Item, memory: &mut Memory, came: &mut Outcomes) -> Outcome {
+        let read = match &item.says {
             Ok(None) => return Outcome::Ignored,
-            Ok(Some(facts)) => facts,
+            Ok(Some(facts)) if self.of.remember.is_some() => memory.meet(facts).map(|is_new| (facts, is_new)),
+            Ok(Some(facts)) => Ok((facts, true)),
+            Err(error) => Err(error.clone()),
+        };
+        let facts = match read {
+            Ok((facts, true)) => facts,
+            Ok((facts, false)) => {
+                came.settled.extend(facts.event.clone());
+                return Outcome::Duplicate;
+            }
             Err(error) => {
-                came.parked.push(self.put_aside(item, None, error));
+                came.parked.push(self.put_aside(item, None, &error));
                 return Outcome::Parked;
             }
         };
-        let held = if self.of.rules.is_empty() || self.manner == Manner::Strict {
-            self.bench.fold(facts, self.now)
-        } else {
-            self.fold_by_rules(item, facts, came)
+        let by_rules = match self.manner {
+            Manner::Live => !self.of.rules.is_empty(),
+            Manner::Strict => self.of.has_deadlines(),
         };
+        let held =
+            if by_rules { self.fold_by_rules(item, facts, came) } else { self.bench.fold(facts, self.now) };
         came.settled.extend(facts.event.clone());
         came.lags.extend(facts.at.map(|at| self.seconds_since(at.timestamp_millis())));
         came.parked.extend(held.iter().map(|held| self.waits(item, held)));
@@ -155,12 +188,15 @@ impl Work {
         let (of, message) = (self.of.clone(), item.delivery.message());
         let place = item.delivery.place().unwrap_or_default();
         // It was opened and read before, so it can be again.
-        let Ok(notice) = self.stream.envelope.open(&message) else { return Vec::new() };
+        let Ok(notice) = self.inflow.envelope().open(&message) else { return Vec::new() };
         let Ok(event) = of.lookup.find(&notice) else { return Vec::new() };
-        self.bench.fold_seen(facts, self.now, &mut |key, states| {
-            let (alerts, failed) = of.alerts(&event, place, key, states);
-            came.alerts.extend(alerts);
-            came.failed.extend(failed);
+        let is_heard = self.manner == Manner::Live;
+        self.bench.fold_seen(facts, self.now, &mut |seen| {
+            let (alerts, failed) = of.alerts(&event, place, seen);
+            if is_heard {
+                came.alerts.extend(alerts);
+                came.failed.extend(failed);
+            }
         })
     }
 
@@ -177,18 +213,10 @@ impl Work {
     }
 
     fn put_aside(&self, item: &Item, held: Option<&Held>, error: &DecodeError) -> Parked {
-        let notice = self.stream.envelope.open(&item.delivery.message()).ok();
-        let place = item.delivery.place().unwrap_or_default();
+        let notice = self.inflow.envelope().open(&item.delivery.message()).ok();
         let key = held.map(|held| &held.key);
-        let parked = parked_event::of_model(
-            &self.of,
-            &self.stream.name,
-            &item.delivery,
-            notice.as_ref(),
-            place,
-            key,
-            error,
-        );
+        let parked =
+            parked_event::of_model(&self.of, self.inflow.name(), &item.delivery, notice.as_ref(), key, error);
         Parked { version: held.map(|held| held.number), ..parked }
     }
 }

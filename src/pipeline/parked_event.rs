@@ -38,12 +38,14 @@ pub fn of_model(
     source: &str,
     delivery: &Delivery,
     notice: Option<&Notice<'_>>,
-    place: u64,
     key: Option<&EntityId>,
     error: &DecodeError,
 ) -> Parked {
     let hash = xxhash_rust::xxh3::xxh3_128(&delivery.body);
     let about = key.map(ToString::to_string).unwrap_or_default();
+    // What comes from a queue has no place, but an id, if it can be folded at all.
+    let nameless = || notice.and_then(Notice::identity).map(|id| id.to_string()).unwrap_or_default();
+    let place = delivery.place().map_or_else(nameless, |place| place.to_string());
     let seed = format!("{source}/{}/{place}/{hash:032x}/{about}", of.name);
     let kept = notice.and_then(|notice| excerpt(notice, of.lookup.paths()));
     Parked {

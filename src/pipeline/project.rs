@@ -1,8 +1,11 @@
-//! Folds a stream of events into the documents of a read model.
+//! Folds events into the documents of a read model.
 //!
-//! One pod at a time has the lease, and reads from the checkpoint on. Whatever ends that, a lost connection or another
+//! One pod at a time has the lease. A stream is read from the checkpoint on. Whatever ends that, a lost connection or another
 //! pod's turn, ends all that was in memory with it: reading begins anew at the checkpoint that is stored. So there is one
 //! way to start, and it is the way to recover.
+//!
+//! A queue brings again what was not settled, and that is settled once its turn is stored. It brings some again that were
+//! folded, too; these are known by their ids. So there as well, all may be dropped at any moment, and begun anew.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,14 +14,16 @@ use std::time::Duration;
 use tokio::sync::watch as signal;
 use tokio::time::timeout;
 
-use super::fold::{Item, hash_of};
+use super::deadline::{LOOK_EVERY, Lookout};
+use super::fold::hash_of;
+use super::hand::Hand;
 use super::patience::pauses;
 use super::rebuild::next_of;
 use super::turn::Storing;
 use super::{Halted, Pipeline, patience};
 use crate::clock::Stopwatch;
-use crate::replication::{Bench, Class, ReadModel, StreamSpec};
-use crate::source::{Delivery, Inbox, Log, LogError, Start};
+use crate::replication::{Bench, Class, Inflow, ReadModel};
+use crate::source::{Delivery, Inbox, LogError, Start, Tap};
 use crate::store::{Checkpoint, Frozen, RebuildStore, StoreError};
 
 /// How many events are folded in one transaction.
@@ -34,9 +39,9 @@ pub struct Projection {
     /// What is folded.
     pub of: Arc<ReadModel>,
     /// From where.
-    pub stream: Arc<StreamSpec>,
+    pub inflow: Inflow,
     /// How that is read.
-    pub log: Arc<dyn Log>,
+    pub tap: Tap,
     /// Where documents and checkpoint are kept.
     pub store: Arc<dyn RebuildStore>,
     /// What is in the way, if anything is.
@@ -51,11 +56,11 @@ pub(super) enum Interrupted {
     /// The program stops.
     #[error("the program stops")]
     Halted,
-    /// The log cannot be read.
+    /// The log, or the queue, cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The log has ended; it will go on.
-    #[error("the stream has ended")]
+    /// It has ended; it will go on.
+    #[error("the source has ended, and is opened again")]
     Ended,
     /// The database did not do what it was asked.
     #[error(transparent)]
@@ -92,6 +97,11 @@ impl Interrupted {
             Self::Gap { .. } => Class::Misconfigured,
         }
     }
+
+    /// Whether the source has no part in it, and can be read on.
+    fn spares_the_source(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Frozen | Self::Overtaken)
+    }
 }
 
 impl Pipeline {
@@ -106,7 +116,8 @@ impl Pipeline {
         loop {
             let folding = Stopwatch::start();
             match self.if_leased(lease, self.fold_on(projection)).await {
-                Ok(_) => {}
+                // Another pod folds, which is as it should be.
+                Ok(_) => drop(projection.trouble.send_replace(None)),
                 Err(Interrupted::Halted) => return Err(Halted),
                 Err(interrupted) => complain(projection, &interrupted),
             }
@@ -117,31 +128,84 @@ impl Pipeline {
         }
     }
 
-    /// Folds from the stored checkpoint on, until that is interrupted.
+    /// Folds on from where the documents stand, until that is interrupted.
     async fn fold_on(&self, projection: &Projection) -> Result<Infallible, Interrupted> {
-        projection.store.take_over(&projection.of.name).await?;
-        let mut checkpoint = self.standing(projection).await?;
-        declared(projection, checkpoint.is_none()).await?;
-        let from = checkpoint.as_ref().map_or(Start::First, |at| Start::At(at.place));
-        let mut inbox = projection.log.open(from).await?;
-        let waiting = match &checkpoint {
-            Some(at) => self.resume(&mut inbox, at).await?,
-            None => Vec::new(),
-        };
-        projection.trouble.send_replace(None);
-        let mut items = projection.read(waiting);
-        let (mut bench, mut storing) = (Some(Bench::default()), None::<Storing>);
+        match &projection.tap {
+            Tap::Log(log) => {
+                let checkpoint = self.begin_turns(projection).await?;
+                let from = checkpoint.as_ref().map_or(Start::First, |at| Start::At(at.place));
+                let mut hand = Hand::new(log.open(from).await?);
+                if let Some(at) = &checkpoint {
+                    let waiting = self.resume(&mut hand.inbox, at).await?;
+                    hand.take(projection.read(waiting));
+                }
+                self.fold_turns(projection, checkpoint, &mut hand).await
+            }
+            Tap::Queue(queue) => self.fold_from_queue(projection, Hand::new(queue.open().await?)).await,
+        }
+    }
+
+    /// Folds what a queue brings. As long as the queue can be read, what was taken stays in hand, whatever else goes wrong:
+    /// the broker counts how often it gets a message back, and puts it away in the end.
+    async fn fold_from_queue(
+        &self,
+        projection: &Projection,
+        mut hand: Hand,
+    ) -> Result<Infallible, Interrupted> {
+        let mut waits = pauses();
         loop {
-            self.gather(projection, &mut inbox, storing.as_mut(), &mut items).await?;
+            let folding = Stopwatch::start();
+            let folded = async {
+                let checkpoint = self.begin_turns(projection).await?;
+                self.fold_turns(projection, checkpoint, &mut hand).await
+            };
+            let Err(interrupted) = folded.await;
+            if !interrupted.spares_the_source() {
+                return Err(interrupted);
+            }
+            complain(projection, &interrupted);
+            hand.begin_again();
+            if folding.elapsed() > patience::LONGEST_PAUSE {
+                waits = pauses();
+            }
+            self.pause(waits.next().unwrap_or(patience::LONGEST_PAUSE)).await?;
+        }
+    }
+
+    /// Takes the turn of whoever folded before, and says where the documents stand.
+    async fn begin_turns(&self, projection: &Projection) -> Result<Option<Checkpoint>, Interrupted> {
+        projection.store.take_over(&projection.of.name).await?;
+        let checkpoint = self.standing(projection).await?;
+        declared(projection, checkpoint.is_none()).await?;
+        Ok(checkpoint)
+    }
+
+    /// Folds turn after turn.
+    async fn fold_turns(
+        &self,
+        projection: &Projection,
+        mut checkpoint: Option<Checkpoint>,
+        hand: &mut Hand,
+    ) -> Result<Infallible, Interrupted> {
+        projection.trouble.send_replace(None);
+        let (mut bench, mut storing) = (Some(Bench::default()), None::<Storing>);
+        let mut lookout = Lookout::new(projection);
+        loop {
+            self.gather(projection, hand, storing.as_mut()).await?;
+            lookout.hear(hand.waiting());
             // Nothing has come meanwhile, or what comes next must be folded upon what is away with the turn before.
-            if let Some(before) = storing.take_if(|_| items.is_empty() || bench.is_none()) {
-                bench = bench.or(projection.finish(before, &self.settled).await?);
+            if let Some(before) = storing.take_if(|_| hand.is_empty() || bench.is_none()) {
+                bench = bench.or(self.finish(projection, before, hand).await?);
                 continue;
             }
-            let (on, taken) = (bench.take().unwrap_or_default(), std::mem::take(&mut items));
-            let (order, known) = projection.prepare(checkpoint.as_ref(), on, taken)?;
+            let lapsed = lookout.look(projection).await?;
+            if hand.is_empty() && lapsed.is_none() {
+                continue;
+            }
+            let on = bench.take().unwrap_or_default();
+            let (order, known) = projection.prepare(checkpoint.as_ref(), on, hand.next(), lapsed)?;
             if let Some(before) = storing.take() {
-                projection.finish(before, &self.settled).await?;
+                self.finish(projection, before, hand).await?;
             }
             checkpoint = Some(order.next.clone());
             bench = known.map(|known| if known.bytes() > REMEMBERED { Bench::default() } else { known });
@@ -154,25 +218,42 @@ impl Pipeline {
     async fn gather(
         &self,
         projection: &Projection,
-        inbox: &mut Inbox,
+        hand: &mut Hand,
         mut storing: Option<&mut Storing>,
-        items: &mut Vec<Item>,
     ) -> Result<(), Interrupted> {
-        while items.len() < TOGETHER {
-            let most = TOGETHER - items.len();
+        loop {
+            let most = hand.lacks(TOGETHER);
+            if most == 0 {
+                return Ok(());
+            }
             let Some(storing) = &mut storing else {
-                if items.is_empty() {
-                    items.extend(projection.read(self.take(inbox, most).await?));
+                if hand.is_empty() {
+                    // Where rules have deadlines, it is looked for them also while nothing comes.
+                    let within = if projection.of.has_deadlines() { LOOK_EVERY } else { Duration::MAX };
+                    if let Ok(taken) = timeout(within, self.take(&mut hand.inbox, most)).await {
+                        hand.take(projection.read(taken?));
+                    }
                 }
                 return Ok(());
             };
             tokio::select! {
                 biased;
                 () = storing.ended() => return Ok(()),
-                taken = self.take(inbox, most) => items.extend(projection.read(taken?)),
+                taken = self.take(&mut hand.inbox, most) => hand.take(projection.read(taken?)),
             }
         }
-        Ok(())
+    }
+
+    /// Waits until a turn is stored, and settles what it was about.
+    async fn finish(
+        &self,
+        projection: &Projection,
+        storing: Storing,
+        hand: &mut Hand,
+    ) -> Result<Option<Bench>, Interrupted> {
+        let bench = projection.finish(storing, &self.settled).await?;
+        hand.settle();
+        Ok(bench)
     }
 
     /// Where the documents stand. While they are about to be replaced, nobody folds; if whoever was about to do that has
@@ -219,11 +300,14 @@ async fn declared(projection: &Projection, is_new: bool) -> Result<(), StoreErro
     match store.folded_by(&of.name).await? {
         Some(by) if by == of.hash => Ok(()),
         Some(_) if !is_new => {
+            let old = match projection.tap {
+                Tap::Log(_) => "`nearcopy read-model rebuild` brings it to the old ones",
+                Tap::Queue(_) => "the old ones stay as they are, since a queue cannot be read again",
+            };
             tracing::warn!(
                 event = "read_model.changed",
                 model = of.name.as_str(),
-                "the documents were folded by another declaration; what is new goes by this one, and `nearcopy read-model \
-                 rebuild` brings it to the old ones"
+                "the documents were folded by another declaration; what is new goes by this one, and {old}"
             );
             Ok(())
         }

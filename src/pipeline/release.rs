@@ -1,11 +1,13 @@
 //! Takes up again what documents of read models wait for.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::clock;
-use crate::event::{DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason};
-use crate::replication::{Bench, Facts, ReadModel};
-use crate::store::{Checkpoint, Folded, Needs, Parked, ParkedStore, ReadModelStore, StoreError};
+use crate::event::{DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Notice, Reason};
+use crate::replication::{Alert, Bench, Facts, ReadModel, Seen};
+use crate::store::{Checkpoint, Folded, Found, Needs, Parked, ParkedStore, ReadModelStore, StoreError};
 
 /// How often a turn is attempted that others have in between.
 const ATTEMPTS: usize = 20;
@@ -23,39 +25,38 @@ pub struct Release<'s> {
 pub struct Released {
     /// The events that were folded.
     pub done: Vec<Uuid>,
+    /// Those that are in the document already, because it was folded anew since.
+    pub forgotten: Vec<Uuid>,
     /// How many still wait, and why the first of them does.
     pub still: Option<(usize, DecodeError)>,
 }
 
+/// What came of a turn with one document.
+#[derive(Default)]
+struct Came {
+    /// The events that were folded.
+    done: Vec<Uuid>,
+    /// Those that are forgotten without.
+    forgotten: Vec<Uuid>,
+    /// What rules tell of what the document has become.
+    alerts: Vec<Alert>,
+    /// How many events it still waits for, and why for the first of them.
+    still: Option<(usize, DecodeError)>,
+}
+
 impl Release<'_> {
     /// Folds the events that a document waits for, in their order, as the manifest reads them now, until one cannot be.
-    pub async fn retry(&self, of: &ReadModel, key: &EntityId) -> Result<Released, StoreError> {
-        let waiting = self.waiting(&of.name, key).await?;
-        let (mut facts, mut wrong) = (Vec::new(), None);
-        for parked in &waiting {
-            match again(of, parked) {
-                Ok(read) => facts.push(read),
-                Err(error) => {
-                    wrong = Some(error);
-                    break;
-                }
-            }
-        }
-        let now = clock::wall_micros();
-        let (key, ids) = (key.clone(), waiting.iter().map(|parked| parked.id).collect::<Vec<_>>());
-        let (all, readable) = (ids.len(), facts.len());
-        let (done, error) = self
-            .turn(&of.name, &key.clone(), move |bench| {
-                let held = bench.waiting(&key);
-                let (done, error) = bench.release(&key, &facts, now);
-                if readable < all && done == readable {
-                    bench.hold(&key, held);
-                }
-                (ids[..done].to_vec(), error)
+    ///
+    /// It waits for the last so many. What was put aside before is in the document already, if that was folded anew since.
+    pub async fn retry(&self, of: &Arc<ReadModel>, key: &EntityId) -> Result<Released, StoreError> {
+        let came = self
+            .turn(&of.name, key, |waiting| {
+                let read: Vec<_> = waiting.iter().map(|parked| facts(of, parked)).collect();
+                let (of, key, now) = (of.clone(), key.clone(), clock::wall_micros());
+                move |bench| fold(&of, &key, bench, &waiting, read, now)
             })
             .await?;
-        let left = all - done.len();
-        Ok(Released { still: error.or(wrong).filter(|_| left > 0).map(|error| (left, error)), done })
+        Ok(Released { done: came.done, forgotten: came.forgotten, still: came.still })
     }
 
     /// Forgets an event. A document that waits for no other goes on.
@@ -67,36 +68,34 @@ impl Release<'_> {
         if self.store.checkpoint(of).await?.is_none() {
             return self.parked.unpark(&[id]).await.map(|_| ());
         }
-        let others = self.waiting(of, key).await?.iter().any(|other| other.id != id);
-        let document = key.clone();
-        let forget = move |bench: &mut Bench| {
-            if !others {
-                bench.hold(&document, 0);
+        let forget = |waiting: Vec<Parked>| {
+            let (others, key) = (waiting.iter().any(|other| other.id != id), key.clone());
+            move |bench: &mut Bench| {
+                if !others {
+                    bench.hold(&key, 0);
+                }
+                Came { forgotten: vec![id], ..Came::default() }
             }
-            (vec![id], None)
         };
         self.turn(of, key, forget).await.map(|_| ())
     }
 
-    /// The events that a document waits for, in their order.
+    /// The events that were put aside for a document, in their order.
     async fn waiting(&self, of: &EntityType, key: &EntityId) -> Result<Vec<Parked>, StoreError> {
         let mut waiting = Vec::new();
         for id in self.parked.parked_about(of, Some(key)).await? {
             waiting.extend(self.parked.parked_one(id).await?);
         }
-        waiting.sort_by_key(|parked| parked.version);
+        waiting.sort_by_key(|parked| (parked.at, parked.version));
         Ok(waiting)
     }
 
-    /// One turn with one document, at the place where the read model stands; whoever folds begins anew after it.
-    async fn turn<F>(
-        &self,
-        of: &EntityType,
-        key: &EntityId,
-        work: F,
-    ) -> Result<(Vec<Uuid>, Option<DecodeError>), StoreError>
+    /// One turn with one document and the events that were put aside for it, at the place where the read model stands; whoever
+    /// folds begins anew after it.
+    async fn turn<P, W>(&self, of: &EntityType, key: &EntityId, prepare: P) -> Result<Came, StoreError>
     where
-        F: Fn(&mut Bench) -> (Vec<Uuid>, Option<DecodeError>) + Clone + Send + 'static,
+        P: Fn(Vec<Parked>) -> W,
+        W: FnOnce(&mut Bench) -> Came + Send + 'static,
     {
         let overtaken = || StoreError::Unavailable {
             action: format!("changing `{key}` of `{of}`"),
@@ -104,20 +103,23 @@ impl Release<'_> {
         };
         for _ in 0..ATTEMPTS {
             let at = self.store.checkpoint(of).await?.ok_or_else(overtaken)?;
+            // What is put aside from here on moves the turn.
+            let work = prepare(self.waiting(of, key).await?);
             let next = Checkpoint { turn: at.turn + 1, ..at.clone() };
             let needs = Needs { keys: vec![key.clone()], ..Needs::default() };
             let (sender, receiver) = std::sync::mpsc::channel();
-            let (key, work) = (key.clone(), work.clone());
-            let fold = move |found: Vec<(EntityId, bson::Document)>| {
+            let key = key.clone();
+            let fold = move |found: Found| {
                 let mut bench = Bench::default();
-                let document = found.into_iter().map(|(_, document)| document).next();
+                let document = found.documents.into_iter().map(|(_, document)| document).next();
                 bench.lay(key, document);
                 let came = work(&mut bench);
                 let (stored, deleted) = bench.take_changed();
-                let unparked = came.0.clone();
+                let unparked = came.done.iter().chain(&came.forgotten).copied().collect();
+                let alerts = came.alerts.clone();
                 // The receiver waits until this is over.
                 drop(sender.send(came));
-                Folded { stored, deleted, unparked, ..Folded::default() }
+                Folded { stored, deleted, unparked, alerts, ..Folded::default() }
             };
             if self.store.turn(of, Some(&at), &next, &needs, Box::new(fold)).await? {
                 return receiver.try_recv().map_err(|_| overtaken());
@@ -127,11 +129,72 @@ impl Release<'_> {
     }
 }
 
+/// Folds what a document waits for, as far as that can be read.
+fn fold(
+    of: &ReadModel,
+    key: &EntityId,
+    bench: &mut Bench,
+    waiting: &[Parked],
+    mut read: Vec<Result<Facts, DecodeError>>,
+    now: i64,
+) -> Came {
+    let held = bench.waiting(key);
+    let before = waiting.len().saturating_sub(usize::try_from(held).unwrap_or_default());
+    let (stale, waiting) = waiting.split_at(before);
+    let (mut facts, mut wrong) = (Vec::new(), None);
+    for one in read.drain(before..) {
+        match one {
+            Ok(one) => facts.push(one),
+            Err(error) => {
+                wrong = Some(error);
+                break;
+            }
+        }
+    }
+    let mut alerts = Vec::new();
+    let (done, error) = bench.release(key, &facts, now, &mut |number, seen| {
+        alerts.extend(alerts_of(of, &waiting[number], seen));
+    });
+    let left = waiting.len() - done;
+    if error.is_none() && left > 0 {
+        bench.hold(key, held);
+    }
+    Came {
+        done: waiting[..done].iter().map(|parked| parked.id).collect(),
+        forgotten: stale.iter().map(|parked| parked.id).collect(),
+        alerts,
+        still: error.or(wrong).filter(|_| left > 0).map(|error| (left, error)),
+    }
+}
+
+/// What a parked event says, as the manifest reads it now.
+fn facts(of: &ReadModel, parked: &Parked) -> Result<Facts, DecodeError> {
+    let nothing = || lost("its type means nothing to the read model any more");
+    opened(parked, |notice| of.interpret(notice)?.ok_or_else(nothing))
+}
+
+/// What rules tell of a document that a parked event has changed.
+fn alerts_of(of: &ReadModel, parked: &Parked, seen: Seen<'_>) -> Vec<Alert> {
+    let tell = |notice: &Notice<'_>| {
+        // Where it stood is not kept; what stands for that is as much its own.
+        let place = parked.id.as_u64_pair().0;
+        Ok(of.alerts(&of.lookup.find(notice)?, place, seen).0)
+    };
+    // It was opened and read before, so it can be again.
+    if of.rules.is_empty() { Vec::new() } else { opened(parked, tell).unwrap_or_default() }
+}
+
 /// Reads a parked event again.
-fn again(of: &ReadModel, parked: &Parked) -> Result<Facts, DecodeError> {
-    let lost = |why: &str| DecodeError::new(Reason::NotJson, why);
+fn opened<T>(
+    parked: &Parked,
+    read: impl FnOnce(&Notice<'_>) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
     let excerpt = parked.excerpt.as_deref().ok_or_else(|| lost("nothing of its body was kept"))?;
-    let message = Message { body: excerpt.as_bytes(), content_type: None, headers: &Headers::new() };
-    let notice = Envelope::excerpt(Limits::default()).open(&message)?;
-    of.interpret(&notice)?.ok_or_else(|| lost("its type means nothing to the read model any more"))
+    let headers = Headers::new();
+    let message = Message { body: excerpt.as_bytes(), content_type: None, headers: &headers };
+    read(&Envelope::excerpt(Limits::default()).open(&message)?)
+}
+
+fn lost(why: &str) -> DecodeError {
+    DecodeError::new(Reason::NotJson, why)
 }

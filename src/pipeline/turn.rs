@@ -11,9 +11,9 @@ use super::project::{Interrupted, Projection};
 use super::settled::Settled;
 use crate::clock::{self, Stopwatch};
 use crate::event::{EntityId, FieldPath};
-use crate::replication::{Aim, Bench};
-use crate::source::Delivery;
-use crate::store::{Checkpoint, Fold, Needs, Parked, RebuildStore, StoreError};
+use crate::replication::{Aim, Bench, Memory, ReadModel};
+use crate::source::{Delivery, Tap};
+use crate::store::{Checkpoint, Fold, Found, Lapsed, Needs, Parked, RebuildStore, StoreError};
 use crate::telemetry::metric;
 
 /// A turn that can be stored: folded, or to be folded once the documents are read that it needs.
@@ -24,7 +24,7 @@ pub(super) struct Order {
     needs: Needs,
     fold: Fold,
     came: Came,
-    taken: usize,
+    taken: Taken,
     watch: Stopwatch,
 }
 
@@ -33,8 +33,15 @@ pub(super) struct Storing {
     task: JoinHandle<Result<bool, StoreError>>,
     stored: Option<Result<bool, StoreError>>,
     came: Came,
-    taken: usize,
+    taken: Taken,
     watch: Stopwatch,
+}
+
+/// How many deliveries a turn has.
+#[derive(Clone, Copy)]
+struct Taken {
+    all: usize,
+    again: usize,
 }
 
 /// What came of a fold.
@@ -48,32 +55,49 @@ enum Came {
 impl Projection {
     /// Reads what deliveries say.
     pub(super) fn read(&self, deliveries: Vec<Delivery>) -> Vec<Item> {
-        Item::all(deliveries, &self.of, &self.stream.envelope)
+        Item::all(deliveries, &self.of, self.inflow.envelope())
     }
 
-    /// Folds events if all documents lie on the bench that they are about. Then the bench comes back at once, and the next
-    /// turn can be folded there; else with what is stored.
+    /// Folds events, and passes deadlines, if all documents lie on the bench that they are about, and nothing has to be
+    /// remembered. Then the bench comes back at once, and the next turn can be folded there; else with what is stored.
     pub(super) fn prepare(
         &self,
         expected: Option<&Checkpoint>,
         bench: Bench,
-        items: Vec<Item>,
+        items: Arc<Vec<Item>>,
+        lapsed: Option<Lapsed>,
     ) -> Result<(Order, Option<Bench>), Interrupted> {
-        let (watch, taken) = (Stopwatch::start(), items.len());
-        let Some((place, mark)) = items.last().and_then(Item::place) else { return Err(Interrupted::Ended) };
+        let watch = Stopwatch::start();
+        let again = items.iter().filter(|item| item.is_redelivered()).count();
+        let taken = Taken { all: items.len(), again };
+        let (place, mark) = self.stands(expected, &items)?;
         let next = Checkpoint::after(expected, place, mark);
-        let (needs, expected) = (needs(&items, &bench), expected.cloned());
-        let (of, stream, now) = (self.of.clone(), self.stream.clone(), clock::wall_micros());
-        let (fold, done) = Work { of, stream, bench, items, manner: Manner::Live, now }.ordered();
+        let (mut needs, expected) = (needs(&self.of, &items, &bench), expected.cloned());
+        let passed = lapsed.iter().flat_map(|lapsed| &lapsed.keys);
+        needs.keys.extend(passed.filter(|key| !bench.knows(key)).cloned());
+        let (of, inflow, now) = (self.of.clone(), self.inflow.clone(), clock::wall_micros());
+        let (fold, done) = Work { of, inflow, bench, items, manner: Manner::Live, lapsed, now }.ordered();
         if !needs.is_empty() {
             let came = Came::Later(done);
             return Ok((Order { next, expected, needs, fold, came, taken, watch }, None));
         }
-        let folded = fold(Vec::new());
+        let folded = fold(Found::default());
         let mut came = done.take().unwrap_or_default();
         let bench = std::mem::take(&mut came.bench);
         let (fold, came): (Fold, _) = (Box::new(move |_| folded), Came::Known(Box::new(came)));
         Ok((Order { next, expected, needs, fold, came, taken, watch }, Some(bench)))
+    }
+
+    /// Where the documents stand after these events: where the last of them does, or where they stood. Nothing of a queue has
+    /// a place.
+    fn stands(&self, expected: Option<&Checkpoint>, items: &[Item]) -> Result<(u64, String), Interrupted> {
+        match &self.tap {
+            Tap::Log(_) => items
+                .last()
+                .map_or_else(|| expected.map(|at| (at.place, at.mark.clone())), Item::place)
+                .ok_or(Interrupted::Ended),
+            Tap::Queue(_) => Ok(Default::default()),
+        }
     }
 
     /// Waits until a turn is stored, and tells what came of it; the bench, if it was away with it.
@@ -94,11 +118,12 @@ impl Projection {
                 (came, Some(bench))
             }
         };
-        let name = self.of.name.as_str();
+        let (name, source) = (self.of.name.as_str(), self.inflow.name());
         settled.note(name, came.settled.iter().map(String::as_str));
-        metric::source_received(&self.stream.name, storing.taken);
+        metric::source_received(source, storing.taken.all);
+        metric::redelivered(source, storing.taken.again);
         for (outcome, number) in came.books {
-            metric::events(&self.stream.name, name, outcome, number);
+            metric::events(source, name, outcome, number);
         }
         for parked in &came.parked {
             self.note(parked);
@@ -117,7 +142,7 @@ impl Projection {
             );
         }
         metric::lags(name, came.lags);
-        metric::batch_duration(&self.stream.name, storing.watch.elapsed());
+        metric::batch_duration(source, storing.watch.elapsed());
         Ok(bench)
     }
 
@@ -125,7 +150,7 @@ impl Projection {
     fn note(&self, parked: &Parked) {
         tracing::warn!(
             event = "event.parked",
-            source = self.stream.name,
+            source = self.inflow.name(),
             model = self.of.name.as_str(),
             document.id = parked.entity.as_ref().map(tracing::field::display),
             reason = parked.reason,
@@ -161,10 +186,14 @@ impl Storing {
     }
 }
 
-/// The documents that these events are about, as far as they do not lie there already.
-pub(super) fn needs(items: &[Item], bench: &Bench) -> Needs {
+/// The documents that these events are about, as far as they do not lie there already; and whether any of them was folded
+/// before, where that is remembered.
+pub(super) fn needs(of: &ReadModel, items: &[Item], bench: &Bench) -> Needs {
     let (mut keys, mut matching) = (BTreeSet::<EntityId>::new(), Vec::<Vec<(FieldPath, Bson)>>::new());
     let facts = items.iter().filter_map(Item::facts);
+    let remembered = facts.clone().filter(|_| of.remember.is_some());
+    let events: BTreeSet<&str> = remembered.filter_map(|facts| Memory::id(facts).ok()).collect();
+    let events = events.into_iter().map(str::to_owned).collect();
     for part in facts.flat_map(|facts| &facts.moves) {
         match &part.aim {
             Aim::Key(key) if bench.knows(key) => {}
@@ -173,5 +202,5 @@ pub(super) fn needs(items: &[Item], bench: &Bench) -> Needs {
             Aim::Where(fields) => matching.push(fields.clone()),
         }
     }
-    Needs { keys: keys.into_iter().collect(), matching }
+    Needs { keys: keys.into_iter().collect(), matching, events }
 }

@@ -75,6 +75,17 @@ impl Declaration {
         self.replicas.iter().filter(move |replica| replica.source == source)
     }
 
+    /// Where a read model's events come from.
+    pub fn inflow(&self, of: &ReadModel) -> Result<Inflow, DeclarationError> {
+        let stream = self.streams.iter().find(|stream| stream.name == of.source);
+        let queue = self.sources.iter().find(|source| source.name == of.source);
+        match (stream, queue) {
+            (Some(stream), _) => Ok(Inflow::Stream(stream.clone())),
+            (None, Some(source)) => Ok(Inflow::Queue(Arc::new(source.for_model(&of.name)))),
+            (None, None) => Err(DeclarationError { what: "source", name: of.source.clone() }),
+        }
+    }
+
     /// The embeds that show a replica's fields.
     pub fn embeds_of<'a>(&'a self, replica: &'a EntityType) -> impl Iterator<Item = &'a Arc<Embed>> {
         self.embeds.iter().filter(move |embed| embed.from == *replica)
@@ -94,6 +105,33 @@ pub struct StreamSpec {
     pub envelope: Envelope,
 }
 
+/// Where a read model's events come from.
+#[derive(Clone, Debug)]
+pub enum Inflow {
+    /// A stream: events stay there, have their order, and can be read again.
+    Stream(Arc<StreamSpec>),
+    /// A queue of the read model's own: what is taken from it is gone, and what is not settled comes again.
+    Queue(Arc<SourceSpec>),
+}
+
+impl Inflow {
+    /// The source's name in the manifest.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Stream(stream) => &stream.name,
+            Self::Queue(source) => &source.name,
+        }
+    }
+
+    /// How its events are written.
+    pub fn envelope(&self) -> &Envelope {
+        match self {
+            Self::Stream(stream) => &stream.envelope,
+            Self::Queue(source) => &source.envelope,
+        }
+    }
+}
+
 /// One source of events.
 #[derive(Clone, Debug)]
 pub struct SourceSpec {
@@ -103,6 +141,15 @@ pub struct SourceSpec {
     pub queue: QueueSpec,
     /// How its events are written, and how much of them is accepted.
     pub envelope: Envelope,
+}
+
+impl SourceSpec {
+    /// The same source for a read model, with a queue of its own: a message of a queue goes to one reader only.
+    #[must_use]
+    pub fn for_model(&self, of: &EntityType) -> Self {
+        let queue = format!("{}.{of}", self.queue.queue);
+        Self { queue: QueueSpec { queue, ..self.queue.clone() }, ..self.clone() }
+    }
 }
 
 /// A queue on RabbitMQ and how it is bound.

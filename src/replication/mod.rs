@@ -39,7 +39,7 @@ mod subscription;
 
 pub use class::Class;
 pub use contract::{Asks, ConditionAsked, Contract, ContractMethod, Origin, Paging, RequestPath, Says};
-pub use declaration::{Declaration, DeclarationError, QueueSpec, SourceSpec, StreamSpec};
+pub use declaration::{Declaration, DeclarationError, Inflow, QueueSpec, SourceSpec, StreamSpec};
 pub use embed::{Embed, RefPath, Rendering, Shows, WhenDeleted};
 pub use embed_write::{EmbedWrite, Scope};
 pub use entered::{judge_by_others, tells_by_others};
@@ -54,8 +54,8 @@ pub use lineage::{Lineage, Step, upgrade};
 pub use merge::{Answer, back_off, has_gone_back, merge, merge_overtaken};
 pub use query::{Bound, Comparison, Place, Query, QueryError, Range};
 pub use read_model::{
-    Aim, Alert, Bench, Declared, Deed, Effect, Facts, Held, How, Move, Operation, ReadModel, Rule, STATES,
-    Target, Template, view,
+    Aim, Alert, Bench, Declared, Deed, Effect, Facts, Held, How, Memory, Move, Operation, ReadModel, Rule,
+    STATES, Seen, Target, Template, take_over_deadlines, view,
 };
 pub use reading::{ReadSpec, Reading, Service, Wish};
 pub use record::{Record, State, Why};

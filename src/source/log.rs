@@ -14,7 +14,7 @@ pub enum Start {
     At(u64),
 }
 
-/// Why a log cannot be read.
+/// Why a log, or a queue, cannot be read.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct LogError {

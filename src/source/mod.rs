@@ -13,8 +13,10 @@
 mod delivery;
 mod log;
 mod outlet;
+mod queue;
 pub mod rabbitmq;
 
 pub use delivery::{Delivery, Inbox, Ledger};
 pub use log::{Log, LogError, Start};
 pub use outlet::Outlet;
+pub use queue::{Queue, Tap};

@@ -25,7 +25,8 @@ use crate::replication::{Class, Embed, EmbedWrite, Record, RecordWrite, Subscrip
 pub use epoch::{EpochStore, Epochs, Presence, Timelines};
 pub use parked::{Parked, ParkedStore};
 pub use read_model::{
-    Checkpoint, Comparison, Encoded, Fold, Folded, Frozen, Needs, OutboxStore, ReadModelStore, RebuildStore,
+    Checkpoint, Comparison, Encoded, Fold, Folded, Found, Frozen, Lapsed, Needs, Noted, OutboxStore,
+    ReadModelStore, RebuildStore,
 };
 pub use reading::ReadStore;
 

@@ -1,9 +1,10 @@
 //! Read models: documents, and how far the events are folded that made them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{Bson, DateTime, Document, RawDocumentBuf};
 
 use super::{Parked, StoreError};
 use crate::event::{EntityId, EntityType, FieldPath};
@@ -12,10 +13,12 @@ use crate::replication::{Alert, ReadModel};
 /// How far a read model has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Where in its log the last event stands that is folded.
+    /// Where in its log the last event stands that is folded; 0, where events come from a queue, which has no places.
     pub place: u64,
-    /// What tells that event from any other that may stand there: a hash of it.
+    /// What tells that event from any other that may stand there: a hash of it; nothing, where they come from a queue.
     pub mark: String,
+    /// Under which name the events are remembered that made these documents.
+    pub memory: String,
     /// Grows with everything that is done to the documents, by whomever.
     pub turn: i64,
     /// Whether nobody may have a turn, because the documents are about to be replaced.
@@ -25,7 +28,8 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Where a read model stands that stood there, once it is folded up to that place.
     pub fn after(before: Option<&Self>, place: u64, mark: String) -> Self {
-        Self { place, mark, turn: before.map_or(1, |at| at.turn + 1), frozen: None }
+        let memory = before.map_or_else(|| uuid::Uuid::new_v4().to_string(), |at| at.memory.clone());
+        Self { place, mark, memory, turn: before.map_or(1, |at| at.turn + 1), frozen: None }
     }
 }
 
@@ -38,20 +42,49 @@ pub enum Frozen {
     Expired,
 }
 
-/// The documents that are needed for a fold and not known yet.
+/// What is needed for a fold and not known yet: documents, and whether events were folded before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Needs {
     /// Those with these keys.
     pub keys: Vec<EntityId>,
     /// All in which fields have these values, or arrays with them.
     pub matching: Vec<Vec<(FieldPath, Bson)>>,
+    /// The events with these ids.
+    pub events: Vec<String>,
 }
 
 impl Needs {
     /// Whether nothing is needed.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.matching.is_empty()
+        self.keys.is_empty() && self.matching.is_empty() && self.events.is_empty()
     }
+}
+
+/// Documents in which a deadline has passed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lapsed {
+    /// Their keys.
+    pub keys: Vec<EntityId>,
+    /// When the last of these deadlines was.
+    pub until: DateTime,
+}
+
+/// What was there of all that was needed.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The documents.
+    pub documents: Vec<(EntityId, Document)>,
+    /// The ids of the events that were folded before.
+    pub events: BTreeSet<String>,
+}
+
+/// The ids of events that were folded, to be remembered.
+#[derive(Debug, Default)]
+pub struct Noted {
+    /// The ids.
+    pub events: Vec<String>,
+    /// For how long.
+    pub keep: Duration,
 }
 
 /// What came of a fold.
@@ -67,13 +100,15 @@ pub struct Folded {
     pub unparked: Vec<uuid::Uuid>,
     /// What is to be told to others.
     pub alerts: Vec<Alert>,
+    /// The events to be remembered.
+    pub noted: Noted,
 }
 
 /// A document as it is sent.
 pub type Encoded = Result<RawDocumentBuf, bson::error::Error>;
 
-/// Folds, once it is handed the documents that were needed. It may be called once at most.
-pub type Fold = Box<dyn FnOnce(Vec<(EntityId, Document)>) -> Folded + Send>;
+/// Folds, once it is handed what was needed. It may be called once at most.
+pub type Fold = Box<dyn FnOnce(Found) -> Folded + Send>;
 
 /// Keeps the documents of read models.
 #[async_trait]
@@ -91,8 +126,17 @@ pub trait ReadModelStore: Send + Sync {
     /// Notes that.
     async fn note_folded_by(&self, of: &EntityType, declaration: &str) -> Result<(), StoreError>;
 
+    /// Documents in which a deadline has passed that others have not been told of, the earliest first: one before that time,
+    /// where one is given, and before now. Those that wait for events are passed over.
+    async fn lapsed(
+        &self,
+        of: &EntityType,
+        before: Option<DateTime>,
+        most: usize,
+    ) -> Result<Option<Lapsed>, StoreError>;
+
     /// One turn: reads what is needed, has it folded, and stores what came of it together with the new checkpoint, all of
-    /// it or nothing. Says whether that is so: where the checkpoint is not the expected one, somebody else has had a turn,
+    /// it or nothing. Where the expected checkpoint is frozen, that ends. Events are looked up, and remembered, under the name that the new checkpoint says. Says whether that is so: where the checkpoint is not the expected one, somebody else has had a turn,
     /// and nothing is stored. After an error nobody knows, and the checkpoint tells.
     async fn turn(
         &self,
@@ -150,8 +194,21 @@ pub trait RebuildStore: ReadModelStore {
     /// Compares the documents, without what is nearcopy's own in them.
     async fn compare(&self, of: &EntityType, next: &EntityType) -> Result<Comparison, StoreError>;
 
+    /// Takes over from the served documents which deadlines others have been told of, as far as they have passed by now.
+    /// Of one that the served documents did not have, nobody is told.
+    async fn take_over_deadlines(&self, of: &EntityType, next: &EntityType) -> Result<(), StoreError>;
+
     /// Puts a copy of the served documents, and of their checkpoint, under `before`.
     async fn set_aside(&self, of: &EntityType, before: &EntityType) -> Result<(), StoreError>;
+
+    /// Has the frozen documents remember events under the name under which the others do; says whether nobody has ended the
+    /// freeze meanwhile.
+    async fn remember_like(
+        &self,
+        of: &EntityType,
+        others: &EntityType,
+        at: &Checkpoint,
+    ) -> Result<bool, StoreError>;
 
     /// Puts other documents in the place of the served ones, in one instant; says whether there were any.
     async fn replace(&self, of: &EntityType, by: &EntityType) -> Result<bool, StoreError>;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nearcopy::event::IdKind;
 use nearcopy::manifest;
-use nearcopy::replication::{Declaration, Gaps, Keep, Reaction, Shows, WhenDeleted};
+use nearcopy::replication::{Declaration, Gaps, Inflow, Keep, Reaction, Shows, WhenDeleted};
 
 use super::{manifests, name_of, root};
 
@@ -182,6 +182,30 @@ fn what_a_replica_makes_of_patches_gaps_and_clocks_is_said() {
     };
     assert!(read("2026-01-01T00:01:30Z").is_ok());
     assert_eq!(read("2026-01-01T00:01:31Z"), Err(nearcopy::event::Reason::FutureVersion));
+}
+
+#[test]
+fn a_read_model_of_a_queue_has_one_of_its_own_and_remembers() {
+    let declared = good("read_models.yaml");
+    let told: Vec<(&str, Option<String>, Option<u64>)> = declared
+        .read_models
+        .iter()
+        .map(|of| {
+            let queue = match declared.inflow(of).unwrap() {
+                Inflow::Queue(source) => Some(source.queue.queue.clone()),
+                Inflow::Stream(_) => None,
+            };
+            (of.name.as_str(), queue, of.remember.map(|keep| keep.as_secs() / 60))
+        })
+        .collect();
+    let own = |queue: &str| Some(queue.to_owned());
+    let expected = [
+        ("counts", own("shop.events.counts"), Some(7 * 24 * 60)),
+        ("briefly", own("shop.events.briefly"), Some(90)),
+        ("told", None, None),
+        ("told-twice", None, Some(30 * 24 * 60)),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

@@ -16,11 +16,13 @@ mod laws;
 #[path = "../support/meaning.rs"]
 #[expect(dead_code, reason = "the model and the simulation use the rest")]
 mod meaning;
+mod memory;
 mod merge;
 mod patches;
 mod read_models;
 mod reading;
 mod reference;
 mod revise;
+mod rules;
 mod shape;
 mod time;

@@ -1,4 +1,4 @@
-//! Durations such as `500ms`, `2s`, `5m` and `1h`.
+//! Durations such as `500ms`, `2s`, `5m`, `1h` and `14d`.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) fn read(text: &str, at: Place<'_>, range: &Range) -> Result<Duration,
     let duration = parse(text).ok_or_else(|| {
         bad("this is no duration".to_owned())
             .why("wanted is a whole number with its unit")
-            .help("write `500ms`, `2s`, `5m` or `1h`")
+            .help("write `500ms`, `2s`, `5m`, `1h` or `14d`")
     })?;
     if duration < range.least || duration > range.most {
         return Err(bad("this duration is out of range".to_owned())
@@ -36,6 +36,7 @@ fn parse(text: &str) -> Option<Duration> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)

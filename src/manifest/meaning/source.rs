@@ -96,11 +96,9 @@ fn read(
                     at.key,
                     "a source wants exactly one of `rabbitmq` or `stream`",
                 );
-                findings.push(
-                    found
-                        .why(why)
-                        .help("`rabbitmq` is a queue, for replicas; `stream` a stream, for read models"),
-                );
+                findings.push(found.why(why).help(
+                    "`rabbitmq` is a queue, for replicas and read models; `stream` a stream, for read models",
+                ));
             }
             (None, None)
         }

@@ -11,12 +11,12 @@ use serde_json::Value as Json;
 
 use super::{Id, Reads, Short};
 
-/// Documents that are folded from the events of a stream.
+/// Documents that are folded from the events of a stream or a queue.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(title = "a read model", deny_unknown_fields)]
 #[expect(dead_code, reason = "events and rules are read entry by entry, so that a broken one hides no other")]
 pub(in crate::manifest) struct ReadModel {
-    /// The source of the events, by its name under `sources`: one with `stream`.
+    /// The source of the events, by its name under `sources`.
     pub source: String,
     /// Which document an event is about: a CEL expression over `data` and `event` that gives its id.
     pub key: Option<Short<Id>>,
@@ -27,6 +27,10 @@ pub(in crate::manifest) struct ReadModel {
     pub append: BTreeMap<String, Value>,
     /// The field that has the time of the last event that changed the document.
     pub stamp: Option<String>,
+    /// How long the ids of events are remembered, such as `7d`, so that one that comes again is not folded again; from 1m to
+    /// 365d. Where events come from a queue, 7d if nothing is said; else only if it is.
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h|d)$|\$\{"))]
+    pub remember: Option<String>,
     /// What is told to others when a document has become so, by name.
     #[serde(default)]
     rules: Each<Rule>,
@@ -41,6 +45,9 @@ pub(in crate::manifest) struct ReadModel {
 pub(in crate::manifest) struct Rule {
     /// A CEL expression over `data`, `event`, and the document `before` and `after` it, that is true then.
     pub when: String,
+    /// How long it must have been so without a break, such as `14d`, by the times of the events; left out, it is told at once.
+    #[serde(rename = "for")]
+    pub lasting: Option<String>,
     /// What is told.
     pub emit: Emit,
 }

@@ -48,7 +48,7 @@ pub(in crate::manifest) struct Reads {
     pub unique: Vec<String>,
     /// How long an entity that was missing when somebody read it stays wanted, though no document refers to it; from 1s
     /// to 720h.
-    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h|d)$|\$\{"))]
     pub wanted: String,
 }
 
@@ -107,7 +107,7 @@ pub(in crate::manifest) struct Version {
     pub time: Option<String>,
     /// How far a time may be ahead of ours, from 0s to 24h; left out: `5m`. An event or an answer that is further
     /// ahead is not taken, since it would keep all later ones away.
-    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h|d)$|\$\{"))]
     pub skew: Option<String>,
 }
 
@@ -209,14 +209,14 @@ pub(in crate::manifest) struct Fetch {
     pub concurrency: usize,
     /// How long one request may take, such as `2s` or `500ms`; from 1ms to 10m.
     #[serde(default = "timeout")]
-    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h|d)$|\$\{"))]
     pub timeout: String,
     /// How stale the owner's answers can be, such as `30s`; a first answer is asked for again after this long.
     #[serde(default = "settle")]
-    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h|d)$|\$\{"))]
     pub settle: String,
     /// How often what is held is compared with the owner, such as `6h`; left out: never.
-    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h)$|\$\{"))]
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h|d)$|\$\{"))]
     pub reconcile: Option<String>,
     /// Where things are in the owner's answers.
     #[serde(default)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(title = "a source", deny_unknown_fields)]
 pub(in crate::manifest) struct Source {
-    /// A queue on RabbitMQ, for replicas. Either this or `stream`.
+    /// A queue on RabbitMQ, for replicas and read models. Either this or `stream`.
     pub rabbitmq: Option<RabbitMq>,
     /// A stream on RabbitMQ, for read models. Either this or `rabbitmq`.
     pub stream: Option<Stream>,
@@ -27,7 +27,8 @@ pub(in crate::manifest) struct Source {
 pub(in crate::manifest) struct RabbitMq {
     /// The owner's topic exchange.
     pub exchange: String,
-    /// This service's own durable quorum queue. Every pod of the service reads the same one.
+    /// This service's own durable quorum queue. Every pod of the service reads the same one. Each read model of the source
+    /// has one of its own, with its name behind this one and a dot.
     pub queue: String,
     /// The binding keys: words between dots, `*` for one word, `#` for any number of them.
     #[serde(default)]

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
-use super::{Aim, Deed, Facts, META, Move, Operation, size};
+use super::deadline::Deadlines;
+use super::{Aim, Alert, Deed, Facts, META, Move, Operation, ReadModel, size};
 use crate::event::{DecodeError, EntityId, FieldPath};
 
 /// Documents under work: those that a batch of events is about, as they are after the events so far.
@@ -16,8 +17,19 @@ pub struct Bench {
     sizes: BTreeMap<EntityId, usize>,
 }
 
-/// Sees a document before and after an event.
-pub type See<'s> = dyn FnMut(&EntityId, [Option<&Document>; 2]) + 's;
+/// A document that an event has changed.
+#[derive(Debug)]
+pub struct Seen<'s> {
+    /// Its key.
+    pub key: &'s EntityId,
+    /// What it was, if there was one.
+    pub before: Option<&'s Document>,
+    /// What it is now, if there is one.
+    pub after: Option<&'s mut Document>,
+}
+
+/// Sees each document that an event changes.
+pub type See<'s> = dyn FnMut(Seen<'_>) + 's;
 
 /// How large a document may become, in bytes: the database takes no more than 16 MB, with the statement around it.
 const LARGEST: usize = 15 << 20;
@@ -108,9 +120,9 @@ impl Bench {
         };
         self.changed.insert(key.clone());
         match folded {
-            Ok(document) => {
+            Ok(mut document) => {
                 if let Some(see) = see {
-                    see(&key, [slot.as_ref(), document.as_ref()]);
+                    see(Seen { key: &key, before: slot.as_ref(), after: document.as_mut() });
                 }
                 if document.is_none() {
                     self.sizes.remove(&key);
@@ -130,28 +142,52 @@ impl Bench {
         }
     }
 
+    /// What rules tell of these documents because nothing has changed them up to then; not of one that waits for an event,
+    /// since nobody knows what it has become.
+    pub fn pass_deadlines(&mut self, of: &ReadModel, keys: &[EntityId], until: DateTime) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        for key in keys {
+            let Some(Some(document)) = self.documents.get_mut(key) else { continue };
+            if waiting(document) > 0 {
+                continue;
+            }
+            let mut deadlines = Deadlines::of(Some(document));
+            alerts.extend(deadlines.pass(of, until));
+            deadlines.note_in(document);
+            self.changed.insert(key.clone());
+        }
+        alerts
+    }
+
     /// Folds the events that a document waits for, in their order, and says how many of them it waits for no more, and
-    /// why not for all.
+    /// why not for all. Somebody sees what each of them, by its number, makes of the document.
     pub fn release(
         &mut self,
         key: &EntityId,
         waiting: &[Facts],
         time_of_day: i64,
+        see: &mut dyn FnMut(usize, Seen<'_>),
     ) -> (usize, Option<DecodeError>) {
         let held = self.waiting(key);
         self.hold(key, 0);
         for (done, facts) in waiting.iter().enumerate() {
             for part in &facts.moves {
-                let is_meant = self.targets(&part.aim).contains(key);
-                if let Some(still) =
-                    is_meant.then(|| self.apply(key.clone(), part, facts, time_of_day, None)).flatten()
-                {
+                if !self.targets(&part.aim).contains(key) {
+                    continue;
+                }
+                let see = &mut |seen: Seen<'_>| see(done, seen);
+                if let Some(still) = self.apply(key.clone(), part, facts, time_of_day, Some(see)) {
                     self.hold(key, held);
                     return (done, still.error);
                 }
             }
         }
         (waiting.len(), None)
+    }
+
+    /// A document as it is now, if there is one.
+    pub fn document(&self, key: &EntityId) -> Option<&Document> {
+        self.documents.get(key)?.as_ref()
     }
 
     /// How many events a document waits for.

@@ -1,10 +1,13 @@
-//! Read models: documents folded from a stream of events.
+//! Read models: documents folded from events, of a stream or of a queue.
 //!
 //! An event is read once ([`ReadModel::interpret`]), into [`Facts`]: which documents it touches, and what it does to each.
 //! What that makes of the documents is folded in memory ([`Bench`]), one event after the other; whoever stores them stores
-//! the position of the last event with them, in one transaction. So each event has its effect once.
+//! the position of the last event with them, and where wanted the ids of all ([`Memory`]), in one transaction. So each
+//! event has its effect once.
 
 mod bench;
+mod deadline;
+mod memory;
 mod operation;
 mod rule;
 mod size;
@@ -12,6 +15,7 @@ mod template;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::{Bson, DateTime};
 
@@ -21,7 +25,9 @@ use crate::event::{
     Selection, VersionRule,
 };
 
-pub use bench::{Bench, Held};
+pub use bench::{Bench, Held, Seen};
+pub use deadline::take_over_deadlines;
+pub use memory::Memory;
 pub use operation::{How, Operation};
 pub use rule::{Alert, Rule, STATES};
 pub use template::Template;
@@ -42,6 +48,8 @@ pub struct ReadModel {
     pub always: Vec<Declared>,
     /// Where a document has the time of the last event that changed it.
     pub stamp: Option<FieldPath>,
+    /// How long the ids of events are remembered, lest one be folded twice; not at all, where each comes once.
+    pub remember: Option<Duration>,
     /// What is told to others when a document has become so.
     pub rules: Vec<Rule>,
     /// A hash of what is declared: it tells whether documents were folded by another declaration.
@@ -88,6 +96,8 @@ pub struct Declared {
 pub struct Facts {
     /// The publisher's id of the event.
     pub event: Option<String>,
+    /// What tells it from any other event.
+    pub identity: Option<String>,
     /// When it happened, where that can be read.
     pub at: Option<DateTime>,
     /// What it does.
@@ -128,8 +138,8 @@ impl ReadModel {
         let Some(effects) = self.reactions.get(notice.kind.as_ref()) else { return Ok(None) };
         let event = self.lookup.find(notice)?;
         let moves = effects.iter().map(|effect| self.read(effect, &event)).collect::<Result<_, _>>()?;
-        let id = notice.event_id().map(|id| id.to_string());
-        Ok(Some(Facts { event: id, at: template::time(&event).ok(), moves }))
+        let [id, identity] = [notice.event_id(), notice.identity()].map(|id| id.map(|id| id.to_string()));
+        Ok(Some(Facts { event: id, identity, at: template::time(&event).ok(), moves }))
     }
 
     fn read(&self, effect: &Effect, event: &Found<'_, '_>) -> Result<Move, DecodeError> {

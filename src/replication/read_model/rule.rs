@@ -1,9 +1,13 @@
 //! Rules: what is told to others when a document has become so.
 
-use bson::{Bson, Document};
+use std::time::Duration;
+
+use bson::{Bson, DateTime, Document};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use super::bench::Seen;
+use super::deadline::Deadlines;
 use super::{META, ReadModel, Template};
 use crate::event::{DecodeError, EntityId, Found, Reason};
 
@@ -17,6 +21,8 @@ pub struct Rule {
     pub name: String,
     /// When it fires: an expression over event and states that is true.
     pub when: Template,
+    /// How long that must have been so without a break; it fires at once where this is left out.
+    pub lasting: Option<Duration>,
     /// Where what it tells goes.
     pub exchange: String,
     /// Under which key.
@@ -47,65 +53,113 @@ pub struct Alert {
 }
 
 impl ReadModel {
+    /// Whether a rule fires only once a document has been so for a while.
+    pub fn has_deadlines(&self) -> bool {
+        self.rules.iter().any(|rule| rule.lasting.is_some())
+    }
+
     /// What is to be told because an event, which stands at that place, has brought a document from one state to another;
-    /// and which rules cannot say so.
+    /// and which rules cannot say so. Deadlines are noted in the document.
     pub fn alerts(
         &self,
         event: &Found<'_, '_>,
         place: u64,
-        key: &EntityId,
-        states: [Option<&Document>; 2],
+        seen: Seen<'_>,
     ) -> (Vec<Alert>, Vec<(String, DecodeError)>) {
-        let (mut alerts, mut failed) = (Vec::new(), Vec::new());
-        let [before, after] = states.map(|state| {
+        let time = event.notice().time();
+        let mut deadlines = Deadlines::of(seen.before);
+        let mut alerts = time.map(|time| deadlines.pass(self, moment(time))).unwrap_or_default();
+        let mut failed = Vec::new();
+        let [before, after] = [seen.before, seen.after.as_deref()].map(|state| {
             let mut state = state.cloned().unwrap_or_default();
             state.remove(META);
             state
         });
         let states = [(STATES[0], &before), (STATES[1], &after)];
+        let occasion = Occasion { of: self, event, place, key: seen.key, states: &states };
         for rule in &self.rules {
-            match rule.apply(self, event, place, key, &states) {
+            match rule.apply(&occasion, &mut deadlines) {
                 Ok(alert) => alerts.extend(alert),
                 Err(error) => failed.push((rule.name.clone(), error)),
             }
+        }
+        if let (true, Some(after)) = (self.has_deadlines(), seen.after) {
+            deadlines.note_in(after);
         }
         (alerts, failed)
     }
 }
 
+/// An event that has changed a document.
+struct Occasion<'o> {
+    of: &'o ReadModel,
+    event: &'o Found<'o, 'o>,
+    place: u64,
+    key: &'o EntityId,
+    states: &'o [(&'o str, &'o Document)],
+}
+
+impl Occasion<'_> {
+    /// The id of what a rule tells on this occasion.
+    fn id(&self, rule: &str) -> Uuid {
+        let said = self.event.notice().event_id().map_or_else(|| self.place.to_string(), |id| id.to_string());
+        let seed = format!("{}/{rule}/{said}/{}", self.of.name, self.key);
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes())
+    }
+}
+
 impl Rule {
-    fn apply(
-        &self,
-        of: &ReadModel,
-        event: &Found<'_, '_>,
-        place: u64,
-        key: &EntityId,
-        states: &[(&str, &Document)],
-    ) -> Result<Option<Alert>, DecodeError> {
-        let neither = || DecodeError::new(Reason::BadCondition, "`when` is neither true nor false");
-        match self.when.find_with(event, states)? {
-            Some(Bson::Boolean(true)) => {}
-            // What reads what is not there does not hold.
-            Some(Bson::Boolean(false)) | None => return Ok(None),
-            Some(_) => return Err(neither()),
+    /// What is to be told at once, if anything.
+    fn apply(&self, on: &Occasion<'_>, deadlines: &mut Deadlines) -> Result<Option<Alert>, DecodeError> {
+        if !self.holds(on)? {
+            deadlines.lift(&self.name);
+            return Ok(None);
         }
-        let said = event.notice().event_id().map_or_else(|| place.to_string(), |id| id.to_string());
-        let seed = format!("{}/{}/{said}/{key}", of.name, self.name);
-        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes());
-        let time = event.notice().time().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
-        let data = plain(&self.data.fill_with(event, states)?);
-        let body =
-            json!({ "id": id, "type": self.kind, "time": time.map(|time| time.to_string()), "data": data });
-        Ok(Some(Alert {
+        let data = plain(&self.data.fill_with(on.event, on.states)?);
+        let (id, time) = (on.id(&self.name), on.event.notice().time());
+        let Some(lasting) = self.lasting else {
+            return Ok(Some(self.alert(on.of, id, self.body(id, time, &data))));
+        };
+        let timeless = || DecodeError::new(Reason::BadCondition, "the event has no time that can be read");
+        let wait = i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX);
+        let since = moment(time.ok_or_else(timeless)?).timestamp_millis();
+        let at = DateTime::from_millis(since.saturating_add(wait));
+        deadlines.set(&self.name, at, id, |at, id| self.body(id, Some(at.timestamp_millis() * 1000), &data));
+        Ok(None)
+    }
+
+    /// Whether the document is so. What reads what is not there does not hold.
+    fn holds(&self, on: &Occasion<'_>) -> Result<bool, DecodeError> {
+        match self.when.find_with(on.event, on.states)? {
+            Some(Bson::Boolean(holds)) => Ok(holds),
+            None => Ok(false),
+            Some(_) => Err(DecodeError::new(Reason::BadCondition, "`when` is neither true nor false")),
+        }
+    }
+
+    /// The message itself; its time is microseconds since 1970.
+    fn body(&self, id: Uuid, time: Option<i64>, data: &Json) -> String {
+        let time = time.and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
+        let time = time.map(|time| time.to_string());
+        json!({ "id": id, "type": self.kind, "time": time, "data": data }).to_string()
+    }
+
+    pub(super) fn alert(&self, of: &ReadModel, id: Uuid, body: String) -> Alert {
+        Alert {
             id,
             model: of.name.to_string(),
             rule: self.name.clone(),
             exchange: self.exchange.clone(),
             routing_key: self.routing_key.clone(),
             kind: self.kind.clone(),
-            body: body.to_string(),
-        }))
+            body,
+        }
     }
+}
+
+/// A time in microseconds since 1970.
+fn moment(micros: i64) -> DateTime {
+    DateTime::from_millis(micros.div_euclid(1000))
 }
 
 /// A value as plain JSON: a date is text, and so is what JSON has no number for.

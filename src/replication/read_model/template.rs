@@ -220,6 +220,8 @@ fn to_cel(value: Bson) -> Value {
             Value::Map(members.collect::<HashMap<String, Value>>().into())
         }
         Bson::Null => Value::Null,
+        Bson::DateTime(time) => Value::String(time.try_to_rfc3339_string().unwrap_or_default().into()),
+        Bson::ObjectId(id) => Value::String(id.to_hex().into()),
         // What no double holds, for one.
         other => Value::String(other.to_string().into()),
     }

@@ -4,7 +4,9 @@ use bson::{Document, doc};
 
 use super::index::Serves;
 use super::{Mongo, Topology, command};
-use crate::replication::{Declaration, Embed, Finding, ReadModel, Subscription, Timeline, WhenDeleted};
+use crate::replication::{
+    Declaration, Embed, Finding, Inflow, ReadModel, Subscription, Timeline, WhenDeleted,
+};
 use crate::store::{EpochStore, Presence, ReadModelStore, StoreError};
 
 impl Mongo {
@@ -26,13 +28,14 @@ impl Mongo {
             findings.push(self.reference_finding(embed).await?);
         }
         for model in &declaration.read_models {
-            findings.push(self.read_model_finding(model).await?);
+            let is_queue = matches!(declaration.inflow(model), Ok(Inflow::Queue(_)));
+            findings.push(self.read_model_finding(model, is_queue).await?);
         }
         Ok(findings)
     }
 
     /// How far a read model is folded, and by which declaration.
-    async fn read_model_finding(&self, model: &ReadModel) -> Result<Finding, StoreError> {
+    async fn read_model_finding(&self, model: &ReadModel, is_queue: bool) -> Result<Finding, StoreError> {
         let name = &model.name;
         if !self.is_replica_set() {
             let text =
@@ -44,16 +47,24 @@ impl Mongo {
         };
         let held = doc! { "count": name.as_str(), "query": { "_nearcopy.held": { "$gt": 0 } } };
         let held = command::count(&self.run("counting documents that wait", held).await?, "n");
-        let place = at.place;
+        let how_far = if is_queue {
+            "is folded as events come from its queue".to_owned()
+        } else {
+            format!("is folded up to offset {}", at.place)
+        };
         Ok(match self.folded_by(name).await? {
             _ if held > 0 => Finding::advice(format!(
-                "read model `{name}` is folded up to offset {place}; {held} documents wait for parked events"
+                "read model `{name}` {how_far}; {held} documents wait for parked events"
+            )),
+            Some(by) if by != model.hash && is_queue => Finding::advice(format!(
+                "read model `{name}` was folded by another declaration, and a queue cannot be read again: old documents \
+                 stay as they are"
             )),
             Some(by) if by != model.hash => Finding::advice(format!(
                 "read model `{name}` was folded by another declaration; `nearcopy read-model rebuild {name}` brings this \
                  one to all documents"
             )),
-            _ => Finding::fine(format!("read model `{name}` is folded up to offset {place}")),
+            _ => Finding::fine(format!("read model `{name}` {how_far}")),
         })
     }
 

@@ -7,6 +7,7 @@
 mod change;
 mod command;
 mod cursor;
+mod deadline;
 mod embed;
 mod epoch;
 mod index;
@@ -22,6 +23,7 @@ mod record_statement;
 mod remove;
 mod retire;
 mod revise_statement;
+mod seen;
 mod setup;
 mod shape;
 mod state;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bson::raw::{CStr, cstr};
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::error::{Error, ErrorKind};
@@ -13,9 +13,11 @@ use mongodb::options::{ReadConcern, WriteConcern};
 
 use super::command::{self, Chunk};
 use super::parked::{self, any_id};
-use super::{Mongo, outbox};
+use super::{Mongo, outbox, record_statement, seen};
 use crate::event::{EntityId, EntityType, FieldPath};
-use crate::store::{Checkpoint, Encoded, Fold, Folded, Frozen, Needs, ReadModelStore, StoreError};
+use crate::store::{
+    Checkpoint, Encoded, Fold, Folded, Found, Frozen, Lapsed, Needs, ReadModelStore, StoreError,
+};
 
 pub(super) const CHECKPOINTS: &str = "nearcopy.checkpoints";
 /// How the name ends under which is noted in which session a read model is folded, and by which declaration.
@@ -23,6 +25,7 @@ const NOTE: &str = ":note";
 /// Commands, with the name under which they have their statements.
 const UPDATE: (&CStr, &CStr) = (cstr!("update"), cstr!("updates"));
 const DELETE: (&CStr, &CStr) = (cstr!("delete"), cstr!("deletes"));
+const INSERT: (&CStr, &CStr) = (cstr!("insert"), cstr!("documents"));
 
 #[async_trait]
 impl ReadModelStore for Mongo {
@@ -30,7 +33,7 @@ impl ReadModelStore for Mongo {
         let command = doc! {
             "find": CHECKPOINTS,
             "filter": { "_id": of.as_str() },
-            "projection": { "place": 1, "mark": 1, "turn": 1, "frozen": 1, "expired": { "$lte": ["$frozen", "$$NOW"] } },
+            "projection": { "place": 1, "mark": 1, "memory": 1, "turn": 1, "frozen": 1, "expired": { "$lte": ["$frozen", "$$NOW"] } },
             "limit": 1,
             "readConcern": { "level": "linearizable" },
         };
@@ -73,6 +76,15 @@ impl ReadModelStore for Mongo {
         let note = doc! { "$set": { "declared": declaration } };
         let statement = doc! { "q": { "_id": format!("{of}{NOTE}") }, "u": note, "upsert": true };
         self.update(CHECKPOINTS, vec![statement], true).await.map(|_| ())
+    }
+
+    async fn lapsed(
+        &self,
+        of: &EntityType,
+        before: Option<DateTime>,
+        most: usize,
+    ) -> Result<Option<Lapsed>, StoreError> {
+        self.lapsed_of(of, before, most).await
     }
 
     async fn turn(
@@ -150,29 +162,39 @@ impl Turn<'_> {
 
     /// The checkpoint goes first: who is overtaken has nothing to read or to fold.
     async fn write(&self, session: &mut ClientSession, needs: &Needs, fold: Fold) -> Result<bool, Error> {
-        if !self.advance(session).await? {
-            return Ok(false);
-        }
+        let Some(now) = self.advance(session).await? else { return Ok(false) };
         let documents = self.load(session, needs).await?;
-        self.store(session, fold(documents)).await?;
+        let events = seen::known(&self.mongo.database, session, &self.next.memory, &needs.events).await?;
+        self.store(session, fold(Found { documents, events }), now).await?;
         Ok(true)
     }
 
-    async fn advance(&self, session: &mut ClientSession) -> Result<bool, Error> {
-        let checkpoints = self.mongo.database.collection::<Document>(CHECKPOINTS);
-        let Checkpoint { place, mark, turn, .. } = self.next;
+    /// Moves the checkpoint, if it is where it was; says when that is by the database's clock.
+    async fn advance(&self, session: &mut ClientSession) -> Result<Option<DateTime>, Error> {
+        let Checkpoint { place, mark, memory, turn, .. } = self.next;
         let place = i64::try_from(*place).unwrap_or(i64::MAX);
-        let moved = doc! { "_id": self.collection, "place": place, "mark": mark, "turn": turn, "at": bson::DateTime::now() };
-        let Some(expected) = self.expected else {
-            return match checkpoints.insert_one(moved).session(&mut *session).await {
-                Ok(_) => Ok(true),
-                Err(error) if is_there(&error) => Ok(false),
-                Err(error) => Err(error),
-            };
+        let moved =
+            doc! { "_id": self.collection, "place": place, "mark": mark, "memory": memory, "turn": turn };
+        let moved = doc! { "$mergeObjects": [record_statement::literal(moved), { "at": "$$NOW" }] };
+        // Whoever froze it may have a turn, and ends that by it.
+        let is_frozen = self.expected.is_some_and(|expected| expected.frozen.is_some());
+        let frozen = if is_frozen { doc! { "$ne": null }.into() } else { Bson::Null };
+        let expected = self.expected.map_or(Bson::Null, |expected| expected.turn.into());
+        let command = doc! {
+            "findAndModify": CHECKPOINTS,
+            "query": { "_id": self.collection, "turn": expected, "frozen": frozen },
+            "update": [{ "$replaceWith": moved }],
+            "upsert": self.expected.is_none(),
+            "new": true,
         };
-        let filter = doc! { "_id": self.collection, "turn": expected.turn, "frozen": null };
-        let replaced = checkpoints.replace_one(filter, moved).session(&mut *session).await?;
-        Ok(replaced.matched_count == 1)
+        match self.mongo.database.run_command(command).session(&mut *session).await {
+            Ok(reply) => {
+                let moved = reply.get_document("value").ok();
+                Ok(moved.and_then(|moved| moved.get_datetime("at").ok().copied()))
+            }
+            Err(error) if is_there(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn load(
@@ -200,8 +222,8 @@ impl Turn<'_> {
         Ok(documents)
     }
 
-    async fn store(&self, session: &mut ClientSession, folded: Folded) -> Result<(), Error> {
-        let Folded { stored, deleted, parked, unparked, alerts } = folded;
+    async fn store(&self, session: &mut ClientSession, folded: Folded, now: DateTime) -> Result<(), Error> {
+        let Folded { stored, deleted, parked, unparked, alerts, noted } = folded;
         let replaced = stored.into_iter().map(|document| replace(&document?)).collect();
         self.send(session, UPDATE, self.collection, replaced).await?;
         let gone = deleted.iter().map(|key| doc! { "q": { "_id": key.to_bson() }, "limit": 1 });
@@ -212,7 +234,8 @@ impl Turn<'_> {
         let unparked = unparked.iter().map(|id| doc! { "q": { "_id": id.to_string() }, "limit": 1 });
         self.run(session, DELETE, parked::PARKED, unparked.collect()).await?;
         let alerts = alerts.iter().map(outbox::statement).collect();
-        self.run(session, UPDATE, outbox::OUTBOX, alerts).await
+        self.run(session, UPDATE, outbox::OUTBOX, alerts).await?;
+        self.run(session, INSERT, seen::SEEN, seen::notes(&self.next.memory, &noted, now)).await
     }
 
     async fn run(
@@ -275,15 +298,13 @@ pub(super) fn checkpoint(stored: &Document) -> Option<Checkpoint> {
     Some(Checkpoint {
         place: u64::try_from(stored.get_i64("place").ok()?).ok()?,
         mark: stored.get_str("mark").ok()?.to_owned(),
+        memory: stored.get_str("memory").or_else(|_| stored.get_str("_id")).ok()?.to_owned(),
         turn: stored.get_i64("turn").ok()?,
         frozen: stored.get_datetime("frozen").is_ok().then_some(frozen),
     })
 }
 
-/// Whether an insert failed because there is such a document.
+/// Whether a checkpoint could not be made because there is one.
 fn is_there(error: &Error) -> bool {
-    match error.kind.as_ref() {
-        ErrorKind::Write(mongodb::error::WriteFailure::WriteError(error)) => error.code == 11_000,
-        _ => false,
-    }
+    matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == 11_000)
 }

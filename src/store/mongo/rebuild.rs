@@ -12,7 +12,7 @@ use crate::replication::ReadModel;
 use crate::store::{Checkpoint, Comparison, ReadModelStore, RebuildStore, StoreError};
 
 /// How long all documents may take to be read or copied.
-const LONG: Duration = Duration::from_mins(60);
+pub(super) const LONG: Duration = Duration::from_mins(60);
 
 #[async_trait]
 impl RebuildStore for Mongo {
@@ -76,6 +76,10 @@ impl RebuildStore for Mongo {
         Ok(Comparison { served, rebuilt, different: served.max(rebuilt).saturating_sub(same) })
     }
 
+    async fn take_over_deadlines(&self, of: &EntityType, next: &EntityType) -> Result<(), StoreError> {
+        self.take_over_deadlines_of(of, next).await
+    }
+
     async fn set_aside(&self, of: &EntityType, before: &EntityType) -> Result<(), StoreError> {
         let action = format!("copying `{of}` to `{before}`");
         let command = doc! {
@@ -86,6 +90,18 @@ impl RebuildStore for Mongo {
         };
         self.fetch_all_within(LONG, &action, command).await?;
         self.copy_checkpoint(of, before).await
+    }
+
+    async fn remember_like(
+        &self,
+        of: &EntityType,
+        others: &EntityType,
+        at: &Checkpoint,
+    ) -> Result<bool, StoreError> {
+        let Some(others) = self.checkpoint(others).await? else { return Ok(false) };
+        let held = doc! { "_id": of.as_str(), "turn": at.turn, "frozen": { "$ne": null } };
+        let statement = doc! { "q": held, "u": { "$set": { "memory": others.memory } } };
+        Ok(self.update(CHECKPOINTS, vec![statement], true).await?.changed == 1)
     }
 
     async fn replace(&self, of: &EntityType, by: &EntityType) -> Result<bool, StoreError> {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 
-use super::Mongo;
 use super::outbox::OUTBOX;
+use super::seen::SEEN;
 use super::shape::Placed;
+use super::{Mongo, deadline};
 use crate::replication::{Declaration, ReadModel, Subscription, Target, WhenDeleted};
 use crate::store::StoreError;
 
@@ -79,7 +80,13 @@ impl Mongo {
 
     /// Prepares a collection to be folded into as a read model declares.
     pub(super) async fn index_read_model(&self, model: &ReadModel, name: &str) -> Result<(), StoreError> {
+        if model.remember.is_some() {
+            self.index(SEEN, doc! { "expires": 1 }, doc! { "expireAfterSeconds": 0 }).await?;
+        }
         self.index(name, doc! { "_nearcopy.held": 1 }, doc! { "sparse": true }).await?;
+        if model.has_deadlines() {
+            self.index(name, doc! { deadline::NEXT: 1 }, doc! { "sparse": true }).await?;
+        }
         for effect in model.reactions.values().flatten() {
             let Target::Where(fields) = &effect.target else { continue };
             let keys: Document =

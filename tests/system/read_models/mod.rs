@@ -1,6 +1,9 @@
 //! Read models: a stream of events becomes documents, each event once, whatever happens meanwhile.
 
+mod examples;
+mod queue;
 mod rebuild;
+mod remember;
 mod rules;
 
 use std::time::Duration;

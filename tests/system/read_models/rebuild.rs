@@ -132,3 +132,63 @@ async fn readers_are_told_what_was_rebuilt() {
     sidecar.stop().await;
     scene.clear().await;
 }
+
+/// What waited is in the document once that is folded anew, and to retry it then does not count it twice.
+#[tokio::test]
+async fn what_waited_and_was_rebuilt_is_not_folded_again() {
+    let scene = Scene::new().await;
+    let (plan, lenient) =
+        (scene.plan(THINGS), scene.plan(&THINGS.replace("size: data.by", "size: int(data.by)")));
+    let sidecar = plan.start().await;
+    let grow =
+        |number: u64, by: &Value| event(number, "Grown", &json!({ "id": "t", "by": by, "member": number }));
+    scene.events([grow(1, &json!(1)), grow(2, &json!("7")), grow(3, &json!(2))]).await;
+    eventually("two wait", async || scene.consumer.all("nearcopy.parked").await.len() == 2).await;
+    sidecar.stop().await;
+    let rebuilt = lenient.run(&["read-model", "rebuild", "things", "--manifest", "{manifest}"]);
+    assert_eq!(rebuilt.status.code(), Some(0), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    let is_ten = async || scene.consumer.count_is("things", doc! { "size": 10_i64 }, 1).await;
+    is_ten().await;
+    let retried = lenient.run(&["parked", "retry", "--manifest", "{manifest}"]);
+    let said = String::from_utf8_lossy(&retried.stdout).into_owned();
+    assert_eq!(retried.status.code(), Some(0), "{}", String::from_utf8_lossy(&retried.stderr));
+    assert_eq!(said.matches("in the document already").count(), 2, "{said}");
+    is_ten().await;
+    assert_eq!(scene.consumer.all("nearcopy.parked").await.len(), 0);
+    scene.clear().await;
+}
+
+/// One document can be folded anew by itself, while all others go on; one that should not be there goes.
+#[tokio::test]
+async fn one_document_is_rebuilt_by_its_key() {
+    let scene = Scene::new().await;
+    let plan = scene.plan(THINGS);
+    scene.events((0..4_000).map(grown)).await;
+    let sidecar = plan.start().await;
+    grown_to(&scene.consumer, 4_000).await;
+    let things = scene.consumer.collection("things");
+    let spoil = doc! { "$set": { "size": -1_i64 } };
+    things.update_one(doc! { "_id": "t3" }, spoil).await.unwrap();
+    things
+        .insert_one(doc! { "_id": "stray", "size": 1_i64, "_nearcopy": { "state": "live", "rev": 1_i64 } })
+        .await
+        .unwrap();
+    let rebuild = |key: &str, more: &[&str]| {
+        let arguments =
+            [&["read-model", "rebuild", "things", "--key", key, "--manifest", "{manifest}"], more].concat();
+        let ran = plan.run(&arguments);
+        assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    };
+    assert!(rebuild("t3", &["--dry-run"]).contains("what is served is different"));
+    let spoilt = things.find_one(doc! { "_id": "t3" }).await.unwrap().unwrap();
+    assert_eq!(spoilt.get_i64("size").unwrap(), -1, "a look changes nothing");
+    scene.events((4_000..8_000).map(grown)).await;
+    assert!(rebuild("t3", &[]).contains("it was different, and is replaced"));
+    assert!(rebuild("stray", &[]).contains("it should not have been there, and is deleted"));
+    assert!(rebuild("t4", &[]).contains("what is served is the same"));
+    grown_to(&scene.consumer, 8_000).await;
+    assert_eq!(things.find_one(doc! { "_id": "stray" }).await.unwrap(), None);
+    sidecar.stop().await;
+    scene.clear().await;
+}

@@ -30,7 +30,7 @@ async fn each_alert_is_told_through_kills_and_never_under_two_ids() {
     let (broker, consumer) = tokio::join!(Broker::new(), Consumer::new());
     broker.declare_stream("library-events").await;
     broker.declare_exchange("library-alerts").await;
-    broker.declare_bound_queue("alerts", "library-alerts", "alert.#").await;
+    broker.declare_bound_queue("alerts", "library-alerts", "alert.too-many-books").await;
     let plan = Plan::new(LIBRARY.into(), &broker.url(), consumer.url());
     let mut sidecar = plan.start().await;
     let step = MEMBERS * 4 / 8;
@@ -76,9 +76,112 @@ async fn what_nobody_can_be_told_waits() {
     .await;
     assert_eq!(consumer.all("nearcopy.outbox").await.len(), 1);
     broker.declare_exchange("library-alerts").await;
-    broker.declare_bound_queue("alerts", "library-alerts", "alert.#").await;
+    broker.declare_bound_queue("alerts", "library-alerts", "alert.too-many-books").await;
     let mut told = 0;
     eventually("it is told", async || {
+        told += broker.take_all("alerts").await.len();
+        told == 1
+    })
+    .await;
+    sidecar.stop().await;
+    consumer.remove().await;
+    broker.remove().await;
+}
+
+/// A loan of these copies so many seconds ago, or their return.
+fn loans(copies: &[&str], ago: i64, kind: &str) -> Vec<String> {
+    let at = bson::DateTime::from_millis(bson::DateTime::now().timestamp_millis() - ago * 1000);
+    let at = at.try_to_rfc3339_string().unwrap();
+    let event = |copy: &&str| {
+        let data = json!({ "memberId": "ann", "copyId": copy });
+        json!({ "id": format!("{kind}-{copy}"), "type": kind, "at": at, "data": data }).to_string()
+    };
+    copies.iter().map(event).collect()
+}
+
+/// What is overdue is told once: through a kill, whether its deadline passes while somebody waits or is long past, and not again
+/// by a rebuild; and what was brought back in time is not.
+#[tokio::test]
+async fn a_deadline_is_told_once() {
+    const DAY: i64 = 86_400;
+    let (broker, consumer) = tokio::join!(Broker::new(), Consumer::new());
+    broker.declare_stream("library-events").await;
+    broker.declare_exchange("library-alerts").await;
+    broker.declare_bound_queue("alerts", "library-alerts", "alert.overdue").await;
+    let plan = Plan::new(LIBRARY.into(), &broker.url(), consumer.url());
+    let publish =
+        async |events| broker.publish_with("", "library-events", events, BasicProperties::default()).await;
+    publish(loans(&["in-time", "late"], DAY * 30, "BookBorrowed")).await;
+    publish(loans(&["in-time"], DAY * 20, "BookReturned")).await;
+    let mut sidecar = plan.start().await;
+    publish(loans(&["today"], DAY, "BookBorrowed")).await;
+    publish(loans(&["soon"], DAY * 14 - 12, "BookBorrowed")).await;
+    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut hear = async || {
+        for message in broker.take_all("alerts").await {
+            let body: Value = serde_json::from_slice(&message).unwrap();
+            let copy = body["data"]["copyId"].as_str().unwrap().to_owned();
+            told.entry(copy).or_default().push(body["id"].as_str().unwrap().to_owned());
+        }
+        told.keys().cloned().collect::<Vec<_>>()
+    };
+    eventually("what is late is told", async || hear().await == ["late"]).await;
+    sidecar.kill();
+    sidecar = plan.start().await;
+    eventually("what becomes late is told", async || hear().await == ["late", "soon"]).await;
+    let rebuilt = plan.run(&["read-model", "rebuild", "copies", "--manifest", "{manifest}"]);
+    assert_eq!(rebuilt.status.code(), Some(0), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    sleep(Duration::from_secs(8)).await;
+    assert_eq!(hear().await, ["late", "soon"]);
+    let copies = consumer.all("copies").await;
+    let due = |id: &str| {
+        let copy = copies.iter().find(|copy| copy.get_str("_id").is_ok_and(|known| known == id)).unwrap();
+        copy.get_document("_nearcopy").unwrap().get_document("due").ok().cloned()
+    };
+    let is_told = |id: &str| due(id).unwrap().get_document("overdue").unwrap().get_bool("told").unwrap();
+    assert!(is_told("late") && is_told("soon") && !is_told("today"), "{copies:?}");
+    assert_eq!(due("in-time"), None);
+    for ids in told.values() {
+        assert!(ids.iter().all(|id| id == &ids[0]), "one message has one id: {ids:?}");
+    }
+    sidecar.stop().await;
+    consumer.remove().await;
+    broker.remove().await;
+}
+
+/// A return that could not be read lifts the deadline once it is folded.
+#[tokio::test]
+async fn what_waited_is_heard_by_rules_too() {
+    let (broker, consumer) = tokio::join!(Broker::new(), Consumer::new());
+    broker.declare_stream("library-events").await;
+    broker.declare_exchange("library-alerts").await;
+    broker.declare_bound_queue("alerts", "library-alerts", "alert.lent-twice").await;
+    let lent = |to: &str, id: &str| {
+        json!({ "id": id, "type": "BookBorrowed", "at": "2026-01-01T00:00:00Z",
+        "data": { "memberId": to, "copyId": "c" } })
+    };
+    let mut strange = lent("ann", "e1");
+    strange["data"]["memberId"] = json!({ "first": "ann" });
+    strange["at"] = json!("yesterday");
+    let plan = Plan::new(LIBRARY.into(), &broker.url(), consumer.url());
+    let sidecar = plan.start().await;
+    let events = [lent("ann", "e0"), strange, lent("bob", "e2")];
+    let events: Vec<String> = events.iter().map(ToString::to_string).collect();
+    broker.publish_with("", "library-events", events, BasicProperties::default()).await;
+    eventually("three wait", async || consumer.all("nearcopy.parked").await.len() == 3).await;
+    assert_eq!(broker.take_all("alerts").await.len(), 0);
+    for parked in consumer.all("nearcopy.parked").await {
+        let id = parked.get_str("_id").unwrap();
+        let is_strange = parked.get_str("event").is_ok_and(|event| event == "e1");
+        if is_strange {
+            let dropped = plan.run(&["parked", "drop", id]);
+            assert_eq!(dropped.status.code(), Some(0), "{}", String::from_utf8_lossy(&dropped.stderr));
+        }
+    }
+    let retried = plan.run(&["parked", "retry", "--manifest", "{manifest}"]);
+    assert_eq!(retried.status.code(), Some(0), "{}", String::from_utf8_lossy(&retried.stderr));
+    let mut told = 0;
+    eventually("the copy was lent twice", async || {
         told += broker.take_all("alerts").await.len();
         told == 1
     })

@@ -6,13 +6,20 @@ mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::place::Place;
 use super::super::{Code, Diagnostic, raw, suggest};
-use super::source::{Kind, Known};
+use super::duration::{self, Range};
+use super::source::{Kind, Known, rabbit_name};
 use super::{Noted, empty, entry, name, reads, replica};
 use crate::event::{EntityType, Field, FieldPath, IdKind, Lookup};
 use crate::replication::{Effect, ReadModel, ReadSpec, Template, view};
+
+/// How long ids may be remembered, and how long they are where nothing is said and events come from a queue.
+const REMEMBER: Range =
+    Range { least: Duration::from_mins(1), most: Duration::from_hours(365 * 24), words: "from 1m to 365d" };
+const REMEMBER_OF_QUEUE: Option<Duration> = Some(Duration::from_hours(7 * 24));
 
 /// Reads every read model.
 pub(super) fn read_all(
@@ -25,8 +32,9 @@ pub(super) fn read_all(
         name::own_collection(name, "read model", at).noted(findings);
         collides(root, name, at).noted(findings);
         let Some(raw) = entry::<raw::ReadModel>(at, findings) else { continue };
-        source(&raw.source, sources, at.at("source")).noted(findings);
-        models.extend(read(name, &raw, at, findings).map(Arc::new));
+        let kind = source(&raw.source, sources, at.at("source")).noted(findings);
+        own_queue(name, &raw.source, sources, at.at("source")).noted(findings);
+        models.extend(read(name, &raw, kind, at, findings).map(Arc::new));
     }
     models
 }
@@ -34,22 +42,17 @@ pub(super) fn read_all(
 fn read(
     name: &str,
     raw: &raw::ReadModel,
+    kind: Option<Kind>,
     at: Place<'_>,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<ReadModel> {
     let before = findings.len();
-    let mut lookup = Lookup::default();
-    let (key_kind, key) = match &raw.key {
-        None => (IdKind::String, None),
-        Some(raw) => {
-            let at = at.at("key");
-            let (text, kind, at) = match raw {
-                raw::Short::Path(text) => (text, IdKind::String, at),
-                raw::Short::Full(full) => (&full.from, replica::id_kind(full.kind), at.at("from")),
-            };
-            (kind, value::expression(text, at, &mut lookup).noted(findings))
-        }
+    let remember = match &raw.remember {
+        Some(text) => duration::read(text, at.at("remember"), &REMEMBER).noted(findings),
+        None => REMEMBER_OF_QUEUE.filter(|_| kind == Some(Kind::Queue)),
     };
+    let mut lookup = Lookup::default();
+    let (key_kind, key) = key(raw, at.at("key"), &mut lookup, findings);
     let mut reactions: BTreeMap<String, Vec<Effect>> = BTreeMap::new();
     if at.at("on").entries().next().is_none() && !at.at("on").is_broken() {
         findings.push(empty(
@@ -85,31 +88,69 @@ fn read(
     let view = Arc::new(view(&name, &source, key_kind, declared(), stamp.as_ref(), reads));
     let rules = rule::read_all(at, &mut lookup, findings);
     let (hash, key) = (hash(at), key_kind);
-    let model = ReadModel { name, source, reactions, always, stamp, rules, hash, key, lookup, view };
+    let model =
+        ReadModel { name, source, reactions, always, stamp, remember, rules, hash, key, lookup, view };
     (findings.len() == before).then_some(model)
 }
 
-/// A hash of all that has a say in what becomes of an event.
+/// The type of the documents' keys, and what they are made of, where that is said for all effects.
+fn key(
+    raw: &raw::ReadModel,
+    at: Place<'_>,
+    lookup: &mut Lookup,
+    findings: &mut Vec<Diagnostic>,
+) -> (IdKind, Option<Template>) {
+    let (text, kind, at) = match &raw.key {
+        None => return (IdKind::String, None),
+        Some(raw::Short::Path(text)) => (text, IdKind::String, at),
+        Some(raw::Short::Full(full)) => (&full.from, replica::id_kind(full.kind), at.at("from")),
+    };
+    (kind, value::expression(text, at, lookup).noted(findings))
+}
+
+/// A hash of all that has a say in what becomes of an event; of the rules those whose deadlines stand in the documents.
 fn hash(at: Place<'_>) -> String {
-    let folding = at.entries().filter(|(name, _)| !["reads", "rules"].contains(name));
-    let parts: BTreeMap<&str, serde_json::Value> =
-        folding.map(|(name, part)| (name, part.node.to_json())).collect();
+    let folding = at.entries().filter(|(name, _)| !["reads", "remember", "rules"].contains(name));
+    let folding = folding.map(|(name, part)| (name.to_owned(), part));
+    let rules = at.get("rules").into_iter().flat_map(Place::entries);
+    let lasting = rules.filter(|(_, rule)| rule.get("for").is_some());
+    let lasting = lasting.map(|(name, rule)| (format!("rules.{name}"), rule));
+    let parts: BTreeMap<String, serde_json::Value> =
+        folding.chain(lasting).map(|(name, part)| (name, part.node.to_json())).collect();
     let text = serde_json::to_string(&parts).unwrap_or_default();
     format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()))
 }
 
-/// A read model is fed by a stream.
-fn source(name: &str, sources: &BTreeMap<&str, Known>, at: Place<'_>) -> Result<(), Diagnostic> {
+/// What a read model is fed by.
+fn source(name: &str, sources: &BTreeMap<&str, Known>, at: Place<'_>) -> Result<Kind, Diagnostic> {
     match sources.get(name).map(|known| known.kind) {
-        Some(Kind::Stream | Kind::Unclear) => Ok(()),
-        Some(Kind::Queue) => {
-            Err(Diagnostic::new(Code::UnknownName, at.mark(), format!("the source `{name}` is a queue"))
-                .why("a queue forgets its events, so nothing could be folded from the beginning")
-                .help("name a source with `stream`"))
-        }
+        Some(kind) => Ok(kind),
         None => Err(Diagnostic::new(Code::UnknownName, at.mark(), format!("there is no source `{name}`"))
             .why("not declared under `sources`")
             .help(suggest::advice(name, sources.keys().copied()))),
+    }
+}
+
+/// If a read model has a queue of its own, it is nobody else's.
+fn own_queue(
+    of: &str,
+    source: &str,
+    sources: &BTreeMap<&str, Known>,
+    at: Place<'_>,
+) -> Result<(), Diagnostic> {
+    let Some(spec) = sources.get(source).and_then(|known| known.spec.as_ref()) else { return Ok(()) };
+    let queue = spec.for_model(&EntityType::new(of)).queue.queue;
+    rabbit_name(&queue, "queue", at)?;
+    let reads = |known: &Known| known.spec.as_ref().is_some_and(|spec| spec.queue.queue == queue);
+    match sources.iter().find(|(_, known)| reads(known)) {
+        None => Ok(()),
+        Some((other, _)) => Err(Diagnostic::new(
+            Code::SharedQueue,
+            at.mark(),
+            format!("the queue `{queue}` is read by the source `{other}`, too"),
+        )
+        .why("a read model has a queue of its own, with its name behind that of the source's queue")
+        .help("give the read model, or one of the queues, another name")),
     }
 }
 

@@ -1,11 +1,17 @@
 //! What is told to others, and when.
 
+use std::time::Duration;
+
 use super::super::super::place::Place;
 use super::super::super::{Code, Diagnostic, raw};
+use super::super::duration::{self, Range};
 use super::super::{Noted, empty, entry, source};
 use super::value;
 use crate::event::Lookup;
 use crate::replication::{Rule, STATES, Template};
+
+const LASTING: Range =
+    Range { least: Duration::from_secs(1), most: Duration::from_hours(24 * 3650), words: "from 1s to 3650d" };
 
 /// Reads every rule of a read model.
 pub(super) fn read_all(at: Place<'_>, lookup: &mut Lookup, findings: &mut Vec<Diagnostic>) -> Vec<Rule> {
@@ -27,6 +33,8 @@ fn read(
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Rule> {
     let when = value::expression_with(&raw.when, &STATES, at.at("when"), lookup).noted(findings);
+    let lasting =
+        raw.lasting.as_ref().map(|text| duration::read(text, at.at("for"), &LASTING).noted(findings));
     let at = at.at("emit");
     let exchange = source::rabbit_name(&raw.emit.exchange, "exchange", at.at("exchange")).noted(findings);
     if raw.emit.kind.is_empty() {
@@ -47,6 +55,7 @@ fn read(
     Some(Rule {
         name: name.to_owned(),
         when: when?,
+        lasting: lasting.map_or(Some(None), |read| read.map(Some))?,
         exchange: raw.emit.exchange.clone(),
         routing_key: raw.emit.key.clone(),
         kind: raw.emit.kind.clone(),

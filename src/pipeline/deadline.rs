@@ -1,0 +1,61 @@
+//! Looks for documents that have been so for as long as a rule says.
+
+use std::time::Duration;
+
+use bson::DateTime;
+
+use super::fold::Item;
+use super::project::Projection;
+use crate::clock::Stopwatch;
+use crate::store::{Lapsed, StoreError};
+
+/// How often is looked.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long nothing must have come for the stream to be read to its end. Until then only the events' own time counts: what has
+/// passed by the clock may yet turn out to have been in time.
+const QUIET: Duration = Duration::from_secs(5);
+/// How many documents are looked at together.
+const TOGETHER: usize = 500;
+
+/// Looks now and then, where a rule has a deadline.
+pub(super) struct Lookout {
+    has_deadlines: bool,
+    looked: Stopwatch,
+    heard: Stopwatch,
+    /// The time of the latest event.
+    latest: Option<DateTime>,
+}
+
+impl Lookout {
+    pub(super) fn new(projection: &Projection) -> Self {
+        let (looked, heard) = (Stopwatch::start(), Stopwatch::start());
+        Self { has_deadlines: projection.of.has_deadlines(), looked, heard, latest: None }
+    }
+
+    /// Notes that events have come.
+    pub(super) fn hear(&mut self, items: &[Item]) {
+        if self.has_deadlines && !items.is_empty() {
+            self.heard = Stopwatch::start();
+            let times = items.iter().filter_map(|item| item.facts()?.at);
+            self.latest = times.chain(self.latest).max();
+        }
+    }
+
+    /// The documents of which something is to be told.
+    pub(super) async fn look(&mut self, projection: &Projection) -> Result<Option<Lapsed>, StoreError> {
+        let is_quiet = self.heard.elapsed() > QUIET;
+        let knows_time = is_quiet || self.latest.is_some();
+        if !self.has_deadlines || !knows_time || self.looked.elapsed() < LOOK_EVERY {
+            return Ok(None);
+        }
+        self.looked = Stopwatch::start();
+        let before = self.latest.filter(|_| !is_quiet).map(a_little_earlier);
+        projection.store.lapsed(&projection.of.name, before, TOGETHER).await
+    }
+}
+
+/// Events of different publishers are not quite in the order of their times.
+fn a_little_earlier(time: DateTime) -> DateTime {
+    let little = i64::try_from(QUIET.as_millis()).unwrap_or_default();
+    DateTime::from_millis(time.timestamp_millis().saturating_sub(little))
+}
