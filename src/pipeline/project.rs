@@ -132,7 +132,7 @@ impl Pipeline {
     async fn fold_on(&self, projection: &Projection) -> Result<Infallible, Interrupted> {
         match &projection.tap {
             Tap::Log(log) => {
-                let checkpoint = self.begin_turns(projection).await?;
+                let checkpoint = self.take_over(projection).await?;
                 let from = checkpoint.as_ref().map_or(Start::First, |at| Start::At(at.place));
                 let mut hand = Hand::new(log.open(from).await?);
                 if let Some(at) = &checkpoint {
@@ -156,7 +156,7 @@ impl Pipeline {
         loop {
             let folding = Stopwatch::start();
             let folded = async {
-                let checkpoint = self.begin_turns(projection).await?;
+                let checkpoint = self.take_over(projection).await?;
                 self.fold_turns(projection, checkpoint, &mut hand).await
             };
             let Err(interrupted) = folded.await;
@@ -173,7 +173,7 @@ impl Pipeline {
     }
 
     /// Takes the turn of whoever folded before, and says where the documents stand.
-    async fn begin_turns(&self, projection: &Projection) -> Result<Option<Checkpoint>, Interrupted> {
+    async fn take_over(&self, projection: &Projection) -> Result<Option<Checkpoint>, Interrupted> {
         projection.store.take_over(&projection.of.name).await?;
         let checkpoint = self.standing(projection).await?;
         declared(projection, checkpoint.is_none()).await?;

@@ -29,7 +29,7 @@ fn facts_of(manifest: &str, body: &str) -> Facts {
     declaration.read_models[0].interpret(&notice).unwrap().unwrap()
 }
 
-/// P6: whether an event came in an earlier turn or earlier in this one, it is met for the first time once.
+/// P7: whether an event came in an earlier turn or earlier in this one, it is met for the first time once.
 #[test]
 fn an_event_is_met_for_the_first_time_once() {
     let mut memory = Memory::of(["e1".to_owned()].into());

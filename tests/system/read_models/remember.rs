@@ -21,7 +21,7 @@ async fn size_is(scene: &Scene, size: i64) {
     scene.consumer.until("things", "t", &format!("its size is {size}"), is).await;
 }
 
-/// P6: ids are stored in the very transaction that they are folded in, so a crash forgets none.
+/// P7: ids are stored in the very transaction that they are folded in, so a crash forgets none.
 #[tokio::test]
 async fn what_a_publisher_says_twice_is_folded_once_however_often_the_process_is_killed() {
     let scene = Scene::new().await;
