@@ -5,7 +5,7 @@
 //! The six numbered ones are the way of an event; read them in this order. What is pure stands before what does
 //! things, and what decides knows nothing of what carries out.
 
-// ① Where events come from: the contract of a source, and RabbitMQ.
+// ① Where events come from: the contract of a source, RabbitMQ, and a broker in memory.
 pub mod source;
 
 // ② What an event says: bytes become a change event, or a reason why not. Pure.
@@ -17,10 +17,10 @@ pub mod replication;
 // ④ Making it happen: the steps, and the one order that loses nothing.
 pub mod pipeline;
 
-// ⑤ Asking the owner for what is missing: single flight, breaker, HTTP.
+// ⑤ Asking the owner for what is missing: single flight, breaker, HTTP; and owners in memory.
 pub mod fetch;
 
-// ⑥ Where copies live: the contract of a store, and MongoDB.
+// ⑥ Where copies live: the contract of a store, MongoDB, and a database in memory.
 pub mod store;
 
 // What a team writes: YAML in, a declaration out, or everything that is wrong with it.

@@ -11,7 +11,7 @@ use super::promise::promises;
 use super::{Exit, Failure, Outcome, Output, print, wiring};
 use crate::event::{EntityId, IdKind};
 use crate::fetch::{Fetch, HttpFetch};
-use crate::manifest::Diagnostics;
+use crate::manifest::{Diagnostic, Diagnostics};
 use crate::replication::{
     Answer, Declaration, Finding, Inflow, Level, ReadModel, SourceSpec, StreamSpec, Subscription,
 };
@@ -56,7 +56,13 @@ fn reject(diagnostics: Diagnostics, output: Output) -> Outcome {
     if output == Output::Table {
         return Err(diagnostics.into());
     }
-    let errors = diagnostics.iter().map(|found| {
+    print(&json(&errors(&diagnostics), &[]))?;
+    Ok(Exit::Invalid)
+}
+
+/// What is wrong with files, for a program.
+pub(super) fn errors(diagnostics: &Diagnostics) -> Vec<Value> {
+    let error = |found: &Diagnostic| {
         let place = diagnostics.location(found);
         json!({
             "code": found.code().as_str(),
@@ -67,9 +73,8 @@ fn reject(diagnostics: Diagnostics, output: Output) -> Outcome {
             "line": place.as_ref().map(|place| place.line),
             "column": place.as_ref().map(|place| place.column),
         })
-    });
-    print(&json(&errors.collect::<Vec<_>>(), &[]))?;
-    Ok(Exit::Invalid)
+    };
+    diagnostics.iter().map(error).collect()
 }
 
 fn summary(of: &Declaration) -> String {

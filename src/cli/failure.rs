@@ -31,7 +31,7 @@ impl Failure {
 
     /// This, and another one told with it.
     pub(super) fn and(self, other: &Self) -> Self {
-        Self { text: format!("{}\n\n{}", self.text, other.text), ..self }
+        Self { text: format!("{}\n\n{}", self.text.trim_end(), other.text), ..self }
     }
 }
 

@@ -32,6 +32,33 @@ Examples:
   nearcopy check --online                before a deployment, with the addresses it will have
   nearcopy check --output json manifests/";
 
+/// Of `test`.
+pub(super) const TEST: &str = "\
+Beside x.yaml stands x.test.yaml:
+  tests:
+    - name: a renamed user reaches the products that show him
+      given:
+        documents: { products: [{ _id: p1, userId: u1 }] }
+        owners: { users: { u1: { id: u1, version: 1, username: ann } } }
+      events:
+        - key: user.updated
+          body: { type: user.updated, data: { id: u1, version: 2, username: bob } }
+      then:
+        documents:
+          products: { p1: { userId: u1, user: { username: bob } } }
+          users: { u1: { username: bob } }
+Documents are compared whole, without _id and _nearcopy; null says that there is none. An owner
+answers with the whole body, a 404 for who is left out, and not at all if nothing is given of it.
+then.parked counts what is put aside (0 if it is left out), then.emitted has what rules tell.
+Where nothing is left to chance, each event is worked through before the next one comes.
+
+Ends with 1 if a test fails, with 4 if a file is wrong.
+
+Examples:
+  nearcopy test nearcopy.test.yaml
+  nearcopy test manifests/ --shuffle --repeat 3
+  nearcopy test manifests/ --shuffle --repeat 3 --seed 42";
+
 /// Of `schema`.
 pub(super) const SCHEMA: &str = "\
 Example:

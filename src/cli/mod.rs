@@ -11,6 +11,7 @@ mod promise;
 mod read_model;
 mod rebase;
 mod run;
+mod test;
 mod wiring;
 
 use std::io::{IsTerminal, Write};
@@ -57,6 +58,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
+    /// Plays the tests of manifests, without broker and database.
+    #[command(after_help = help::TEST)]
+    Test(test::Arguments),
     /// Prints the JSON Schema of the manifest.
     #[command(after_help = help::SCHEMA)]
     Schema,
@@ -150,6 +154,7 @@ fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Check { manifest, online, output } => {
             check::check(&settings()?, &manifest.paths, *online, *output)
         }
+        Command::Test(arguments) => test::test(arguments),
         Command::Schema => print(&format!("{:#}", manifest::schema())),
         Command::Openapi(manifest) => {
             let declared = wiring::manifest(&settings()?, &manifest.paths)?;

@@ -7,6 +7,7 @@
 
 mod breaker;
 mod http;
+pub mod memory;
 mod owner;
 mod request;
 mod single_flight;

@@ -130,6 +130,9 @@ codes! {
     BadFit = "N413",
     /// An effect of a read model says nothing, or what contradicts itself.
     BadEffect = "N414",
+
+    /// A part of a test does not fit the manifest that it tests.
+    Unfit = "N501",
 }
 
 impl fmt::Display for Code {

@@ -26,6 +26,8 @@ pub struct Diagnostic {
 /// `Display` renders it for a file or a log; [`Diagnostics::render`] for a terminal.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
+    /// What is wrong, in a word.
+    of: &'static str,
     files: Vec<File>,
     found: Vec<Diagnostic>,
 }
@@ -127,7 +129,12 @@ impl Diagnostics {
     /// Puts mistakes in the order of the files; those without a place come first.
     pub(super) fn new(files: Vec<File>, mut found: Vec<Diagnostic>) -> Self {
         found.sort_by_key(|diagnostic| diagnostic.at);
-        Self { files, found }
+        Self { of: "the manifest", files, found }
+    }
+
+    /// The same of tests of a manifest.
+    pub(super) fn of_tests(files: Vec<File>, found: Vec<Diagnostic>) -> Self {
+        Self { of: "the tests", ..Self::new(files, found) }
     }
 
     /// The mistakes, in order.
@@ -160,9 +167,9 @@ impl Diagnostics {
         let shown = self.found.iter().take(SHOWN);
         let mut blocks: Vec<String> = shown.map(|found| found.render(&self.files, &renderer)).collect();
         let counted = match self.found.len() {
-            1 => "1 error in the manifest".to_owned(),
-            all if all > SHOWN => format!("{all} errors in the manifest, the first {SHOWN} are shown"),
-            all => format!("{all} errors in the manifest"),
+            1 => format!("1 error in {}", self.of),
+            all if all > SHOWN => format!("{all} errors in {}, the first {SHOWN} are shown", self.of),
+            all => format!("{all} errors in {}", self.of),
         };
         blocks.push(counted);
         blocks.join("\n\n") + "\n"

@@ -11,9 +11,31 @@ const LARGEST: u64 = 1 << 20;
 
 /// Reads every file that is named, or lies in a folder that is named, in order.
 pub(super) fn read_all(paths: &[PathBuf], findings: &mut Vec<Diagnostic>) -> Vec<File> {
+    let found = find(paths, |path| !is_tests(path), nothing_in, findings);
+    if paths.is_empty() {
+        findings.push(
+            Diagnostic::nowhere(Code::NoManifest, "no manifest is given")
+                .help("name a file, or a folder of `*.yaml` files"),
+        );
+    }
+    found.iter().filter_map(|path| read(path, findings)).collect()
+}
+
+/// The files of tests that are named, or lie in a folder that is named, in order.
+pub(super) fn find_tests(paths: &[PathBuf], findings: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    find(paths, is_tests, no_tests_in, findings)
+}
+
+/// The files that are named, and those of this kind that lie in folders that are named, in order.
+fn find(
+    paths: &[PathBuf],
+    is_meant: impl Fn(&Path) -> bool,
+    nothing_in: impl Fn(&Path) -> Diagnostic,
+    findings: &mut Vec<Diagnostic>,
+) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for path in paths {
-        let listed = if path.is_dir() { list(path) } else { Ok(vec![path.clone()]) };
+        let listed = if path.is_dir() { list(path, &is_meant) } else { Ok(vec![path.clone()]) };
         match listed {
             Ok(files) if files.is_empty() => findings.push(nothing_in(path)),
             Ok(files) => {
@@ -23,13 +45,13 @@ pub(super) fn read_all(paths: &[PathBuf], findings: &mut Vec<Diagnostic>) -> Vec
             Err(error) => findings.push(unreadable(path, &error)),
         }
     }
-    if paths.is_empty() {
-        findings.push(
-            Diagnostic::nowhere(Code::NoManifest, "no manifest is given")
-                .help("name a file, or a folder of `*.yaml` files"),
-        );
-    }
-    found.iter().filter_map(|path| read(path, findings)).collect()
+    found
+}
+
+/// Whether a file holds tests of a manifest, by its name: `x.test.yaml`.
+fn is_tests(path: &Path) -> bool {
+    let stem = path.file_stem().map(Path::new).and_then(Path::extension);
+    stem.is_some_and(|inner| inner == "test")
 }
 
 /// Takes a text as a file; `None` if it is too large.
@@ -42,14 +64,14 @@ pub(super) fn from_text(name: &str, text: &str, findings: &mut Vec<Diagnostic>) 
     Some(File { name: name.to_owned(), text: text.to_owned() })
 }
 
-/// The manifests in a folder, by name. Hidden entries are passed over: a mounted ConfigMap has some.
-fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of a kind in a folder, by name. Hidden entries are passed over: a mounted ConfigMap has some.
+fn list(folder: &Path, is_meant: impl Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if yaml && !hidden && path.is_file() {
+        if yaml && !hidden && is_meant(&path) && path.is_file() {
             files.push(path);
         }
     }
@@ -57,7 +79,8 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read(path: &Path, findings: &mut Vec<Diagnostic>) -> Option<File> {
+/// Reads a file; `None` where it cannot be.
+pub(super) fn read(path: &Path, findings: &mut Vec<Diagnostic>) -> Option<File> {
     let name = path.display().to_string();
     let bytes = match read_bounded(path) {
         Ok(bytes) => bytes,
@@ -105,6 +128,12 @@ fn nothing_in(folder: &Path) -> Diagnostic {
     let message = format!("there is no manifest in the folder `{}`", folder.display());
     Diagnostic::nowhere(Code::NoManifest, message)
         .help("manifests are the folder's own files that end in `.yaml` or `.yml`")
+}
+
+fn no_tests_in(folder: &Path) -> Diagnostic {
+    let message = format!("there are no tests in the folder `{}`", folder.display());
+    Diagnostic::nowhere(Code::NoManifest, message)
+        .help("tests are the folder's own files that end in `.test.yaml`")
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {

@@ -17,6 +17,7 @@ mod raw;
 mod scalar;
 mod structure;
 mod suggest;
+mod suite;
 mod yaml;
 
 use std::path::PathBuf;
@@ -28,8 +29,9 @@ use place::Place;
 pub use code::Code;
 pub(crate) use diagnostic::picture;
 pub use diagnostic::{Diagnostic, Diagnostics, Location};
+pub use suite::{Case, Emitted, Event, Expected, ExpectedDocument, Owners, Suite, load_suite, suites};
 
-/// Reads manifests: files, and folders' `*.yaml` and `*.yml`, merged by name.
+/// Reads manifests: files, and folders' `*.yaml` and `*.yml`, merged by name. What holds tests is passed over.
 ///
 /// `${NAME}` in values is replaced from this process's environment.
 pub fn load(paths: &[PathBuf]) -> Result<Declaration, Diagnostics> {
@@ -73,7 +75,7 @@ fn understand(
     let complete = all_read && trees.len() == files.len();
     let merged = if complete { merge::merge(trees, &mut findings) } else { None };
     let declaration = merged.and_then(|mut root| {
-        let broken = structure::check(Place::root(&root), &schema(), &mut findings);
+        let broken = structure::check("the manifest", Place::root(&root), &schema(), &mut findings);
         root.break_at(&broken);
         let protos = proto::compile(Place::root(&root), &mut files, beside, &mut findings);
         meaning::read(Place::root(&root), protos.as_ref(), &mut findings)

@@ -10,9 +10,14 @@ use super::place::{Place, Span, Value};
 use super::{Code, Diagnostic, suggest};
 
 /// Reports everything that differs from the schema; the answer is where values stand that mean nothing.
-pub(super) fn check(root: Place<'_>, schema: &Json, findings: &mut Vec<Diagnostic>) -> BTreeSet<Span> {
+pub(super) fn check(
+    name: &str,
+    root: Place<'_>,
+    schema: &Json,
+    findings: &mut Vec<Diagnostic>,
+) -> BTreeSet<Span> {
     let mut comparison = Comparison { root: schema, findings, broken: BTreeSet::new() };
-    comparison.value("the manifest", root, schema);
+    comparison.value(name, root, schema);
     comparison.broken
 }
 
@@ -78,6 +83,7 @@ impl<'s> Comparison<'s, '_> {
             match (properties.and_then(|known| known.get(key)), &schema["additionalProperties"]) {
                 (Some(property), _) => self.value(key, value, property),
                 (None, entry @ Json::Object(_)) => self.value(key, value, entry),
+                (None, Json::Bool(true)) => {}
                 (None, _) => {
                     meant.extend(suggest::nearest(key, known()));
                     self.findings.push(unknown_key(&title, key, value, known()));

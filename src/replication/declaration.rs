@@ -164,3 +164,46 @@ pub struct QueueSpec {
     /// Whether queue, bindings and dead-letter exchange are declared, or only checked to exist.
     pub declare: bool,
 }
+
+/// Whether a topic exchange takes a message with this key to what is bound by that binding: words between dots, `*` for
+/// one of them, `#` for any number.
+pub fn lets_through(binding: &str, key: &str) -> bool {
+    let binding: Vec<&str> = binding.split('.').collect();
+    let key: Vec<&str> = key.split('.').collect();
+    words_fit(&binding, &key)
+}
+
+fn words_fit(binding: &[&str], key: &[&str]) -> bool {
+    match (binding, key) {
+        ([], key) => key.is_empty(),
+        (["#", rest @ ..], key) => (0..=key.len()).any(|taken| words_fit(rest, &key[taken..])),
+        ([wanted, binding @ ..], [word, key @ ..]) => {
+            (*wanted == "*" || wanted == word) && words_fit(binding, key)
+        }
+        (_, []) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_lets_through_what_a_topic_exchange_would() {
+        for (binding, key, expected) in [
+            ("user.updated", "user.updated", true),
+            ("user.updated", "user.created", false),
+            ("user.*", "user.updated", true),
+            ("user.*", "user", false),
+            ("user.*", "user.name.updated", false),
+            ("user.#", "user", true),
+            ("user.#", "user.name.updated", true),
+            ("#", "anything.at.all", true),
+            ("#.updated", "user.name.updated", true),
+            ("*.name.#", "user.name", true),
+            ("*.name.#", "name", false),
+        ] {
+            assert_eq!(lets_through(binding, key), expected, "{binding} {key}");
+        }
+    }
+}

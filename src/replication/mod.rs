@@ -39,7 +39,9 @@ mod subscription;
 
 pub use class::Class;
 pub use contract::{Asks, ConditionAsked, Contract, ContractMethod, Origin, Paging, RequestPath, Says};
-pub use declaration::{Declaration, DeclarationError, Inflow, QueueSpec, SourceSpec, StreamSpec};
+pub use declaration::{
+    Declaration, DeclarationError, Inflow, QueueSpec, SourceSpec, StreamSpec, lets_through,
+};
 pub use embed::{Embed, RefPath, Rendering, Shows, WhenDeleted};
 pub use embed_write::{EmbedWrite, Scope};
 pub use entered::{judge_by_others, tells_by_others};

@@ -12,6 +12,7 @@
 
 mod delivery;
 mod log;
+pub mod memory;
 mod outlet;
 mod queue;
 pub mod rabbitmq;

@@ -8,6 +8,7 @@
 //! * Times are the database's: what is due, claimed or leased is compared there, never with a pod's clock.
 
 mod epoch;
+pub mod memory;
 pub mod mongo;
 mod parked;
 mod read_model;

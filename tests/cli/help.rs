@@ -3,9 +3,10 @@
 use crate::agreed;
 use crate::program::{CANARY, folder, nearcopy};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "run",
     "check",
+    "test",
     "schema",
     "openapi",
     "parked",

@@ -12,6 +12,7 @@ mod pipe;
 mod program;
 mod run;
 mod settings;
+mod test;
 
 /// Compares what the program said, and how it ended, with what was agreed on.
 #[track_caller]

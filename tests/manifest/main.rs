@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails at that very line")]
 
 mod contract;
+mod suites;
 mod understood;
 mod unreadable;
 
@@ -14,11 +15,12 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The manifests of a folder, in order.
+/// The manifests of a folder, in order, without tests.
 fn manifests(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.retain(|path| !path.to_string_lossy().ends_with(".test.yaml"));
     paths.sort();
     paths
 }

@@ -2,10 +2,10 @@
 
 use nearcopy::event::Version;
 use nearcopy::replication::{Answer, Content, Due, Record, RecordWrite, State, merge};
+use nearcopy::store::memory::meaning;
 
 use super::guard::Guard;
 use super::held::{self, Held, NOW};
-use super::meaning;
 use super::protocol::{How, Protocol};
 use super::setting::Asked;
 use super::task::{Ask, AskStep, FanOut, Said, Task};

@@ -17,9 +17,6 @@ mod held;
 mod hydrate;
 #[expect(dead_code, reason = "the program explores the rest")]
 mod interleavings;
-#[path = "../support/meaning.rs"]
-#[expect(dead_code, reason = "the simulation uses the rest")]
-mod meaning;
 mod protocol;
 mod rest;
 mod retire;

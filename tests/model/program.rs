@@ -19,9 +19,6 @@ mod guards;
 mod held;
 mod hydrate;
 mod interleavings;
-#[path = "../support/meaning.rs"]
-#[expect(dead_code, reason = "the simulation uses the rest")]
-mod meaning;
 mod protocol;
 mod report;
 mod rest;

@@ -2,10 +2,10 @@
 
 use nearcopy::event::Version;
 use nearcopy::replication::{Due, Key, Rank, Record, RecordWrite};
+use nearcopy::store::memory::meaning;
 
 use super::guard::Guard;
 use super::held::{self, Held, Knows};
-use super::meaning;
 use super::protocol::Protocol;
 use super::setting::{Kept, Told};
 use super::world::{Broken, World};

@@ -7,11 +7,11 @@ use nearcopy::event::{Change, ChangeEvent, EntityId, Stamp, Version};
 use nearcopy::replication::{
     Declaration, Record, RecordWrite, Timeline, fold, judge, judge_by_others, tells_by_others,
 };
+use nearcopy::store::memory::meaning;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::declared::{ASKED, PRODUCTS, id, shop, users};
-use crate::meaning;
 
 const BATCH: i64 = 7;
 

@@ -10,11 +10,11 @@ use nearcopy::replication::{
     Answer, Content, Declaration, Due, Judgement, Key, Record, RecordWrite, State, Subscription, Timeline,
     Why, fold, judge, merge, revise,
 };
+use nearcopy::store::memory::meaning;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::declared::{ASKED, PRODUCTS, id, patched_shop, shop, users};
-use crate::meaning;
 
 /// The declarations under which the laws hold; the first can ask nobody.
 static DECLARATIONS: LazyLock<[Arc<Declaration>; 4]> = LazyLock::new(|| {

@@ -13,9 +13,6 @@ mod epoch;
 mod fold;
 mod interpret;
 mod laws;
-#[path = "../support/meaning.rs"]
-#[expect(dead_code, reason = "the model and the simulation use the rest")]
-mod meaning;
 mod memory;
 mod merge;
 mod patches;

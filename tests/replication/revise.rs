@@ -10,10 +10,10 @@ use nearcopy::replication::{
     Answer, Content, Declaration, Judgement, Key, Outcome, Rank, Record, RecordWrite, State, Timeline, judge,
     merge, revise,
 };
+use nearcopy::store::memory::meaning;
 use proptest::prelude::*;
 
 use crate::declared::{ASKED, PRODUCTS, id, patched_shop, users};
-use crate::meaning;
 
 pub(crate) fn event(version: i64, change: Change) -> ChangeEvent {
     ChangeEvent { entity: id("42"), version: Some(Version::new(version)), change, stamp: Stamp::default() }

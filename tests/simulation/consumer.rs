@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bson::{Bson, Document, doc};
+use nearcopy::store::memory::Memory;
 
 use crate::chance::Chance;
 use crate::journal::Journal;
-use crate::memory::Memory;
 use crate::plan::{Plan, Shape, Shown};
 
 /// A value that only the app writes where an embed stands.
@@ -100,7 +100,7 @@ impl Consumer {
             document.insert("userId", self.reference());
         }
         self.note(Plan::collection(shown), &document, "is inserted");
-        self.memory.insert(Plan::collection(shown), document);
+        assert!(self.memory.insert(Plan::collection(shown), document));
     }
 
     fn element(&self) -> Document {
@@ -168,7 +168,7 @@ impl Consumer {
             self.remember_stampless(shown, &document);
         }
         self.note(Plan::collection(shown), &document, &format!("is a copy of {from}"));
-        self.memory.insert(Plan::collection(shown), document);
+        assert!(self.memory.insert(Plan::collection(shown), document));
     }
 
     /// Writes back a document as the app read it some time ago; if it is gone, inserts it again.
@@ -182,7 +182,7 @@ impl Consumer {
             self.note(collection, &document, "is written back as it was read");
         } else if (self.memory.all(collection).len() as u64) < self.plan.documents {
             self.note(collection, &document, "is inserted again");
-            self.memory.insert(collection, document);
+            assert!(self.memory.insert(collection, document));
         }
     }
 

@@ -1,20 +1,10 @@
 //! The real pipeline on ports in memory, in virtual time: whatever goes wrong, the laws hold at rest.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a run that cannot go on fails at that very line"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a run that cannot go on fails at that very line")]
 
 #[path = "../support/declared.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod declared;
-#[path = "../support/meaning.rs"]
-mod meaning;
-#[path = "../support/memory/mod.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
-mod memory;
 
 mod asking;
 mod broker;

@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     reason = "a run that cannot go on ends at that very line, and the tally is what is asked for"
@@ -11,11 +10,6 @@
 #[path = "../support/declared.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod declared;
-#[path = "../support/meaning.rs"]
-mod meaning;
-#[path = "../support/memory/mod.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
-mod memory;
 
 mod asking;
 mod broker;

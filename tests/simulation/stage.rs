@@ -6,6 +6,7 @@ use std::time::Duration;
 use nearcopy::pipeline::Pipeline;
 use nearcopy::replication::Declaration;
 use nearcopy::source::Inbox;
+use nearcopy::store::memory::Memory;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,6 @@ use crate::consumer::Consumer;
 use crate::faults::{Faults, Strike};
 use crate::journal::Journal;
 use crate::life::{Life, Mode};
-use crate::memory::Memory;
 use crate::owner::Owner;
 use crate::peace::Peace;
 use crate::plan::{Asked, Plan};

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bson::{Bson, Document};
 use nearcopy::event::{EntityId, EntityType};
 use nearcopy::replication::{Embed, EmbedWrite, Record, RecordWrite, Subscription};
+use nearcopy::store::memory::Pod;
 use nearcopy::store::{
     Backlog, ChangeStore, Changes, EmbedStore, Hints, Moment, Pages, Parked, ParkedStore, RecordStore,
     Records, Referring, RetireStore, StoreError, Written,
@@ -15,7 +16,6 @@ use nearcopy::store::{
 
 use crate::faults::{Fate, Faults};
 use crate::life::Life;
-use crate::memory::Pod;
 use crate::peace::Peace;
 use crate::watch::Watch;
 

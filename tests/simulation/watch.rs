@@ -7,10 +7,10 @@ use std::time::Duration;
 use bson::{Bson, Document};
 use nearcopy::event::{EntityId, EntityType};
 use nearcopy::replication::{Embed, Record, State, WhenDeleted, Why};
+use nearcopy::store::memory::Memory;
 
 use crate::journal::Journal;
 use crate::life::Life;
-use crate::memory::Memory;
 
 const NO_REGRESS: &str = "I2, no regress: what a reader sees never goes back";
 const NO_RESURRECTION: &str = "I3, no resurrection: after a delete only a higher version creates";

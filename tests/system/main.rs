@@ -14,10 +14,6 @@ mod consumer;
 mod declared;
 #[path = "../support/grpc.rs"]
 mod grpc_client;
-#[path = "../support/meaning.rs"]
-mod meaning;
-#[path = "../support/memory/mod.rs"]
-mod memory;
 #[path = "../support/mongodb.rs"]
 mod mongodb;
 #[path = "../support/owner.rs"]

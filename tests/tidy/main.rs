@@ -38,7 +38,15 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("lib", &[]),
 ];
 /// The adapters behind the contracts: only `cli` knows them.
-const ADAPTERS: [&str; 4] = ["source::rabbitmq", "store::mongo", "fetch::http", "fetch::HttpFetch"];
+const ADAPTERS: [&str; 7] = [
+    "source::rabbitmq",
+    "source::memory",
+    "store::mongo",
+    "store::memory",
+    "fetch::http",
+    "fetch::HttpFetch",
+    "fetch::memory",
+];
 /// The one place where each of these crates may be named.
 const PLACES: [(&str, &str); 8] = [
     ("lapin", "src/source/rabbitmq/"),

@@ -30,6 +30,7 @@ pub use access::{Access, Grant};
 pub(in crate::api) use answer::{Answers, MOST};
 pub use openapi::document as openapi;
 pub(in crate::api) use problem::Problem;
+pub use shown::value as json;
 pub use tls::{Tls, TlsError};
 pub(in crate::api) use watch::{News, Watched};
 pub(in crate::api) use wish::Asked;

@@ -66,7 +66,7 @@ pub(super) fn id(id: &EntityId) -> Value {
 }
 
 /// A stored value as JSON: dates as RFC 3339, decimals, ids and UUIDs as text, so that nothing is lost.
-fn value(stored: &Bson) -> Value {
+pub fn value(stored: &Bson) -> Value {
     match stored {
         Bson::Null | Bson::Undefined => Value::Null,
         Bson::Boolean(value) => (*value).into(),

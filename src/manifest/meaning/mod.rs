@@ -18,6 +18,7 @@ mod reads;
 mod replica;
 mod size;
 mod source;
+mod suite;
 mod url;
 mod version;
 
@@ -29,6 +30,7 @@ use serde::de::DeserializeOwned;
 use super::place::Place;
 use super::{Code, Diagnostic};
 use crate::replication::{Declaration, SourceSpec, Subscription};
+pub(super) use suite::read_suite;
 
 /// Reads the whole; the declaration counts only if nothing was found. `protos` is what its `.proto` files declare.
 pub(super) fn read(

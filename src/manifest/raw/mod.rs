@@ -9,6 +9,7 @@ mod read_model;
 mod replica;
 mod short;
 mod source;
+mod suite;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ pub(super) use replica::{
 };
 pub(super) use short::Short;
 pub(super) use source::{EventPaths, Format, RabbitMq, Source, Stream};
+pub(super) use suite::{Emitted, Event, Suite};
 
 /// What this sidecar keeps near, for which service, and which of the service's documents show it.
 #[derive(Debug, Deserialize, JsonSchema)]

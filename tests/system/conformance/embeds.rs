@@ -73,7 +73,7 @@ impl Both {
             self.memory.delete("products", document.get("_id").unwrap().clone());
         }
         for document in documents {
-            self.memory.insert("products", document);
+            assert!(self.memory.insert("products", document));
         }
     }
 

@@ -5,6 +5,7 @@
 mod embeds;
 mod epochs;
 mod others;
+mod read_models;
 mod records;
 mod shapes;
 mod streams;
@@ -13,10 +14,10 @@ use std::sync::Arc;
 
 use nearcopy::event::EntityId;
 use nearcopy::replication::{Declaration, Record, Subscription};
+use nearcopy::store::memory::Memory;
 use nearcopy::store::{Records, Store};
 
 use crate::declared::{id, users};
-use crate::memory::Memory;
 use crate::mongodb::Database;
 
 /// Who stands in the records.

@@ -8,12 +8,12 @@ use bson::{Bson, Document, doc};
 use fastrand::Rng;
 use nearcopy::event::{EntityId, EntityType, Version};
 use nearcopy::replication::{Content, Key, Record, RecordWrite, Why};
+use nearcopy::store::memory::Memory;
 use nearcopy::store::{Parked, Store};
 use uuid::Uuid;
 
 use super::{Both, choose, seeds};
 use crate::declared::{ASKED, PRODUCTS, deleted, embed, id, saved, shop};
-use crate::memory::Memory;
 use crate::writes::{of_events, placeholder};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -107,11 +107,11 @@ fn entities() -> [EntityId; 4] {
     [id("ann"), EntityId::Int(7), EntityId::Uuid(number(9)), EntityId::ObjectId([7; 12])]
 }
 
-fn number(number: u128) -> Uuid {
+pub(super) fn number(number: u128) -> Uuid {
     Uuid::from_u128(number << 100 | number)
 }
 
-fn parked(dice: &mut Rng, replicas: &[EntityType]) -> Parked {
+pub(super) fn parked(dice: &mut Rng, replicas: &[EntityType]) -> Parked {
     let mut text = |text: &str| dice.bool().then(|| text.to_owned());
     let (kind, event, excerpt) = (text("user.saved"), text("e1"), text("{}"));
     Parked {
@@ -133,7 +133,7 @@ fn parked(dice: &mut Rng, replicas: &[EntityType]) -> Parked {
 }
 
 /// Parked events without the times that the database gave them; each has one.
-fn untimed(parked: Vec<Parked>) -> Vec<Parked> {
+pub(super) fn untimed(parked: Vec<Parked>) -> Vec<Parked> {
     assert!(parked.iter().all(|parked| parked.at.is_some()));
     parked.into_iter().map(|parked| Parked { at: None, ..parked }).collect()
 }
@@ -221,7 +221,7 @@ impl Both {
             self.memory.delete("products", document.get("_id").unwrap().clone());
         }
         for document in documents {
-            self.memory.insert("products", document);
+            assert!(self.memory.insert("products", document));
         }
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 use fastrand::Rng;
 use nearcopy::replication::{Embed, Record, Scope};
+use nearcopy::store::memory::Memory;
 use nearcopy::store::{Changes, Store, StoreError};
 
 use super::shapes::{document, embed, record};
 use super::{Both, choose, seeds};
 use crate::declared::shop;
-use crate::memory::Memory;
 
 /// How many documents there are from the beginning.
 const DOCUMENTS: i32 = 8;
@@ -56,7 +56,7 @@ impl Both {
     async fn insert(&self, documents: Vec<Document>) {
         self.database.collection("products").insert_many(&documents).await.unwrap();
         for document in documents {
-            self.memory.insert("products", document);
+            assert!(self.memory.insert("products", document));
         }
     }
 
@@ -124,7 +124,7 @@ impl Both {
                 let operators = operators(dice);
                 let done = products.update_one(named, operators.clone()).await;
                 if done.is_ok() {
-                    self.memory.update_by("products", number, &operators);
+                    assert!(self.memory.update_by("products", number, &operators).unwrap());
                 }
                 format!("update {number} by {operators}: {}", done.is_ok())
             }
@@ -172,10 +172,10 @@ async fn a_log_that_was_cut_is_history_lost() {
     let memory = Memory::new(0, 1);
     let store: Arc<dyn Store> = Arc::new(memory.pod("one"));
     let mut follower = follower(&store, &[], None).await;
-    memory.insert("products", doc! { "_id": 1 });
+    assert!(memory.insert("products", doc! { "_id": 1 }));
     let before = follower.changes.next(WAIT).await.unwrap();
     assert_eq!(before.documents, [Bson::Int32(1)]);
-    memory.insert("products", doc! { "_id": 2 });
+    assert!(memory.insert("products", doc! { "_id": 2 }));
     memory.cut_log();
     assert!(matches!(follower.changes.next(WAIT).await, Err(StoreError::HistoryLost { .. })));
     let begun = store.follow("products", &[], before.position).await.map(|_| ());
