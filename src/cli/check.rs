@@ -13,7 +13,7 @@ use crate::event::{EntityId, IdKind};
 use crate::fetch::{Fetch, HttpFetch};
 use crate::manifest::{Diagnostic, Diagnostics};
 use crate::replication::{
-    Answer, Declaration, Finding, Inflow, Level, ReadModel, SourceSpec, StreamSpec, Subscription,
+    Answer, Declaration, FeedSpec, Finding, Inflow, Level, ReadModel, SourceSpec, StreamSpec, Subscription,
 };
 use crate::settings::Settings;
 use crate::source::rabbitmq;
@@ -79,7 +79,7 @@ pub(super) fn errors(diagnostics: &Diagnostics) -> Vec<Value> {
 
 fn summary(of: &Declaration) -> String {
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-    let sources = count(of.sources.len() + of.streams.len(), "source");
+    let sources = count(of.sources.len() + of.streams.len() + of.feeds.len(), "source");
     let (replicas, embeds) = (count(of.replicas.len(), "replica"), count(of.embeds.len(), "embed"));
     let methods = of.contract.as_ref().map(|contract| count(contract.methods.len(), "method"));
     let methods = methods.map(|methods| format!(", {methods} of gRPC")).unwrap_or_default();
@@ -118,16 +118,17 @@ async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<Fou
     let queues = queues(declaration);
     let sources = queues.iter().map(|source| look_at_source(settings, declaration, source));
     let streams = declaration.streams.iter().map(|stream| look_at_stream(settings, declaration, stream));
-    let (sources, streams, database, owners) = tokio::join!(
+    let (sources, streams, database, owners, feeds) = tokio::join!(
         join_all(sources),
         join_all(streams),
         look_at_database(settings, declaration),
-        ask_owners(settings, declaration)
+        ask_owners(settings, declaration),
+        join_all(declaration.feeds.iter().map(|feed| look_at_feed(settings, feed)))
     );
     let place = |place, findings: Vec<Finding>| findings.into_iter().map(move |finding| (place, finding));
     place("rabbitmq", [sources.concat(), streams.concat()].concat())
         .chain(place("mongodb", database))
-        .chain(place("owner", owners))
+        .chain(place("owner", [owners, feeds].concat()))
         .collect()
 }
 
@@ -137,7 +138,7 @@ fn queues(declaration: &Declaration) -> Vec<Arc<SourceSpec>> {
         declaration.sources.iter().filter(|source| declaration.fed_by(&source.name).next().is_some());
     let of_model = |of: &Arc<ReadModel>| match declaration.inflow(of) {
         Ok(Inflow::Queue(source)) => Some(source),
-        Ok(Inflow::Stream(_)) | Err(_) => None,
+        Ok(Inflow::Stream(_) | Inflow::Feed(_)) | Err(_) => None,
     };
     of_replicas.cloned().chain(declaration.read_models.iter().filter_map(of_model)).collect()
 }
@@ -163,6 +164,20 @@ async fn look_at_stream(
         Err(error) => Err(report(&error)),
     };
     named(&stream.name, looked)
+}
+
+/// Asks for the first page, and does nothing with it.
+async fn look_at_feed(settings: &Settings, of: &Arc<FeedSpec>) -> Finding {
+    let told = match wiring::feed(settings, of) {
+        Ok(feed) => feed.page(&of.from).await.map_err(|error| report(&error)),
+        Err(_) => Err("the HTTP client cannot be set up".into()),
+    };
+    match told {
+        Ok(page) => {
+            Finding::fine(format!("feed `{}`: {} events on its first page", of.name, page.items.len()))
+        }
+        Err(error) => Finding::wrong(format!("feed `{}`: {error}", of.name)),
+    }
 }
 
 /// Findings about a source, or why there are none.

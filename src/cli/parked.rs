@@ -151,7 +151,8 @@ async fn release(store: &Arc<Mongo>, declaration: &Declaration, held: &[Parked])
         let (Some(of), Some(key)) = (&parked.replica, &parked.entity) else {
             left += 1;
             complain(&format!(
-                "{}  still parked: it names no document, so its place among the others is gone; rebuild the read model, or drop it",
+                "{}  still parked: it names no document, so its place among the others is gone; rebuild the read \
+                 model, or have the event published again, and drop it here",
                 parked.id
             ));
             continue;

@@ -87,6 +87,11 @@ fn found(declaration: &Declaration, name: &str) -> Result<(Arc<ReadModel>, Arc<S
     let of = declaration.read_models.iter().find(|model| model.name.as_str() == name).ok_or_else(unknown)?;
     match declaration.inflow(of).map_err(failed)? {
         Inflow::Stream(stream) => Ok((of.clone(), stream)),
+        Inflow::Feed(_) => Err(Failure::saying(
+            Exit::Failed,
+            format!("`{name}` is fed by a feed, which is read once, from where it stands"),
+        )
+        .hint("declare a read model of the same feed under another name: it begins with the feed's first position")),
         Inflow::Queue(source) => {
             let text = format!(
                 "`{name}` is fed by queue `{}`, which cannot be read twice, so nothing can be folded from the beginning",

@@ -14,8 +14,8 @@ use crate::api::Health;
 use crate::api::admin::Admin;
 use crate::api::read::Reads;
 use crate::lifecycle::{ExitReason, Lifecycle};
-use crate::pipeline::{Emission, Pipeline, Projection, Reader};
-use crate::replication::{Class, Declaration, SourceSpec, Standing};
+use crate::pipeline::{Emission, Pipeline, Polling, Projection, Reader};
+use crate::replication::{Class, Declaration, FeedSpec, SourceSpec, Standing};
 use crate::settings::Settings;
 use crate::source::Inbox;
 use crate::source::rabbitmq::{self, Source, Status};
@@ -96,8 +96,9 @@ async fn start(
     let projections = projections(&settings, &declaration, &store, &told, &lifecycle, &health)?;
     let emission = emission(&settings, &declaration, &store, &told)?;
     let emission = emission.map(|emission| pipeline.emission(emission));
-    let tasks = pipeline.tasks(inboxes).into_iter().chain(pipeline.projections(projections)).chain(emission);
-    for (name, task) in tasks {
+    let pollings = pipeline.pollings(pollings(&settings, &declaration, &lifecycle, &health)?);
+    let tasks = pipeline.tasks(inboxes).into_iter().chain(pollings);
+    for (name, task) in tasks.chain(pipeline.projections(projections)).chain(emission) {
         // A task ends only because the program stops.
         lifecycle.spawn_critical(name, async move { task.await.unwrap_or(()) });
     }
@@ -132,22 +133,42 @@ fn projections(
     for of in &declaration.read_models {
         let inflow = declaration.inflow(of).map_err(|error| Failure::new(Exit::Failed, &error))?;
         let tap = wiring::tap(settings, &declaration.service, &inflow)?;
-        let (trouble, mut watched) = watch::channel(None);
-        let (name, health) = (format!("{} of {}", inflow.name(), of.name), health.clone());
-        // Until it is read, or another pod has its turn.
-        health.source(&name, Err("connecting".into()));
-        let stop = lifecycle.stop_token();
-        lifecycle.spawn_beside(format!("health of {}", of.name), async move {
-            while let Some(Ok(())) = stop.run_until_cancelled(watched.changed()).await {
-                let trouble: Option<String> = watched.borrow_and_update().clone();
-                health.source(&name, trouble.map_or(Ok(()), Err));
-            }
-            stop.cancelled().await;
-        });
+        let trouble = trouble(format!("{} of {}", inflow.name(), of.name), lifecycle, health);
         let (of, store) = (of.clone(), store.clone());
         projections.push(Projection { of, inflow, tap, store, trouble, told: told.clone() });
     }
     Ok(projections)
+}
+
+/// The feeds of replicas.
+fn pollings(
+    settings: &Settings,
+    declaration: &Declaration,
+    lifecycle: &Lifecycle,
+    health: &Health,
+) -> Result<Vec<Polling>, Failure> {
+    let fed = declaration.feeds.iter().filter(|feed| declaration.fed_by(&feed.name).next().is_some());
+    let polling = |of: &Arc<FeedSpec>| {
+        let trouble = trouble(of.name.clone(), lifecycle, health);
+        Ok(Polling { of: of.clone(), feed: wiring::feed(settings, of)?, trouble })
+    };
+    fed.map(polling).collect()
+}
+
+/// What is in the way of something is passed on to the probes.
+fn trouble(name: String, lifecycle: &Lifecycle, health: &Health) -> watch::Sender<Option<String>> {
+    let (trouble, mut watched) = watch::channel(None);
+    let (health, stop) = (health.clone(), lifecycle.stop_token());
+    // Until it is read, or another pod has its turn.
+    health.source(&name, Err("connecting".into()));
+    lifecycle.spawn_beside(format!("health of {name}"), async move {
+        while let Some(Ok(())) = stop.run_until_cancelled(watched.changed()).await {
+            let trouble: Option<String> = watched.borrow_and_update().clone();
+            health.source(&name, trouble.map_or(Ok(()), Err));
+        }
+        stop.cancelled().await;
+    });
+    trouble
 }
 
 /// What tells others what rules have found, if there are any.

@@ -5,18 +5,19 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure};
 use crate::api::read::{Access, Grant, Tls};
-use crate::fetch::HttpFetch;
+use crate::fetch::{Feed, HttpFeed, HttpFetch};
 use crate::lifecycle;
 use crate::manifest::{self, Diagnostics};
-use crate::pipeline::{Pipeline, Rhythm};
-use crate::replication::{Declaration, Inflow};
+use crate::pipeline::{Pipeline, Rhythm, Tap};
+use crate::replication::{Declaration, FeedSpec, Inflow, Subscription};
 use crate::settings::{self, Settings, SettingsError};
-use crate::source::{Tap, rabbitmq};
+use crate::source::rabbitmq;
 use crate::store::StoreError;
 use crate::store::mongo::{self, Mongo};
 
@@ -52,16 +53,31 @@ pub(super) fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::O
 
 /// How a read model's events are read.
 pub(super) fn tap(settings: &Settings, service: &str, inflow: &Inflow) -> Result<Tap, Failure> {
-    let options = rabbitmq(settings, service)?;
+    let options = || rabbitmq(settings, service);
     let tap = match inflow {
         Inflow::Stream(stream) => {
-            rabbitmq::Stream::new(stream, options).map(|stream| Tap::Log(Arc::new(stream)))
+            rabbitmq::Stream::new(stream, options()?).map(|stream| Tap::Log(Arc::new(stream)))
         }
         Inflow::Queue(source) => {
-            rabbitmq::ModelQueue::new(source, options).map(|queue| Tap::Queue(Arc::new(queue)))
+            rabbitmq::ModelQueue::new(source, options()?).map(|queue| Tap::Queue(Arc::new(queue)))
         }
+        Inflow::Feed(spec) => return feed(settings, spec).map(Tap::Feed),
     };
     tap.map_err(|error| Failure::new(Exit::Invalid, &error))
+}
+
+/// How an owner is asked for events.
+pub(super) fn feed(settings: &Settings, spec: &Arc<FeedSpec>) -> Result<Arc<dyn Feed>, Failure> {
+    let token = owner_token(settings, &spec.name);
+    let feed = HttpFeed::new(spec, token).map_err(|error| Failure::new(Exit::Failed, &error))?;
+    Ok(Arc::new(feed))
+}
+
+/// What the owner of a replica, or of a feed, is sent: the token that names it, or else one that names nobody.
+fn owner_token<'s>(settings: &'s Settings, name: &str) -> Option<&'s SecretString> {
+    let named = settings.owner_tokens.iter().find(|grant| grant.replicas.contains(name));
+    let general = || settings.owner_tokens.iter().find(|grant| grant.replicas.is_empty());
+    named.or_else(general).map(|grant| &grant.token)
 }
 
 /// Who may read, and how readers are known.
@@ -108,23 +124,17 @@ pub(super) fn pipeline(
     Ok(Pipeline::new(declaration, store, Arc::new(owners), rhythm, stop))
 }
 
-/// How owners are asked. A token for a replica that is not declared is a slip that would leave another one without.
+/// How owners are asked. A token for a name that is not declared is a slip that would leave another one without.
 pub(super) fn owners(settings: &Settings, declaration: &Declaration) -> Result<HttpFetch, Failure> {
-    let mut tokens = BTreeMap::new();
-    for grant in &settings.owner_tokens {
-        for name in &grant.replicas {
-            let of = declaration.replica(name).map_err(|_| {
-                let what =
-                    format!("`fetch.token` names the replica `{name}`, which the manifest does not declare");
-                Failure::saying(Exit::Invalid, what)
-            })?;
-            tokens.insert(of.name.clone(), grant.token.clone());
-        }
+    let is_feed = |name: &String| declaration.feeds.iter().any(|feed| feed.name == *name);
+    let mut names = settings.owner_tokens.iter().flat_map(|grant| &grant.replicas);
+    if let Some(name) = names.find(|name| declaration.replica(name).is_err() && !is_feed(name)) {
+        let what =
+            format!("`fetch.token` names `{name}`, which is neither a replica nor a feed of the manifest");
+        return Err(Failure::saying(Exit::Invalid, what));
     }
-    if let Some(general) = settings.owner_tokens.iter().find(|grant| grant.replicas.is_empty()) {
-        for of in &declaration.replicas {
-            tokens.entry(of.name.clone()).or_insert_with(|| general.token.clone());
-        }
-    }
+    let token =
+        |of: &Arc<Subscription>| Some((of.name.clone(), owner_token(settings, of.name.as_str())?.clone()));
+    let tokens: BTreeMap<_, _> = declaration.replicas.iter().filter_map(token).collect();
     HttpFetch::new(&declaration.replicas, &tokens).map_err(|error| Failure::new(Exit::Failed, &error))
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use reqwest::header::HeaderValue;
-use rustls::crypto::{CryptoProvider, ring};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::owner::Owner;
 use super::request;
@@ -38,10 +36,7 @@ impl HttpFetch {
         replicas: impl IntoIterator<Item = &'r Arc<Subscription>>,
         tokens: &BTreeMap<EntityType, SecretString>,
     ) -> Result<Self, FetchSetupError> {
-        if CryptoProvider::get_default().is_none() {
-            // Whoever is first sets the same provider, so to be second is no harm.
-            ring::default_provider().install_default().ok();
-        }
+        request::provide_tls();
         let declared: Vec<_> =
             replicas.into_iter().filter_map(|replica| Some((replica, replica.fetch.as_ref()?))).collect();
         let https = declared.iter().any(|(_, spec)| {
@@ -52,19 +47,12 @@ impl HttpFetch {
         });
         let client = request::client(https)?;
         let owners = declared.into_iter().map(|(replica, spec)| {
-            let bearer = tokens.get(&replica.name).and_then(bearer);
-            let owner = Owner::new(Arc::clone(replica), spec.clone(), client.clone(), bearer);
+            let token = tokens.get(&replica.name);
+            let owner = Owner::new(Arc::clone(replica), spec.clone(), client.clone(), token);
             (replica.name.clone(), Arc::new(owner))
         });
         Ok(Self { owners: owners.collect() })
     }
-}
-
-/// How a token is sent; of one with other letters than a header can have, nothing is.
-fn bearer(token: &SecretString) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 #[async_trait]

@@ -6,7 +6,9 @@
 //! deadline.
 
 mod breaker;
+mod feed;
 mod http;
+mod line;
 pub mod memory;
 mod owner;
 mod request;
@@ -15,9 +17,10 @@ mod single_flight;
 use async_trait::async_trait;
 
 use crate::event::{DecodeError, EntityId, EntityType};
-use crate::replication::{Answer, Class, Subscription};
+use crate::replication::{Answer, Class, Page, Subscription};
 
 pub use breaker::{Breaker, Pass};
+pub use feed::HttpFeed;
 pub use http::{FetchSetupError, HttpFetch};
 
 /// Asks the owners of replicas.
@@ -42,6 +45,13 @@ pub trait Fetch: Send + Sync {
 
     /// Whether a question would be sent now, or the owner is being left in peace.
     fn is_resting(&self, of: &EntityType) -> bool;
+}
+
+/// Asks an owner for its events.
+#[async_trait]
+pub trait Feed: Send + Sync {
+    /// The events after a position, as many as the owner tells at once.
+    async fn page(&self, after: &str) -> Result<Page, FetchError>;
 }
 
 /// What came of a question about one entity.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
+use rustls::crypto::{CryptoProvider, ring};
 
 use super::FetchError;
 use crate::clock;
@@ -43,6 +44,14 @@ pub(super) enum Sign {
     Down,
     /// It asks to be left in peace for this long.
     Rest(Duration),
+}
+
+/// Chooses a provider of TLS, if nobody has.
+pub(super) fn provide_tls() {
+    if CryptoProvider::get_default().is_none() {
+        // Whoever is first sets the same provider, so to be second is no harm.
+        ring::default_provider().install_default().ok();
+    }
 }
 
 /// A client that follows no redirect, heeds no proxy from the environment, and reads no compressed bombs.

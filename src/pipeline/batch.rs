@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::parked_event::parked;
 use crate::clock;
 use crate::event::{ChangeEvent, DecodeError, Reason};
-use crate::replication::{Declaration, Misread, Outcome, SourceSpec, Subscription};
+use crate::replication::{Declaration, Inflow, Misread, Outcome, Subscription};
 use crate::source::Delivery;
 use crate::store::Parked;
 use crate::telemetry::metric;
@@ -60,7 +60,7 @@ pub struct Unreadable<'b> {
 }
 
 /// Reads what each delivery means to the replicas that a source feeds.
-pub fn decode(declaration: &Declaration, source: &SourceSpec, deliveries: Vec<Delivery>) -> Batch {
+pub fn decode(declaration: &Declaration, source: &Inflow, deliveries: Vec<Delivery>) -> Batch {
     note_received(source, &deliveries);
     let now = clock::wall_micros();
     let read = |delivery: Delivery| {
@@ -70,13 +70,13 @@ pub fn decode(declaration: &Declaration, source: &SourceSpec, deliveries: Vec<De
     Batch { items: deliveries.into_iter().map(read).collect() }
 }
 
-fn note_received(source: &SourceSpec, deliveries: &[Delivery]) {
-    metric::source_received(&source.name, deliveries.len());
-    metric::redelivered(&source.name, deliveries.iter().filter(|delivery| delivery.redelivered).count());
+fn note_received(source: &Inflow, deliveries: &[Delivery]) {
+    metric::source_received(source.name(), deliveries.len());
+    metric::redelivered(source.name(), deliveries.iter().filter(|delivery| delivery.redelivered).count());
 }
 
-fn parts(declaration: &Declaration, source: &SourceSpec, delivery: &Delivery, now: i64) -> Vec<Part> {
-    let notice = match source.envelope.open(&delivery.message()) {
+fn parts(declaration: &Declaration, source: &Inflow, delivery: &Delivery, now: i64) -> Vec<Part> {
+    let notice = match source.envelope().open(&delivery.message()) {
         Ok(notice) => notice,
         Err(error) => {
             let misread = Misread { entity: None, version: None, error };
@@ -94,12 +94,12 @@ fn parts(declaration: &Declaration, source: &SourceSpec, delivery: &Delivery, no
         };
         Some(Part { of: Some(of.clone()), meaning, outcome: None })
     };
-    declaration.fed_by(&source.name).filter_map(part).collect()
+    declaration.fed_by(source.name()).filter_map(part).collect()
 }
 
 impl Batch {
     /// Deliveries that are not read at all.
-    pub fn unread(source: &SourceSpec, deliveries: Vec<Delivery>) -> Self {
+    pub fn unread(source: &Inflow, deliveries: Vec<Delivery>) -> Self {
         note_received(source, &deliveries);
         let error = DecodeError::new(Reason::CrashSuspect, "the process has ended each time it was read");
         let item = |delivery: Delivery| {
@@ -112,7 +112,7 @@ impl Batch {
     }
 
     /// Makes all changes events that are put aside.
-    pub fn refuse_all(&mut self, source: &SourceSpec, error: &DecodeError) {
+    pub fn refuse_all(&mut self, source: &Inflow, error: &DecodeError) {
         for Item { delivery, parts } in &mut self.items {
             for part in parts {
                 let Meaning::Change(event) = &part.meaning else { continue };
@@ -137,12 +137,7 @@ impl Batch {
     }
 
     /// Notes what became of a replica's changes, in the order in which they were taken out.
-    pub fn conclude(
-        &mut self,
-        source: &SourceSpec,
-        of: &Subscription,
-        verdicts: Vec<(ChangeEvent, Verdict)>,
-    ) {
+    pub fn conclude(&mut self, source: &Inflow, of: &Subscription, verdicts: Vec<(ChangeEvent, Verdict)>) {
         let mut verdicts = verdicts.into_iter();
         for Item { delivery, parts } in &mut self.items {
             for part in parts.iter_mut().filter(|part| part.is_underway(of)) {
@@ -167,7 +162,7 @@ impl Batch {
     }
 
     /// Closes the books on every delivery and tells the broker. What has no outcome is not settled.
-    pub fn settle(self, source: &SourceSpec) {
+    pub fn settle(self, source: &Inflow) {
         let now = clock::wall_micros();
         let mut books: BTreeMap<(&str, Outcome), usize> = BTreeMap::new();
         let mut lags: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
@@ -182,7 +177,7 @@ impl Batch {
             *books.entry(entry(parts)).or_default() += 1;
         }
         for ((replica, outcome), count) in books {
-            metric::events(&source.name, replica, outcome, count);
+            metric::events(source.name(), replica, outcome, count);
         }
         for (replica, lags) in lags {
             metric::lags(replica, lags);
@@ -219,9 +214,9 @@ impl Part {
     }
 
     /// The database will never take what this event makes: it is put aside like one that cannot be read.
-    fn refuse(&mut self, source: &SourceSpec, delivery: &Delivery, event: ChangeEvent, error: DecodeError) {
+    fn refuse(&mut self, source: &Inflow, delivery: &Delivery, event: ChangeEvent, error: DecodeError) {
         let misread = Misread { entity: Some(event.entity), version: event.version, error };
-        let notice = source.envelope.open(&delivery.message()).ok();
+        let notice = source.envelope().open(&delivery.message()).ok();
         let parked = parked(source, self.of.as_ref(), delivery, notice.as_ref(), &misread);
         self.meaning = Meaning::Unreadable(misread, Box::new(parked));
     }

@@ -24,6 +24,7 @@ mod park;
 mod parked_event;
 mod pass;
 mod patience;
+mod poll;
 mod project;
 mod read;
 mod rebase;
@@ -50,7 +51,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Stopwatch;
 use crate::event::EventId;
 use crate::fetch::Fetch;
-use crate::replication::{Declaration, SourceSpec};
+use crate::replication::{Declaration, Inflow};
 use crate::source::Delivery;
 use crate::store::Store;
 use crate::telemetry::metric;
@@ -64,7 +65,8 @@ pub use feed::Changed;
 use load::Load;
 pub use park::Retry;
 pub use patience::Halted;
-pub use project::Projection;
+pub use poll::Polling;
+pub use project::{Projection, Tap};
 pub use read::{Reader, Told};
 pub use rebase::{Pace, RebaseError, Rebased};
 pub use rebuild::{Rebuild, RebuildError, Rebuilt, Step};
@@ -137,7 +139,7 @@ impl Pipeline {
     }
 
     /// Works through one batch, as a part of its trace where it has one.
-    async fn run_batch(&self, source: &SourceSpec, deliveries: Vec<Delivery>) -> Result<(), Halted> {
+    async fn run_batch(&self, source: &Inflow, deliveries: Vec<Delivery>) -> Result<(), Halted> {
         self.traffic.comes();
         let trace = trace_of(&deliveries);
         trace::within(trace, self.work_through(source, deliveries)).await
@@ -145,7 +147,7 @@ impl Pipeline {
 
     /// One batch of deliveries, from bytes to settlement. Halted half-way, nothing of it is settled, and all of
     /// it comes again.
-    async fn work_through(&self, source: &SourceSpec, deliveries: Vec<Delivery>) -> Result<(), Halted> {
+    async fn work_through(&self, source: &Inflow, deliveries: Vec<Delivery>) -> Result<(), Halted> {
         let watch = Stopwatch::start();
         let mut batch = batch::decode(&self.declaration, source, deliveries); // ② bytes to meaning
         let mut debts = Vec::new();
@@ -162,7 +164,7 @@ impl Pipeline {
         for (of, paid) in debts {
             self.pay(&of, &paid).await?; // a debt that is left is found by the sweep
         }
-        metric::batch_duration(&source.name, watch.elapsed());
+        metric::batch_duration(source.name(), watch.elapsed());
         Ok(())
     }
 }

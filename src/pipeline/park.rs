@@ -12,7 +12,7 @@ use crate::clock;
 use crate::event::{
     ChangeEvent, DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason,
 };
-use crate::replication::{Embed, Outcome, SourceSpec, Subscription};
+use crate::replication::{Embed, Inflow, Outcome, Subscription};
 use crate::store::{Parked, Records};
 use crate::telemetry::metric;
 use crate::telemetry::trace::TraceContext;
@@ -32,7 +32,7 @@ pub enum Retry {
 impl Pipeline {
     /// Parks the unreadable events of a batch. Interest comes first: of an entity that nobody wants nothing is
     /// kept, unreadable or not.
-    pub(super) async fn park(&self, source: &SourceSpec, batch: &mut Batch) -> Result<(), Halted> {
+    pub(super) async fn park(&self, source: &Inflow, batch: &mut Batch) -> Result<(), Halted> {
         let unwanted = self.unwanted(batch).await?;
         let (mut parked, mut calls) = (Vec::new(), BTreeMap::<_, Vec<EntityId>>::new());
         for item in batch.unreadable() {
@@ -134,8 +134,8 @@ impl Pipeline {
             );
         };
         let message = Message { body: excerpt.as_bytes(), content_type: None, headers: &Headers::new() };
-        let source = self.declaration.sources.iter().find(|source| source.name == of.source);
-        let depth = source.map_or(Limits::default().depth, |source| source.envelope.limits().depth);
+        let limits = self.declaration.envelope(&of.source).map(Envelope::limits);
+        let depth = limits.unwrap_or_default().depth;
         let event = match Envelope::excerpt(Limits { depth, ..Limits::default() }).open(&message) {
             Err(error) => return Ok(Retry::Still(error)),
             Ok(notice) => match of.interpret(&notice, clock::wall_micros()) {
@@ -230,10 +230,10 @@ fn document_id(embed: &Embed, id: &Bson) -> uuid::Uuid {
 }
 
 /// Says once, in the log, that an event is put aside; never what it contains.
-fn note(source: &SourceSpec, of: Option<&Arc<Subscription>>, parked: &Parked) {
+fn note(source: &Inflow, of: Option<&Arc<Subscription>>, parked: &Parked) {
     tracing::warn!(
         event = "event.parked",
-        source = source.name,
+        source = source.name(),
         entity.r#type = of.map(|of| of.name.as_str()),
         entity.id = parked.entity.as_ref().map(tracing::field::display),
         event.version = parked.version,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::event::{DecodeError, EntityId, Headers, Limits, Notice, Version, excerpt, is_context_header};
-use crate::replication::{Misread, ReadModel, SourceSpec, Subscription};
+use crate::replication::{Inflow, Misread, ReadModel, Subscription};
 use crate::source::Delivery;
 use crate::store::Parked;
 
@@ -12,14 +12,14 @@ const KEPT_HEADERS: [&str; 4] = ["traceparent", "tracestate", "x-death", "x-deli
 
 /// An event's declared parts, its size and a hash. The same event put aside twice has the same id.
 pub fn parked(
-    source: &SourceSpec,
+    source: &Inflow,
     of: Option<&Arc<Subscription>>,
     delivery: &Delivery,
     notice: Option<&Notice<'_>>,
     misread: &Misread,
 ) -> Parked {
     let hash = xxhash_rust::xxh3::xxh3_128(&delivery.body);
-    let seed = format!("{}/{}/{hash:032x}", source.name, of.map_or("", |of| of.name.as_str()));
+    let seed = format!("{}/{}/{hash:032x}", source.name(), of.map_or("", |of| of.name.as_str()));
     // Where only wanted entities are kept, nothing is kept of an event that does not say whose it is.
     let known = of.filter(|of| misread.entity.is_some() || of.keep.creates());
     let kept = known.zip(notice).and_then(|(of, notice)| excerpt(notice, &of.paths()));
@@ -28,7 +28,7 @@ pub fn parked(
         replica: of.map(|of| of.name.clone()),
         entity: misread.entity.clone(),
         version: misread.version.map(Version::get),
-        ..told(&source.name, delivery, notice, &misread.error, hash, kept)
+        ..told(source.name(), delivery, notice, &misread.error, hash, kept)
     }
 }
 

@@ -22,17 +22,29 @@ use super::rebuild::next_of;
 use super::turn::Storing;
 use super::{Halted, Pipeline, patience};
 use crate::clock::Stopwatch;
+use crate::fetch::{Feed, FetchError};
 use crate::replication::{Bench, Class, Inflow, ReadModel};
-use crate::source::{Delivery, Inbox, LogError, Start, Tap};
+use crate::source::{Delivery, Inbox, Log, LogError, Queue, Start};
 use crate::store::{Checkpoint, Frozen, RebuildStore, StoreError};
 
 /// How many events are folded in one transaction.
 const TOGETHER: usize = 1_000;
 /// How many bytes of documents are kept in memory between transactions, as they are stored; in memory they take a few times
 /// as much.
-const REMEMBERED: usize = 8 << 20;
+pub(super) const REMEMBERED: usize = 8 << 20;
 /// How long the event at the checkpoint is waited for. It is in the stream, or the stream is another one.
 const FIRST_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a read model's events are read.
+#[derive(Clone)]
+pub enum Tap {
+    /// In their order, from a place on.
+    Log(Arc<dyn Log>),
+    /// As they come, and some of them again.
+    Queue(Arc<dyn Queue>),
+    /// In their order, by asking for what comes after a position.
+    Feed(Arc<dyn Feed>),
+}
 
 /// One read model at work.
 pub struct Projection {
@@ -59,6 +71,9 @@ pub(super) enum Interrupted {
     /// The log, or the queue, cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The owner does not tell what comes next.
+    #[error(transparent)]
+    Feed(#[from] FetchError),
     /// It has ended; it will go on.
     #[error("the source has ended, and is opened again")]
     Ended,
@@ -92,6 +107,7 @@ impl Interrupted {
     fn class(&self) -> Class {
         match self {
             Self::Log(error) => error.class,
+            Self::Feed(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Halted | Self::Ended | Self::Frozen | Self::Overtaken => Class::Transient,
             Self::Gap { .. } => Class::Misconfigured,
@@ -142,6 +158,7 @@ impl Pipeline {
                 self.fold_turns(projection, checkpoint, &mut hand).await
             }
             Tap::Queue(queue) => self.fold_from_queue(projection, Hand::new(queue.open().await?)).await,
+            Tap::Feed(feed) => self.fold_from_feed(projection, &**feed).await,
         }
     }
 
@@ -173,7 +190,7 @@ impl Pipeline {
     }
 
     /// Takes the turn of whoever folded before, and says where the documents stand.
-    async fn take_over(&self, projection: &Projection) -> Result<Option<Checkpoint>, Interrupted> {
+    pub(super) async fn take_over(&self, projection: &Projection) -> Result<Option<Checkpoint>, Interrupted> {
         projection.store.take_over(&projection.of.name).await?;
         let checkpoint = self.standing(projection).await?;
         declared(projection, checkpoint.is_none()).await?;
@@ -203,7 +220,9 @@ impl Pipeline {
                 continue;
             }
             let on = bench.take().unwrap_or_default();
-            let (order, known) = projection.prepare(checkpoint.as_ref(), on, hand.next(), lapsed)?;
+            let items = hand.next();
+            let place = projection.place_after(checkpoint.as_ref(), &items)?;
+            let (order, known) = projection.prepare(checkpoint.as_ref(), place, on, items, lapsed);
             if let Some(before) = storing.take() {
                 self.finish(projection, before, hand).await?;
             }
@@ -302,7 +321,9 @@ async fn declared(projection: &Projection, is_new: bool) -> Result<(), StoreErro
         Some(_) if !is_new => {
             let old = match projection.tap {
                 Tap::Log(_) => "`nearcopy read-model rebuild` brings it to the old ones",
-                Tap::Queue(_) => "the old ones stay as they are, since a queue cannot be read again",
+                Tap::Queue(_) | Tap::Feed(_) => {
+                    "the old ones stay as they are, since what made them is not read again"
+                }
             };
             tracing::warn!(
                 event = "read_model.changed",

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use crate::event::{DecodeError, Reason};
-use crate::replication::SourceSpec;
+use crate::replication::Inflow;
 use crate::source::Delivery;
 use crate::telemetry::metric;
 
@@ -84,20 +84,16 @@ fn groups(suspects: Vec<Suspect>, noted: &BTreeMap<Uuid, u64>) -> Vec<(Treatment
 
 impl Suspect {
     /// A message is known again by what it says, whatever the broker calls it.
-    fn new(source: &SourceSpec, delivery: Delivery) -> Self {
+    fn new(source: &Inflow, delivery: Delivery) -> Self {
         let hash = xxhash_rust::xxh3::xxh3_128(&delivery.body);
-        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}/{hash:x}", source.name).as_bytes());
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}/{hash:x}", source.name()).as_bytes());
         Self { id, delivery }
     }
 }
 
 impl Pipeline {
     /// Works through suspects, one group after the other.
-    pub(super) async fn work_apart(
-        &self,
-        source: &SourceSpec,
-        deliveries: Vec<Delivery>,
-    ) -> Result<(), Halted> {
+    pub(super) async fn work_apart(&self, source: &Inflow, deliveries: Vec<Delivery>) -> Result<(), Halted> {
         let suspects: Vec<Suspect> =
             deliveries.into_iter().map(|delivery| Suspect::new(source, delivery)).collect();
         let ids = ids(&suspects);
@@ -108,7 +104,7 @@ impl Pipeline {
             let count = group.len();
             let ended = self.treat(source, treatment, group).await;
             if ended.is_err() {
-                metric::abandoned(&source.name, count);
+                metric::abandoned(source.name(), count);
             }
             // One that is not forgotten counts an attempt too many for the hour that it is kept.
             let _forgotten = self.store.acquit(&ids).await;
@@ -117,12 +113,7 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn treat(
-        &self,
-        source: &SourceSpec,
-        treatment: Treatment,
-        group: Vec<Suspect>,
-    ) -> Result<(), Halted> {
+    async fn treat(&self, source: &Inflow, treatment: Treatment, group: Vec<Suspect>) -> Result<(), Halted> {
         let deliveries: Vec<Delivery> = group.into_iter().map(|suspect| suspect.delivery).collect();
         match treatment {
             Treatment::Work(_) => self.run_batch(source, deliveries).await,
@@ -133,7 +124,7 @@ impl Pipeline {
         }
     }
 
-    async fn put_aside(&self, source: &SourceSpec, mut batch: Batch) -> Result<(), Halted> {
+    async fn put_aside(&self, source: &Inflow, mut batch: Batch) -> Result<(), Halted> {
         let text = "the process has ended each time it was worked through";
         batch.refuse_all(source, &DecodeError::new(Reason::CrashSuspect, text));
         self.park(source, &mut batch).await?;

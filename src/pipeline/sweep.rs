@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::upgrade::Upgrade;
-use super::{Emission, Halted, Pipeline, Projection, suspect};
-use crate::replication::{Embed, SourceSpec, Subscription};
+use super::{Emission, Halted, Pipeline, Polling, Projection, suspect};
+use crate::replication::{Embed, Inflow, SourceSpec, Subscription};
 use crate::source::Inbox;
 use crate::store::Backlog;
 use crate::telemetry::metric;
@@ -33,6 +33,14 @@ impl Pipeline {
         projections.into_iter().map(task).collect()
     }
 
+    /// The tasks that ask owners for events on behalf of replicas, one for each feed.
+    pub fn pollings(self: &Arc<Self>, pollings: Vec<Polling>) -> Vec<Task> {
+        let task = |polling: Polling| -> Task {
+            (format!("feed {}", polling.of.name), Box::pin(self.clone().poll(polling)))
+        };
+        pollings.into_iter().map(task).collect()
+    }
+
     /// The task that tells others what rules have found.
     pub fn emission(self: &Arc<Self>, emission: Emission) -> Task {
         ("rules".into(), Box::pin(self.clone().emit(emission)))
@@ -44,7 +52,7 @@ impl Pipeline {
         for (source, inbox) in inboxes {
             tasks.push((
                 format!("source {}", source.name),
-                Box::pin(self.clone().replicate_source(source, inbox)),
+                Box::pin(self.clone().replicate_source(Inflow::Queue(source), inbox)),
             ));
         }
         for of in &self.declaration.replicas {
@@ -96,11 +104,7 @@ impl Pipeline {
     }
 
     /// Takes batches from a source: whatever has arrived while the ones before were under way.
-    async fn replicate_source(
-        self: Arc<Self>,
-        source: Arc<SourceSpec>,
-        mut inbox: Inbox,
-    ) -> Result<(), Halted> {
+    async fn replicate_source(self: Arc<Self>, source: Inflow, mut inbox: Inbox) -> Result<(), Halted> {
         let slots = Arc::new(Semaphore::new(self.rhythm.in_flight));
         self.has_heard().await?;
         loop {
@@ -123,7 +127,7 @@ impl Pipeline {
             tokio::spawn(async move {
                 let taken = deliveries.len();
                 if pipeline.run_batch(&source, deliveries).await.is_err() {
-                    metric::abandoned(&source.name, taken);
+                    metric::abandoned(source.name(), taken);
                 }
                 drop(slot);
             });

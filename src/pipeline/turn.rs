@@ -7,12 +7,12 @@ use bson::Bson;
 use tokio::task::JoinHandle;
 
 use super::fold::{Done, Item, Manner, Outcomes, Work};
-use super::project::{Interrupted, Projection};
+use super::project::{Interrupted, Projection, Tap};
 use super::settled::Settled;
 use crate::clock::{self, Stopwatch};
 use crate::event::{EntityId, FieldPath};
 use crate::replication::{Aim, Bench, Memory, ReadModel};
-use crate::source::{Delivery, Tap};
+use crate::source::Delivery;
 use crate::store::{Checkpoint, Fold, Found, Lapsed, Needs, Parked, RebuildStore, StoreError};
 use crate::telemetry::metric;
 
@@ -58,19 +58,33 @@ impl Projection {
         Item::all(deliveries, &self.of, self.inflow.envelope())
     }
 
+    /// Where a read model stands once these are folded: at the last one of a log, or where it stood. What comes from elsewhere
+    /// has no place.
+    pub(super) fn place_after(
+        &self,
+        expected: Option<&Checkpoint>,
+        items: &[Item],
+    ) -> Result<(u64, String), Interrupted> {
+        let stood = || expected.map(|at| (at.place, at.mark.clone()));
+        match &self.tap {
+            Tap::Log(_) => items.last().map_or_else(stood, Item::place).ok_or(Interrupted::Ended),
+            Tap::Queue(_) | Tap::Feed(_) => Ok((0, String::new())),
+        }
+    }
+
     /// Folds events, and passes deadlines, if all documents lie on the bench that they are about, and nothing has to be
     /// remembered. Then the bench comes back at once, and the next turn can be folded there; else with what is stored.
     pub(super) fn prepare(
         &self,
         expected: Option<&Checkpoint>,
+        (place, mark): (u64, String),
         bench: Bench,
         items: Arc<Vec<Item>>,
         lapsed: Option<Lapsed>,
-    ) -> Result<(Order, Option<Bench>), Interrupted> {
+    ) -> (Order, Option<Bench>) {
         let watch = Stopwatch::start();
         let again = items.iter().filter(|item| item.is_redelivered()).count();
         let taken = Taken { all: items.len(), again };
-        let (place, mark) = self.stands(expected, &items)?;
         let next = Checkpoint::after(expected, place, mark);
         let (mut needs, expected) = (needs(&self.of, &items, &bench), expected.cloned());
         let passed = lapsed.iter().flat_map(|lapsed| &lapsed.keys);
@@ -79,25 +93,13 @@ impl Projection {
         let (fold, done) = Work { of, inflow, bench, items, manner: Manner::Live, lapsed, now }.ordered();
         if !needs.is_empty() {
             let came = Came::Later(done);
-            return Ok((Order { next, expected, needs, fold, came, taken, watch }, None));
+            return (Order { next, expected, needs, fold, came, taken, watch }, None);
         }
         let folded = fold(Found::default());
         let mut came = done.take().unwrap_or_default();
         let bench = std::mem::take(&mut came.bench);
         let (fold, came): (Fold, _) = (Box::new(move |_| folded), Came::Known(Box::new(came)));
-        Ok((Order { next, expected, needs, fold, came, taken, watch }, Some(bench)))
-    }
-
-    /// Where the documents stand after these events: where the last of them does, or where they stood. Nothing of a queue has
-    /// a place.
-    fn stands(&self, expected: Option<&Checkpoint>, items: &[Item]) -> Result<(u64, String), Interrupted> {
-        match &self.tap {
-            Tap::Log(_) => items
-                .last()
-                .map_or_else(|| expected.map(|at| (at.place, at.mark.clone())), Item::place)
-                .ok_or(Interrupted::Ended),
-            Tap::Queue(_) => Ok(Default::default()),
-        }
+        (Order { next, expected, needs, fold, came, taken, watch }, Some(bench))
     }
 
     /// Waits until a turn is stored, and tells what came of it; the bench, if it was away with it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Contract, Embed, History, Leftover, ReadModel, Subscription};
+use super::{Contract, Embed, FeedSpec, History, Leftover, ReadModel, Subscription};
 use crate::event::{EntityType, Envelope};
 
 /// What this sidecar is to do, checked and complete.
@@ -14,6 +14,8 @@ pub struct Declaration {
     pub sources: Vec<Arc<SourceSpec>>,
     /// The streams that events are read from.
     pub streams: Vec<Arc<StreamSpec>>,
+    /// The feeds that events are asked from.
+    pub feeds: Vec<Arc<FeedSpec>>,
     /// Which entities are replicated.
     pub replicas: Vec<Arc<Subscription>>,
     /// Which documents embed which fields.
@@ -75,15 +77,23 @@ impl Declaration {
         self.replicas.iter().filter(move |replica| replica.source == source)
     }
 
+    /// How the events of a source are written.
+    pub fn envelope(&self, source: &str) -> Option<&Envelope> {
+        let queues = self.sources.iter().map(|of| (&of.name, &of.envelope));
+        let streams = self.streams.iter().map(|of| (&of.name, &of.envelope));
+        let feeds = self.feeds.iter().map(|of| (&of.name, &of.envelope));
+        queues.chain(streams).chain(feeds).find(|(name, _)| *name == source).map(|(_, envelope)| envelope)
+    }
+
     /// Where a read model's events come from.
     pub fn inflow(&self, of: &ReadModel) -> Result<Inflow, DeclarationError> {
         let stream = self.streams.iter().find(|stream| stream.name == of.source);
+        let feed = self.feeds.iter().find(|feed| feed.name == of.source);
         let queue = self.sources.iter().find(|source| source.name == of.source);
-        match (stream, queue) {
-            (Some(stream), _) => Ok(Inflow::Stream(stream.clone())),
-            (None, Some(source)) => Ok(Inflow::Queue(Arc::new(source.for_model(&of.name)))),
-            (None, None) => Err(DeclarationError { what: "source", name: of.source.clone() }),
-        }
+        let inflow = stream.map(|stream| Inflow::Stream(stream.clone()));
+        let inflow = inflow.or_else(|| feed.map(|feed| Inflow::Feed(feed.clone())));
+        let inflow = inflow.or_else(|| queue.map(|queue| Inflow::Queue(Arc::new(queue.for_model(&of.name)))));
+        inflow.ok_or_else(|| DeclarationError { what: "source", name: of.source.clone() })
     }
 
     /// The embeds that show a replica's fields.
@@ -105,13 +115,15 @@ pub struct StreamSpec {
     pub envelope: Envelope,
 }
 
-/// Where a read model's events come from.
+/// Where events come from.
 #[derive(Clone, Debug)]
 pub enum Inflow {
     /// A stream: events stay there, have their order, and can be read again.
     Stream(Arc<StreamSpec>),
-    /// A queue of the read model's own: what is taken from it is gone, and what is not settled comes again.
+    /// A queue: what is taken from it is gone, and what is not settled comes again. A read model has one of its own.
     Queue(Arc<SourceSpec>),
+    /// A feed: a list that the owner goes on with, and is asked for from a position on.
+    Feed(Arc<FeedSpec>),
 }
 
 impl Inflow {
@@ -120,6 +132,7 @@ impl Inflow {
         match self {
             Self::Stream(stream) => &stream.name,
             Self::Queue(source) => &source.name,
+            Self::Feed(feed) => &feed.name,
         }
     }
 
@@ -128,6 +141,7 @@ impl Inflow {
         match self {
             Self::Stream(stream) => &stream.envelope,
             Self::Queue(source) => &source.envelope,
+            Self::Feed(feed) => &feed.envelope,
         }
     }
 }

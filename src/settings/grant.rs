@@ -12,7 +12,7 @@ const SHORTEST: usize = 16;
 pub struct Grant {
     /// What its bearer knows.
     pub token: SecretString,
-    /// The replicas it is for; all of them, where none is named.
+    /// The replicas, or feeds, it is for; all of them, where none is named.
     pub replicas: BTreeSet<String>,
 }
 

@@ -1,10 +1,8 @@
-//! Queues that are read by one at a time, and what read models are fed by.
-
-use std::sync::Arc;
+//! Queues that are read by one at a time.
 
 use async_trait::async_trait;
 
-use super::{Inbox, Log, LogError};
+use super::{Inbox, LogError};
 
 /// A queue that is opened by whoever has his turn to read it.
 ///
@@ -15,13 +13,4 @@ use super::{Inbox, Log, LogError};
 pub trait Queue: Send + Sync {
     /// Reads what waits in it, and what comes.
     async fn open(&self) -> Result<Inbox, LogError>;
-}
-
-/// How a read model's events are read.
-#[derive(Clone)]
-pub enum Tap {
-    /// In their order, from a place on.
-    Log(Arc<dyn Log>),
-    /// As they come, and some of them again.
-    Queue(Arc<dyn Queue>),
 }

@@ -193,19 +193,26 @@ fn a_read_model_of_a_queue_has_one_of_its_own_and_remembers() {
         .map(|of| {
             let queue = match declared.inflow(of).unwrap() {
                 Inflow::Queue(source) => Some(source.queue.queue.clone()),
-                Inflow::Stream(_) => None,
+                Inflow::Stream(_) | Inflow::Feed(_) => None,
             };
             (of.name.as_str(), queue, of.remember.map(|keep| keep.as_secs() / 60))
         })
         .collect();
     let own = |queue: &str| Some(queue.to_owned());
     let expected = [
+        ("of-pages", None, None),
         ("counts", own("shop.events.counts"), Some(7 * 24 * 60)),
         ("briefly", own("shop.events.briefly"), Some(90)),
         ("told", None, None),
         ("told-twice", None, Some(30 * 24 * 60)),
     ];
     assert_eq!(told, expected);
+    let feed = &declared.feeds[0];
+    assert_eq!(
+        (feed.from.as_str(), feed.every, feed.timeout),
+        ("0", Duration::from_secs(10), Duration::from_secs(5))
+    );
+    assert_eq!(feed.url.expand_value("a&b"), "http://owner/events?after=a%26b");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod declared;
 mod embed;
 mod entered;
 mod epoch;
+mod feed;
 mod fold;
 mod interpret;
 mod laws;

@@ -38,13 +38,14 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("lib", &[]),
 ];
 /// The adapters behind the contracts: only `cli` knows them.
-const ADAPTERS: [&str; 7] = [
+const ADAPTERS: [&str; 8] = [
     "source::rabbitmq",
     "source::memory",
     "store::mongo",
     "store::memory",
     "fetch::http",
     "fetch::HttpFetch",
+    "fetch::HttpFeed",
     "fetch::memory",
 ];
 /// The one place where each of these crates may be named.

@@ -54,6 +54,12 @@ impl Stage {
         let unsettled = unsettled.filter(|(_, count)| *count > 0);
         let mut open: Vec<String> =
             unsettled.map(|(name, count)| format!("{count} of `{name}` are not settled")).collect();
+        let unread = self.feeds.iter().map(|(name, events)| (name, events.unread()));
+        open.extend(
+            unread
+                .filter(|(_, left)| *left > 0)
+                .map(|(name, left)| format!("{left} of `{name}` are not taken")),
+        );
         for model in &self.models {
             open.extend(self.unfolded(model).await);
         }
@@ -72,10 +78,14 @@ impl Stage {
         let trouble = model.trouble.borrow().clone();
         let trouble = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
         let last = match &model.fed {
-            Fed::ByStream(stream) => stream.last(),
-            Fed::ByQueue(queue) => {
+            Fed::Stream(stream) => stream.last(),
+            Fed::Queue(queue) => {
                 let left = queue.unsettled();
                 return (left > 0).then(|| format!("{left} for `{name}` are not settled{trouble}"));
+            }
+            Fed::Feed(events) => {
+                let left = events.unread();
+                return (left > 0).then(|| format!("{left} for `{name}` are not folded{trouble}"));
             }
         };
         let at = match self.pod.checkpoint(name).await {

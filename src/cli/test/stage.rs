@@ -9,11 +9,10 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::fetch::memory::Owners;
+use crate::fetch::memory::{Events, Owners};
 use crate::manifest::Case;
-use crate::pipeline::{Emission, Pipeline, Projection, Rhythm};
-use crate::replication::{Declaration, Inflow, ReadModel};
-use crate::source::Tap;
+use crate::pipeline::{Emission, Pipeline, Polling, Projection, Rhythm, Tap};
+use crate::replication::{Declaration, FeedSpec, Inflow, ReadModel};
 use crate::source::memory::{Listener, Message, Queue, Stream};
 use crate::store::memory::{Memory, Pod};
 
@@ -42,6 +41,8 @@ pub(super) struct Stage {
     pub(super) queues: BTreeMap<String, Queue>,
     pub(super) models: Vec<Model>,
     streams: BTreeMap<String, Stream>,
+    /// Those of replicas, by their sources.
+    pub(super) feeds: BTreeMap<String, Events>,
     pub(super) listener: Listener,
     pipeline: Arc<Pipeline>,
     told: watch::Sender<()>,
@@ -61,9 +62,11 @@ pub(super) struct Model {
 #[derive(Clone)]
 pub(super) enum Fed {
     /// A stream, which others read, too.
-    ByStream(Stream),
+    Stream(Stream),
     /// A queue of its own.
-    ByQueue(Queue),
+    Queue(Queue),
+    /// What its owner tells.
+    Feed(Events),
 }
 
 impl Stage {
@@ -86,6 +89,7 @@ impl Stage {
             answering: case.owners.keys().map(ToString::to_string).collect(),
             queues: queues.collect(),
             streams: streams.collect(),
+            feeds: BTreeMap::new(),
             models: Vec::new(),
             listener: Listener::default(),
             told: watch::Sender::new(()),
@@ -105,12 +109,26 @@ impl Stage {
         for (_, task) in self.pipeline.tasks(inboxes.collect()) {
             tokio::spawn(task);
         }
+        let (trouble, _) = watch::channel(None);
+        let fed =
+            self.declaration.feeds.iter().filter(|of| self.declaration.fed_by(&of.name).next().is_some());
+        let feeds: Vec<_> = fed.map(|of| (of.clone(), Events::default())).collect();
+        let polling = |(of, events): &(Arc<FeedSpec>, Events)| Polling {
+            of: of.clone(),
+            feed: Arc::new(events.clone()),
+            trouble: trouble.clone(),
+        };
+        for (_, task) in self.pipeline.pollings(feeds.iter().map(polling).collect()) {
+            tokio::spawn(task);
+        }
+        self.feeds = feeds.into_iter().map(|(of, events)| (of.name.clone(), events)).collect();
         for of in &self.declaration.read_models {
             // The manifest has found out before whether there is such a source.
             let Ok(inflow) = self.declaration.inflow(of) else { continue };
-            let fed = match self.streams.get(inflow.name()) {
-                Some(stream) => Fed::ByStream(stream.clone()),
-                None => Fed::ByQueue(Queue::default()),
+            let fed = match (&inflow, self.streams.get(inflow.name())) {
+                (_, Some(stream)) => Fed::Stream(stream.clone()),
+                (Inflow::Feed(_), None) => Fed::Feed(Events::default()),
+                (_, None) => Fed::Queue(Queue::default()),
             };
             let model = self.fold(of, inflow, fed);
             self.models.push(model);
@@ -130,8 +148,9 @@ impl Stage {
             of: of.clone(),
             inflow: inflow.clone(),
             tap: match &fed {
-                Fed::ByStream(stream) => Tap::Log(Arc::new(stream.clone())),
-                Fed::ByQueue(queue) => Tap::Queue(Arc::new(queue.clone())),
+                Fed::Stream(stream) => Tap::Log(Arc::new(stream.clone())),
+                Fed::Queue(queue) => Tap::Queue(Arc::new(queue.clone())),
+                Fed::Feed(events) => Tap::Feed(Arc::new(events.clone())),
             },
             store: Arc::new(self.pod.clone()),
             trouble,
@@ -147,19 +166,24 @@ impl Stage {
         if let Some(stream) = self.streams.get(source) {
             return stream.publish(message);
         }
-        let of_models = self.models.iter().filter(|model| model.inflow.name() == source);
-        let of_models = of_models.filter_map(|model| match &model.fed {
-            Fed::ByQueue(queue) => Some(queue),
-            Fed::ByStream(_) => None,
-        });
-        for queue in of_models.chain(self.queues.get(source)) {
+        for model in self.models.iter().filter(|model| model.inflow.name() == source) {
+            match &model.fed {
+                Fed::Stream(_) => {}
+                Fed::Queue(queue) => queue.publish(message.clone(), again),
+                Fed::Feed(events) => events.publish(text(&message)),
+            }
+        }
+        if let Some(queue) = self.queues.get(source) {
             queue.publish(message.clone(), again);
+        }
+        if let Some(events) = self.feeds.get(source) {
+            events.publish(text(&message));
         }
     }
 
     /// Whether a source is a queue.
     pub(super) fn is_queue(&self, source: &str) -> bool {
-        !self.streams.contains_key(source)
+        self.declaration.sources.iter().any(|queue| queue.name == source)
     }
 
     /// How many read models there are.
@@ -177,15 +201,23 @@ impl Stage {
     /// What feeds a read model is lost, and found again.
     pub(super) fn cut(&mut self, model: usize) {
         match &self.models[model].fed {
-            Fed::ByStream(stream) => stream.cut(),
-            Fed::ByQueue(_) => self.crash(model),
+            Fed::Stream(stream) => stream.cut(),
+            Fed::Queue(_) | Fed::Feed(_) => self.crash(model),
         }
     }
+}
+
+/// A body as a part of a page.
+fn text(message: &Message) -> String {
+    String::from_utf8_lossy(&message.body).into_owned()
 }
 
 /// The declaration, with owners that are asked again in good time.
 fn hurried(of: &Declaration) -> Declaration {
     let mut hurried = of.clone();
+    for feed in &mut hurried.feeds {
+        Arc::make_mut(feed).every = SETTLE[0];
+    }
     for replica in &mut hurried.replicas {
         if let Some(fetch) = &mut Arc::make_mut(replica).fetch {
             fetch.settle = fetch.settle.clamp(SETTLE[0], SETTLE[1]);

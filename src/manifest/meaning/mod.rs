@@ -6,6 +6,7 @@
 mod contract;
 mod duration;
 mod embed;
+mod feed;
 mod fetch;
 mod field;
 mod keep;
@@ -59,6 +60,7 @@ pub(super) fn read(
         );
     }
     let streams = sources.values().filter_map(|known| known.stream.clone()).collect();
+    let feeds = sources.values().filter_map(|known| known.feed.clone()).collect();
     let (mut sources, mut replicas): (Vec<_>, _) =
         (sources.into_values().filter_map(|known| known.spec).collect(), replicas);
     join(&mut sources, &mut replicas);
@@ -66,6 +68,7 @@ pub(super) fn read(
         service: service?.to_owned(),
         sources,
         streams,
+        feeds,
         replicas,
         embeds,
         read_models,

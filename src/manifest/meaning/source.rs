@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::super::place::Place;
 use super::super::raw::{self, EventPaths, Format};
 use super::super::{Code, Diagnostic};
-use super::{Noted, entry, path, read_model, size};
+use super::{Noted, entry, feed, path, read_model, size};
 use crate::event::{Envelope, Limits, WireFormat};
-use crate::replication::{QueueSpec, SourceSpec, StreamSpec};
+use crate::replication::{FeedSpec, QueueSpec, SourceSpec, StreamSpec};
 
 /// What is known of a source that is declared, however wrongly.
 pub(super) struct Known {
@@ -20,6 +20,8 @@ pub(super) struct Known {
     pub spec: Option<Arc<SourceSpec>>,
     /// The whole, if it is a stream and nothing is wrong with it.
     pub stream: Option<Arc<StreamSpec>>,
+    /// The whole, if it is a feed and nothing is wrong with it.
+    pub feed: Option<Arc<FeedSpec>>,
 }
 
 /// What a source is.
@@ -29,10 +31,14 @@ pub(super) enum Kind {
     Queue,
     /// Its events stay.
     Stream,
+    /// Its events are asked for.
+    Feed,
     /// It does not say so.
     Unclear,
 }
 
+/// The keys of what a source may be.
+const KINDS: [&str; 3] = ["rabbitmq", "stream", "feed"];
 /// RabbitMQ's bound on names and binding keys, in bytes.
 const LONGEST: usize = 255;
 
@@ -43,13 +49,15 @@ pub(super) fn read_all<'t>(root: Place<'t>, findings: &mut Vec<Diagnostic>) -> B
     for (name, at) in root.get("sources").into_iter().flat_map(Place::entries) {
         let raw = entry::<raw::Source>(at, findings);
         let format = raw.as_ref().map(|raw| raw.format).filter(|_| !at.at("format").is_broken());
-        let kind = match (at.has("rabbitmq"), at.has("stream")) {
-            (true, false) => Kind::Queue,
-            (false, true) => Kind::Stream,
+        let kind = match KINDS.map(|kind| at.has(kind)) {
+            [true, false, false] => Kind::Queue,
+            [false, true, false] => Kind::Stream,
+            [false, false, true] => Kind::Feed,
             _ => Kind::Unclear,
         };
-        let (spec, stream) = raw.map(|raw| read(name, &raw, at, findings)).unwrap_or_default();
-        known.insert(name, Known { format, kind, spec: spec.map(Arc::new), stream: stream.map(Arc::new) });
+        let Read { queue, stream, feed } = raw.map(|raw| read(name, &raw, at, findings)).unwrap_or_default();
+        let (spec, stream, feed) = (queue.map(Arc::new), stream.map(Arc::new), feed.map(Arc::new));
+        known.insert(name, Known { format, kind, spec, stream, feed });
         let queue = at.get("rabbitmq").and_then(|at| at.get("queue"));
         if let Some((queue, at)) = queue.and_then(|at| Some((at.text()?, at)))
             && let Some(first) = queues.insert(queue, at)
@@ -61,48 +69,53 @@ pub(super) fn read_all<'t>(root: Place<'t>, findings: &mut Vec<Diagnostic>) -> B
     known
 }
 
-fn read(
-    name: &str,
-    raw: &raw::Source,
-    at: Place<'_>,
-    findings: &mut Vec<Diagnostic>,
-) -> (Option<SourceSpec>, Option<StreamSpec>) {
+/// What a source is, as far as nothing is wrong with it.
+#[derive(Default)]
+struct Read {
+    queue: Option<SourceSpec>,
+    stream: Option<StreamSpec>,
+    feed: Option<FeedSpec>,
+}
+
+fn read(name: &str, raw: &raw::Source, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> Read {
     let queue = raw.rabbitmq.as_ref().map(|raw| queue(raw, at.at("rabbitmq"), findings));
     let stream = raw.stream.as_ref().map(|raw| stream(raw, at.at("stream"), findings));
     let format = format(raw, at, findings);
     let body = size::read(&raw.limits.body, at.at("limits").at("body")).noted(findings);
     let limits = body.map(|body| Limits { body, depth: raw.limits.depth });
     let envelope = format.zip(limits).map(|(format, limits)| Envelope::new(format, limits));
+    let feed = raw.feed.as_ref().map(|raw| feed::read(name, raw, envelope.clone(), at.at("feed"), findings));
     let name = name.to_owned();
-    match (queue, stream) {
-        (Some(queue), None) => {
-            let spec = queue.zip(envelope).map(|(queue, envelope)| SourceSpec { name, queue, envelope });
-            (spec, None)
+    match (queue, stream, feed) {
+        (Some(queue), None, None) => {
+            let queue = queue.zip(envelope).map(|(queue, envelope)| SourceSpec { name, queue, envelope });
+            Read { queue, ..Read::default() }
         }
-        (None, Some(stream)) => {
-            let spec = stream.zip(envelope).map(|((stream, bound), envelope)| StreamSpec {
+        (None, Some(stream), None) => {
+            let stream = stream.zip(envelope).map(|((stream, bound), envelope)| StreamSpec {
                 name,
                 stream,
                 bound,
                 envelope,
             });
-            (None, spec)
+            Read { stream, ..Read::default() }
         }
-        (queue, _) => {
-            if !at.at("rabbitmq").is_broken() && !at.at("stream").is_broken() {
-                let why = if queue.is_some() { "there is more than one" } else { "none of them is here" };
-                let found = Diagnostic::new(
-                    Code::OneOf,
-                    at.key,
-                    "a source wants exactly one of `rabbitmq` or `stream`",
-                );
-                findings.push(found.why(why).help(
-                    "`rabbitmq` is a queue, for replicas and read models; `stream` a stream, for read models",
-                ));
+        (None, None, Some(feed)) => Read { feed, ..Read::default() },
+        (queue, stream, feed) => {
+            if KINDS.iter().all(|kind| !at.at(kind).is_broken()) {
+                let is_any = queue.is_some() || stream.is_some() || feed.is_some();
+                findings.push(not_one(at, is_any));
             }
-            (None, None)
+            Read::default()
         }
     }
+}
+
+fn not_one(at: Place<'_>, is_any: bool) -> Diagnostic {
+    let why = if is_any { "there is more than one" } else { "none of them is here" };
+    Diagnostic::new(Code::OneOf, at.key, "a source wants exactly one of `rabbitmq`, `stream` or `feed`")
+        .why(why)
+        .help("`rabbitmq` is a queue, `stream` a stream, for read models, `feed` a list that is asked for over HTTP")
 }
 
 /// A stream's name, and what it is bound to.

@@ -7,10 +7,12 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(title = "a source", deny_unknown_fields)]
 pub(in crate::manifest) struct Source {
-    /// A queue on RabbitMQ, for replicas and read models. Either this or `stream`.
+    /// A queue on RabbitMQ, for replicas and read models. Either this, `stream` or `feed`.
     pub rabbitmq: Option<RabbitMq>,
-    /// A stream on RabbitMQ, for read models. Either this or `rabbitmq`.
+    /// A stream on RabbitMQ, for read models. Either this, `rabbitmq` or `feed`.
     pub stream: Option<Stream>,
+    /// A list of events that the owner is asked for over HTTP. Either this, `rabbitmq` or `stream`.
+    pub feed: Option<Feed>,
     /// The wire format of the events.
     #[serde(default)]
     pub format: Format,
@@ -49,6 +51,38 @@ pub(in crate::manifest) struct Stream {
     /// The binding keys; only with `exchange`.
     #[serde(default)]
     pub bindings: Vec<String>,
+}
+
+/// A list of events that is asked for over HTTP, page by page.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a feed", deny_unknown_fields)]
+pub(in crate::manifest) struct Feed {
+    /// Where the events after a position are found; `{position}` stands for it.
+    pub url: String,
+    /// Where the list of events is in an answer. Empty: the answer is the list.
+    #[serde(default)]
+    pub items: String,
+    /// Where the position is in an answer that follows upon its events: text or a number.
+    pub position: String,
+    /// The position to begin with; left out: nothing stands for it.
+    #[serde(default)]
+    pub from: String,
+    /// How often is asked whether there is more, such as `1m`; from 100ms to 24h. As long as there is, it is asked at once.
+    #[serde(default = "every")]
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h|d)$|\$\{"))]
+    pub every: String,
+    /// How long one request may take, such as `5s`; from 1ms to 10m.
+    #[serde(default = "timeout")]
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s|m|h|d)$|\$\{"))]
+    pub timeout: String,
+}
+
+fn every() -> String {
+    "1m".into()
+}
+
+fn timeout() -> String {
+    "5s".into()
 }
 
 fn yes() -> bool {

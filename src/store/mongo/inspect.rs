@@ -28,14 +28,14 @@ impl Mongo {
             findings.push(self.reference_finding(embed).await?);
         }
         for model in &declaration.read_models {
-            let is_queue = matches!(declaration.inflow(model), Ok(Inflow::Queue(_)));
-            findings.push(self.read_model_finding(model, is_queue).await?);
+            let is_stream = matches!(declaration.inflow(model), Ok(Inflow::Stream(_)));
+            findings.push(self.read_model_finding(model, is_stream).await?);
         }
         Ok(findings)
     }
 
     /// How far a read model is folded, and by which declaration.
-    async fn read_model_finding(&self, model: &ReadModel, is_queue: bool) -> Result<Finding, StoreError> {
+    async fn read_model_finding(&self, model: &ReadModel, is_stream: bool) -> Result<Finding, StoreError> {
         let name = &model.name;
         if !self.is_replica_set() {
             let text =
@@ -47,17 +47,17 @@ impl Mongo {
         };
         let held = doc! { "count": name.as_str(), "query": { "_nearcopy.held": { "$gt": 0 } } };
         let held = command::count(&self.run("counting documents that wait", held).await?, "n");
-        let how_far = if is_queue {
-            "is folded as events come from its queue".to_owned()
-        } else {
+        let how_far = if is_stream {
             format!("is folded up to offset {}", at.place)
+        } else {
+            "is folded as events come".to_owned()
         };
         Ok(match self.folded_by(name).await? {
             _ if held > 0 => Finding::advice(format!(
                 "read model `{name}` {how_far}; {held} documents wait for parked events"
             )),
-            Some(by) if by != model.hash && is_queue => Finding::advice(format!(
-                "read model `{name}` was folded by another declaration, and a queue cannot be read again: old documents \
+            Some(by) if by != model.hash && !is_stream => Finding::advice(format!(
+                "read model `{name}` was folded by another declaration, and what made it is not read again: old documents \
                  stay as they are"
             )),
             Some(by) if by != model.hash => Finding::advice(format!(

@@ -1,6 +1,7 @@
 //! Read models: a stream of events becomes documents, each event once, whatever happens meanwhile.
 
 mod examples;
+mod feed;
 mod queue;
 mod rebuild;
 mod remember;

@@ -176,7 +176,7 @@ async fn a_source_feeds_replicas_and_read_models() {
     for queue in ["counting.events", QUEUE] {
         assert!(said.contains(&format!("queue `{queue}`: 0 messages wait")), "{said}");
     }
-    assert!(said.contains("read model `things` is folded as events come from its queue"), "{said}");
+    assert!(said.contains("read model `things` is folded as events come"), "{said}");
     let refused = plan.run(&["read-model", "rebuild", "things", "--manifest", "{manifest}"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");

@@ -22,7 +22,8 @@ pub(super) fn read(at: Place<'_>, of: &Declaration, findings: &mut Vec<Diagnosti
 /// The source that an event comes from: the one that is named, or the only one.
 fn source(named: Option<&str>, at: Place<'_>, of: &Declaration) -> Result<String, Diagnostic> {
     let queues = of.sources.iter().map(|source| source.name.as_str());
-    let mut names = queues.chain(of.streams.iter().map(|stream| stream.name.as_str()));
+    let streams = of.streams.iter().map(|stream| stream.name.as_str());
+    let mut names = queues.chain(streams).chain(of.feeds.iter().map(|feed| feed.name.as_str()));
     match named {
         Some(named) if names.clone().any(|name| name == named) => Ok(named.to_owned()),
         Some(named) => {
