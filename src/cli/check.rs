@@ -34,7 +34,7 @@ pub(super) fn check(settings: &Settings, paths: &[PathBuf], online: bool, output
         found.push(("manifest", Finding::advice(text)));
     }
     if online {
-        settings.check_addresses()?;
+        settings.check_addresses(declaration.needs_broker())?;
         found.extend(wiring::block_on(|_| surroundings(settings, &declaration))?);
     }
     match output {

@@ -28,8 +28,9 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the sidecar. What is wrong with manifest or settings is found before anything is opened.
 pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
-    let addresses = settings.check_addresses().map_err(Failure::from);
     let manifest = wiring::manifest(settings, paths).map_err(Failure::from);
+    let broker = manifest.as_ref().map_or(true, |declaration| declaration.needs_broker());
+    let addresses = settings.check_addresses(broker).map_err(Failure::from);
     let declaration = match (addresses, manifest) {
         (Ok(()), manifest) => manifest?,
         (Err(one), Err(other)) => return Err(one.and(&other)),

@@ -77,6 +77,12 @@ impl Declaration {
         self.replicas.iter().filter(move |replica| replica.source == source)
     }
 
+    /// Whether anything comes from the broker, or goes there.
+    pub fn needs_broker(&self) -> bool {
+        let tells = self.read_models.iter().any(|model| !model.rules.is_empty());
+        tells || !self.sources.is_empty() || !self.streams.is_empty()
+    }
+
     /// How the events of a source are written.
     pub fn envelope(&self, source: &str) -> Option<&Envelope> {
         let queues = self.sources.iter().map(|of| (&of.name, &of.envelope));

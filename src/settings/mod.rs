@@ -153,9 +153,10 @@ impl Settings {
         }
     }
 
-    /// Checks that broker and database are named, both at once; whoever needs only one asks for that one.
-    pub fn check_addresses(&self) -> Result<(), SettingsError> {
-        let missing = [self.rabbitmq.url().err(), self.mongodb.url().err()];
+    /// Checks that the database is named, and the broker, if it is needed, both at once; whoever needs only one asks for that
+    /// one.
+    pub fn check_addresses(&self, broker: bool) -> Result<(), SettingsError> {
+        let missing = [self.rabbitmq.url().err().filter(|_| broker), self.mongodb.url().err()];
         let problems: Vec<Problem> = missing
             .into_iter()
             .flatten()

@@ -42,8 +42,13 @@ impl Plan {
 
     /// With this setting, too; the key as in the settings file.
     pub(crate) fn set(mut self, key: &str, value: impl Into<String>) -> Self {
-        let variable = format!("NEARCOPY__{}", key.to_uppercase().replace('.', "__"));
-        self.environment.insert(variable, value.into());
+        self.environment.insert(variable(key), value.into());
+        self
+    }
+
+    /// Without this setting.
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        self.environment.remove(&variable(key));
         self
     }
 
@@ -281,6 +286,11 @@ impl Metrics {
     pub(crate) fn text(&self) -> &str {
         &self.0
     }
+}
+
+/// The variable that says a setting.
+fn variable(key: &str) -> String {
+    format!("NEARCOPY__{}", key.to_uppercase().replace('.', "__"))
 }
 
 fn folder() -> PathBuf {
