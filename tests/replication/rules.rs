@@ -198,3 +198,27 @@ fn a_deadline_needs_a_time_to_be_reckoned_from() {
     things.quiet_until(1, "1");
     assert_eq!(things.told, [json!(["StillOpen", "2026-01-02T00:00:00Z", { "id": "1" }])]);
 }
+
+/// CloudEvents of two publishers may have the same id. What is told of each has an id of its own.
+#[test]
+fn messages_of_two_publishers_have_two_ids() {
+    let manifest = OPEN.replace("event: { time: at }", "format: cloudevents");
+    let declaration = manifest::parse("nearcopy.yaml", &manifest, &|_| None).unwrap();
+    let model = ReadModel::clone(&declaration.read_models[0]);
+    let told = |source: &str| {
+        let body = json!({ "specversion": "1.0", "source": source, "id": "1", "type": "Opened",
+            "time": "2026-01-01T00:00:00Z", "data": { "id": "1" } })
+        .to_string();
+        let (headers, mut bench) = (Headers::new(), Bench::default());
+        let content_type = Some("application/cloudevents+json");
+        let message = Message { body: body.as_bytes(), content_type, headers: &headers };
+        let notice = declaration.streams[0].envelope.open(&message).unwrap();
+        let facts: Facts = model.interpret(&notice).unwrap().unwrap();
+        let event = model.lookup.find(&notice).unwrap();
+        bench.fold_seen(&facts, NOW, &mut |seen| assert_eq!(model.alerts(&event, 0, seen).1.len(), 0));
+        let key = EntityId::String("1".into());
+        bench.pass_deadlines(&model, &[key], DateTime::from_millis(BEGIN + DAY)).remove(0).id
+    };
+    assert_ne!(told("/one"), told("/two"));
+    assert_eq!(told("/one"), told("/one"));
+}

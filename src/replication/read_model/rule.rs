@@ -102,7 +102,7 @@ struct Occasion<'o> {
 impl Occasion<'_> {
     /// The id of what a rule tells on this occasion.
     fn id(&self, rule: &str) -> Uuid {
-        let said = self.event.notice().event_id().map_or_else(|| self.place.to_string(), |id| id.to_string());
+        let said = self.event.notice().identity().map_or_else(|| self.place.to_string(), |id| id.to_string());
         let seed = format!("{}/{rule}/{said}/{}", self.of.name, self.key);
         Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes())
     }
