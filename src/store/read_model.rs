@@ -136,8 +136,11 @@ pub trait ReadModelStore: Send + Sync {
     ) -> Result<Option<Lapsed>, StoreError>;
 
     /// One turn: reads what is needed, has it folded, and stores what came of it together with the new checkpoint, all of
-    /// it or nothing. Where the expected checkpoint is frozen, that ends. Events are looked up, and remembered, under the name that the new checkpoint says. Says whether that is so: where the checkpoint is not the expected one, somebody else has had a turn,
+    /// it or nothing. Says whether that is so: where the checkpoint is not the expected one, somebody else has had a turn,
     /// and nothing is stored. After an error nobody knows, and the checkpoint tells.
+    ///
+    /// Events are looked up, and remembered, under the name that the new checkpoint says. Where the expected one is frozen,
+    /// the turn is that of whoever froze it, and ends that.
     async fn turn(
         &self,
         of: &EntityType,
