@@ -132,9 +132,9 @@ impl Pipeline {
             let mut lapsed = lookout.look(projection).await?;
             if next == after && lapsed.is_none() {
                 lapsed = self.wait_for_deadlines(projection, &mut lookout, spec.every).await?;
-            }
-            if next == after && lapsed.is_none() {
-                continue;
+                if lapsed.is_none() {
+                    continue;
+                }
             }
             let place = (0, format!("{AFTER}{next}"));
             let (order, known) =
@@ -144,9 +144,7 @@ impl Pipeline {
             bench = known.or(stored).filter(|bench| bench.bytes() <= REMEMBERED).unwrap_or_default();
         }
     }
-}
 
-impl Pipeline {
     /// Waits until it is time to ask again, or a deadline has passed.
     async fn wait_for_deadlines(
         &self,

@@ -273,7 +273,8 @@ fn waiting(document: &Document) -> i64 {
     document.get_document(META).ok().and_then(|meta| meta.get_i64("held").ok()).unwrap_or_default()
 }
 
-fn meta(document: &mut Document) -> Option<&mut Document> {
+/// What is nearcopy's own in a document.
+pub(super) fn meta(document: &mut Document) -> Option<&mut Document> {
     document.entry(META).or_insert_with(|| Bson::Document(Document::new())).as_document_mut()
 }
 

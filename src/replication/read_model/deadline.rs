@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use bson::{Bson, DateTime, Document, doc};
 use uuid::Uuid;
 
+use super::bench::meta;
 use super::rule::Alert;
 use super::{META, ReadModel};
 
@@ -42,8 +43,7 @@ impl Deadlines {
 
     /// Notes them in the document.
     pub(super) fn note_in(&self, document: &mut Document) {
-        let meta = document.entry(META).or_insert_with(|| Bson::Document(Document::new()));
-        let Some(meta) = meta.as_document_mut() else { return };
+        let Some(meta) = meta(document) else { return };
         let next = self.0.values().filter(|deadline| !deadline.told).map(|deadline| deadline.at).min();
         let all = self.0.iter().map(|(rule, deadline)| (rule.clone(), written(deadline)));
         let all = (!self.0.is_empty()).then(|| Bson::Document(all.collect()));

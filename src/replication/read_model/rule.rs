@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::bench::Seen;
 use super::deadline::Deadlines;
-use super::{META, ReadModel, Template};
+use super::{META, ReadModel, Template, template};
 use crate::event::{DecodeError, EntityId, Found, Reason};
 
 /// What a rule knows beside the event: the document before and after it, each empty where there is none.
@@ -66,9 +66,8 @@ impl ReadModel {
         place: u64,
         seen: Seen<'_>,
     ) -> (Vec<Alert>, Vec<(String, DecodeError)>) {
-        let time = event.notice().time();
         let mut deadlines = Deadlines::of(seen.before);
-        let mut alerts = time.map(|time| deadlines.pass(self, moment(time))).unwrap_or_default();
+        let mut alerts = template::time(event).map(|time| deadlines.pass(self, time)).unwrap_or_default();
         let mut failed = Vec::new();
         let [before, after] = [seen.before, seen.after.as_deref()].map(|state| {
             let mut state = state.cloned().unwrap_or_default();
@@ -116,13 +115,13 @@ impl Rule {
             return Ok(None);
         }
         let data = plain(&self.data.fill_with(on.event, on.states)?);
-        let (id, time) = (on.id(&self.name), on.event.notice().time());
+        let id = on.id(&self.name);
         let Some(lasting) = self.lasting else {
-            return Ok(Some(self.alert(on.of, id, self.body(id, time, &data))));
+            let body = self.body(id, on.event.notice().time(), &data);
+            return Ok(Some(self.alert(on.of, id, body)));
         };
-        let timeless = || DecodeError::new(Reason::BadCondition, "the event has no time that can be read");
         let wait = i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX);
-        let since = moment(time.ok_or_else(timeless)?).timestamp_millis();
+        let since = template::time(on.event)?.timestamp_millis();
         let at = DateTime::from_millis(since.saturating_add(wait));
         deadlines.set(&self.name, at, id, |at, id| self.body(id, Some(at.timestamp_millis() * 1000), &data));
         Ok(None)
@@ -155,11 +154,6 @@ impl Rule {
             body,
         }
     }
-}
-
-/// A time in microseconds since 1970.
-fn moment(micros: i64) -> DateTime {
-    DateTime::from_millis(micros.div_euclid(1000))
 }
 
 /// A value as plain JSON: a date is text, and so is what JSON has no number for.
