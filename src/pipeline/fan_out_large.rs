@@ -9,19 +9,17 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bson::Bson;
 use futures::future::try_join_all;
 use tokio::sync::Notify;
 
 use super::lease::{LEASE, RENEWED_EVERY};
 use super::pace::Pace;
-use super::pass::{Pass, Walk};
+use super::pass::{self, Pass, Walk};
 use super::traffic::Lookout;
 use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
 use crate::event::{EntityId, EntityType};
 use crate::replication::{Record, RecordWrite, Rendering, Scope, Subscription};
-use crate::store::{Pages, StoreError};
 
 /// How many pages are brought in line at once by who is alone: while one waits for the majority, another is written.
 const ABREAST: usize = 4;
@@ -135,12 +133,16 @@ impl Pipeline {
         };
         let (watch, alone) = (Stopwatch::start(), job.lookout.is_alone(&self.traffic));
         let abreast = if alone && walk.embed.render(&record) != Rendering::Remove { ABREAST } else { 1 };
-        let Ok(taken) = take(walk.pages.as_mut(), job.pace.page(alone), abreast).await else {
-            // The cursor is lost: what is done is done, and the walk begins again.
-            return self.pause(self.rhythm.sweep_every).await.map(|()| Step::More);
-        };
+        let size = job.pace.page(alone);
+        let Ok(taken) = walk.take(size, abreast).await else { return self.begin_again().await };
         let show = |page| self.show(&walk.embed, &of, std::iter::once(&record), Scope::Page(page));
-        try_join_all(taken.iter().map(|page| show(page))).await?;
+        let showing = try_join_all(taken.iter().map(|page| show(page)));
+        // While these are brought in line, the next ones are looked up, unless there is room to be made.
+        let looking = pass::take(walk.pages.as_mut(), size, if alone { abreast } else { 0 });
+        let (shown, ready) = tokio::join!(showing, looking);
+        shown?;
+        let Ok(ready) = ready else { return self.begin_again().await };
+        walk.ready = ready;
         let took = watch.elapsed();
         let (Some(page), Some(last)) = (taken.first(), taken.last().and_then(|page| page.last())) else {
             pass.walk = None;
@@ -157,6 +159,11 @@ impl Pipeline {
             self.make_room(&mut job.pace, page.len(), took).await?;
         }
         Ok(Step::More)
+    }
+
+    /// The cursor is lost: what is done is done, and the walk begins again.
+    async fn begin_again(&self) -> Result<Step, Halted> {
+        self.pause(self.rhythm.sweep_every).await.map(|()| Step::More)
     }
 
     /// Lets others through after a page, and sees meanwhile how long the smallest write takes.
@@ -196,19 +203,6 @@ impl Pipeline {
         self.pay(&job.of, &[paid]).await?;
         Ok(Step::Done)
     }
-}
-
-/// Takes so many pages, as far as there are any left.
-async fn take(pages: &mut dyn Pages, size: usize, most: usize) -> Result<Vec<Vec<Bson>>, StoreError> {
-    let mut taken = Vec::new();
-    while taken.len() < most {
-        let page = pages.next(size).await?;
-        if page.is_empty() {
-            break;
-        }
-        taken.push(page);
-    }
-    Ok(taken)
 }
 
 impl Job {

@@ -7,7 +7,7 @@ use bson::{Bson, Document, doc};
 
 use crate::clock::Stopwatch;
 use crate::replication::Embed;
-use crate::store::Pages;
+use crate::store::{Pages, StoreError};
 
 /// How often it is written down how far a walk has come.
 const NOTED_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +31,8 @@ pub struct Walk {
     pub embed: Arc<Embed>,
     /// What is left of it.
     pub pages: Box<dyn Pages>,
+    /// The next pages, as far as they are taken already.
+    pub ready: Vec<Vec<Bson>>,
     /// Whether it goes in the order of ids, and so can be taken up again.
     pub in_order: bool,
     noted: Stopwatch,
@@ -69,6 +71,27 @@ impl Pass {
 impl Walk {
     /// Begins it.
     pub fn new(embed: Arc<Embed>, pages: Box<dyn Pages>, in_order: bool) -> Self {
-        Self { embed, pages, in_order, noted: Stopwatch::start() }
+        Self { embed, pages, ready: Vec::new(), in_order, noted: Stopwatch::start() }
     }
+
+    /// The pages that are next, as far as there are any left.
+    pub async fn take(&mut self, size: usize, most: usize) -> Result<Vec<Vec<Bson>>, StoreError> {
+        match std::mem::take(&mut self.ready) {
+            ready if ready.is_empty() => take(self.pages.as_mut(), size, most).await,
+            ready => Ok(ready),
+        }
+    }
+}
+
+/// Takes so many pages, as far as there are any left.
+pub async fn take(pages: &mut dyn Pages, size: usize, most: usize) -> Result<Vec<Vec<Bson>>, StoreError> {
+    let mut taken = Vec::new();
+    while taken.len() < most {
+        let page = pages.next(size).await?;
+        if page.is_empty() {
+            break;
+        }
+        taken.push(page);
+    }
+    Ok(taken)
 }

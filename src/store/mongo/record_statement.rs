@@ -59,6 +59,25 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
     }
 }
 
+/// Whether two debts were made in one instant, as those of a batch mostly are, and can be cleared together.
+pub fn are_paid_together(one: &RecordWrite, next: &RecordWrite) -> bool {
+    match (one, next) {
+        (RecordWrite::Paid { rev, .. }, RecordWrite::Paid { rev: other, .. }) => rev == other,
+        _ => false,
+    }
+}
+
+/// Clears debts that were made in one instant: for the server that is one statement instead of one for each.
+pub fn paid_together(paid: &[RecordWrite]) -> Document {
+    let rev = paid.iter().find_map(|write| match write {
+        RecordWrite::Paid { rev, .. } => Some(*rev),
+        _ => None,
+    });
+    let ids: Vec<Bson> = paid.iter().map(|write| write.id().to_bson()).collect();
+    let same = doc! { "_id": { "$in": ids }, "_nearcopy.rev": rev, "_nearcopy.owes": true };
+    doc! { "q": same, "u": { "$unset": { "_nearcopy.owes": "" } }, "multi": true, "hint": { "_id": 1 } }
+}
+
 /// What an event says about itself, and whether it is to be fanned out.
 pub(super) fn stamped(stamp: &Stamp, owes: bool) -> Document {
     let mut meta = Document::new();

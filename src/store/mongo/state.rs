@@ -28,9 +28,14 @@ impl Mongo {
             if run.first().is_some_and(is_state) {
                 self.write_states(of, run, first, batch, &mut total).await?;
             } else {
-                let statements = run.iter().map(|write| record_statement::statement(of, write, batch));
+                let groups: Vec<&[RecordWrite]> = run.chunk_by(record_statement::are_paid_together).collect();
+                let statements = groups.iter().map(|group| match group {
+                    [write] => record_statement::statement(of, write, batch),
+                    paid => record_statement::paid_together(paid),
+                });
                 let encoded = statements.map(|statement| RawDocumentBuf::try_from(&statement)).collect();
-                total.add(self.send(of.name.as_str(), encoded, false).await?, |at| Some(first + at));
+                let before = |at: usize| groups.iter().take(at).map(|group| group.len()).sum::<usize>();
+                total.add(self.send(of.name.as_str(), encoded, false).await?, |at| Some(first + before(at)));
             }
             first += run.len();
         }
