@@ -27,8 +27,9 @@ use crate::replication::{Bench, Class, Inflow, ReadModel};
 use crate::source::{Delivery, Inbox, Log, LogError, Queue, Start};
 use crate::store::{Checkpoint, Frozen, RebuildStore, StoreError};
 
-/// How many events are folded in one transaction.
-const TOGETHER: usize = 1_000;
+/// How many events are folded in one transaction, if so many are there. Each commit waits for the majority once, and a document
+/// that several of them change is written once.
+const TOGETHER: usize = 2_000;
 /// How many bytes of documents are kept in memory between transactions, as they are stored; in memory they take a few times
 /// as much.
 pub(super) const REMEMBERED: usize = 8 << 20;

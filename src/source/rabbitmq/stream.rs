@@ -25,7 +25,7 @@ use crate::source::{Delivery, Inbox, Ledger, Log, LogError, Start};
 /// How long declaring and subscribing may take in all.
 const PREPARING: Duration = Duration::from_secs(30);
 /// How many deliveries may wait, at least: a fold takes many at once.
-const LEAST: u16 = 2_000;
+const LEAST: u16 = 4_000;
 /// Under which name the broker says where in the stream a delivery stands.
 const OFFSET: &str = "x-stream-offset";
 
