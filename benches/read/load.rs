@@ -1,11 +1,12 @@
 //! Load: as much as is answered, and half of that at a rate that nobody slows down.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::ask::Ask;
 use crate::event::Event;
@@ -56,14 +57,16 @@ pub(super) async fn open<A: Ask, F: Future<Output = Result<A>>>(
     rate: f64,
 ) -> Result<Latencies> {
     let askers = try_join_all((0..ABREAST).map(|_| connect())).await?;
-    let (senders, receivers): (Vec<_>, Vec<_>) = askers.iter().map(|_| mpsc::unbounded_channel()).unzip();
-    let pacing = std::thread::spawn(move || pace(&senders, rate));
-    let asking = askers.into_iter().zip(receivers).enumerate().map(|(number, (mut asker, mut due))| {
+    let (sender, due) = mpsc::unbounded_channel::<Instant>();
+    let (pacing, due) = (std::thread::spawn(move || pace(&sender, rate)), Arc::new(Mutex::new(due)));
+    let asking = askers.into_iter().enumerate().map(|(number, mut asker)| {
+        let due = due.clone();
         tokio::spawn(async move {
             let (mut rng, mut times) = (fastrand::Rng::with_seed(number as u64), Vec::new());
-            while let Some(due) = due.recv().await {
+            // Whoever is free asks next: who waits for a slow answer holds up nobody else.
+            let next = async || due.lock().await.recv().await;
+            while let Some(due) = next().await {
                 asker.ask(&someone(&mut rng, users)).await?;
-                let due: Instant = due;
                 times.push(due.elapsed());
             }
             anyhow::Ok(times)
@@ -80,11 +83,11 @@ pub(super) async fn open<A: Ask, F: Future<Output = Result<A>>>(
     Ok(Latencies { p50: at(50), p99: at(99) })
 }
 
-/// Says to one after the other when it is due.
-fn pace(senders: &[mpsc::UnboundedSender<Instant>], rate: f64) {
+/// Says each time that somebody has to ask.
+fn pace(sender: &mpsc::UnboundedSender<Instant>, rate: f64) {
     let began = Instant::now();
-    for (at, sender) in senders.iter().cycle().enumerate() {
-        let due = Duration::from_secs_f64(at as f64 / rate);
+    for at in 0_u32.. {
+        let due = Duration::from_secs_f64(f64::from(at) / rate);
         if due > LONG {
             return;
         }
