@@ -22,6 +22,7 @@ pub struct Health(Arc<Mutex<Notes>>);
 struct Notes {
     phase: Phase,
     database: Option<String>,
+    manifest: Option<String>,
     sources: BTreeMap<String, String>,
     ticked: Instant,
 }
@@ -65,6 +66,7 @@ impl Health {
         Self(Arc::new(Mutex::new(Notes {
             phase: Phase::Starting("settings and manifest"),
             database: Some("not reached yet".into()),
+            manifest: None,
             sources: BTreeMap::new(),
             ticked: clock::now(),
         })))
@@ -94,6 +96,11 @@ impl Health {
     /// The database can be reached, or why not. Without it nothing can be served.
     pub fn database(&self, state: Result<(), String>) {
         self.notes().database = state.err();
+    }
+
+    /// The manifest is the one at work, or what is wrong with the one that should take its place.
+    pub fn manifest(&self, state: Result<(), String>) {
+        self.notes().manifest = state.err();
     }
 
     /// A source is consumed, or why not. Copies are served meanwhile, so this alone makes nobody unready.
@@ -140,8 +147,9 @@ impl Health {
         };
         let database = notes.database.as_ref().map(|why| format!("database: {why}"));
         let unable: Vec<String> = [phase, database].into_iter().flatten().collect();
-        let hurt: Vec<String> =
-            notes.sources.iter().map(|(name, why)| format!("source `{name}`: {why}")).collect();
+        let manifest = notes.manifest.iter().map(|why| format!("manifest: {why}"));
+        let sources = notes.sources.iter().map(|(name, why)| format!("source `{name}`: {why}"));
+        let hurt: Vec<String> = manifest.chain(sources).collect();
         let status = match (unable.is_empty(), hurt.is_empty()) {
             (false, _) => Status::Unavailable,
             (true, false) => Status::Degraded,

@@ -11,6 +11,7 @@ Exit codes:
   0    done
   1    failed
   2    the arguments are not understood
+  3    what was compared is not the same, or a plan would change something
   4    the manifest or the settings are wrong
   5    the broker, the database or an owner cannot be reached, or is not as it must be
   130  cut short by a second signal";
@@ -94,6 +95,47 @@ Examples:
   nearcopy read-model rebuild foos
   nearcopy read-model rebuild foos --key f7
   nearcopy read-model undo foos";
+
+/// Of `plan`.
+pub(super) const PLAN: &str = "\
+Needs mongodb.url; changes nothing. Numbers are the database's own estimates. Ends with 3 where
+anything would change, so that a pipeline can stop and ask.
+
+Examples:
+  nearcopy plan nearcopy.yaml
+  nearcopy plan --output json manifests/ | jq '.replicas[].personal'";
+
+/// Of `diff`.
+pub(super) const DIFF: &str = "\
+Needs mongodb.url; changes nothing, and may run while the sidecars run. Whatever differs is looked at
+again after fetch.settle: only what differs then, too, is told. Fields are named, values are not.
+Ends with 3 where anything differs.
+
+Examples:
+  nearcopy diff users --sample 5
+  nearcopy diff users 42 43
+  nearcopy diff users --per-second 50 --output json";
+
+/// Of `reconcile`.
+pub(super) const RECONCILE: &str = "\
+Needs mongodb.url, and sidecars at work: these ask the owner about whoever differs, by the rules by
+which they always do. Documents are brought in line at once.
+
+Examples:
+  nearcopy reconcile users --dry-run
+  nearcopy reconcile users
+  nearcopy reconcile users 42";
+
+/// Of `backfill`.
+pub(super) const BACKFILL: &str = "\
+Needs mongodb.url, and sidecars at work: these ask the owner. No more than 2,000 are wanted at a
+time. It can be cut off with Ctrl-C and begun anew: who is held, or wanted, is passed over. With keep:
+referenced, who is named and nobody refers to is kept for reads.wanted.
+
+Examples:
+  nearcopy backfill users --references --dry-run
+  nearcopy backfill users --ids ids.txt
+  psql -Atc 'select id from users' | nearcopy backfill users --ids -";
 
 /// Of `rebase`.
 pub(super) const REBASE: &str = "\

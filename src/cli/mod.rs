@@ -2,14 +2,19 @@
 //!
 //! Data goes to standard output, talk to standard error. Exit codes are part of the interface: see [`Exit`].
 
+mod backfill;
 mod check;
+mod diff;
 mod erase;
 mod failure;
 mod help;
 mod parked;
+mod plan;
+mod progress;
 mod promise;
 mod read_model;
 mod rebase;
+mod reload;
 mod run;
 mod test;
 mod wiring;
@@ -79,6 +84,24 @@ enum Command {
         #[command(subcommand)]
         command: read_model::Command,
     },
+    /// Says what a manifest would change on the database that it is meant for.
+    #[command(after_help = help::PLAN)]
+    Plan {
+        #[command(flatten)]
+        manifest: Manifest,
+        /// The form of the answer.
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Compares records with what owners say, and documents with records.
+    #[command(after_help = help::DIFF)]
+    Diff(diff::Arguments),
+    /// Compares likewise, and puts right what differs.
+    #[command(after_help = help::RECONCILE)]
+    Reconcile(diff::Reconcile),
+    /// Has entities fetched that no event has told of.
+    #[command(after_help = help::BACKFILL)]
+    Backfill(backfill::Arguments),
     /// Follows an owner that was restored from a backup, though its versions have gone back.
     #[command(after_help = help::REBASE)]
     Rebase(rebase::Arguments),
@@ -118,6 +141,8 @@ pub enum Exit {
     Done = 0,
     /// It failed.
     Failed = 1,
+    /// What was compared is not the same, or what was planned would change something.
+    Different = 3,
     /// The manifest or the settings are wrong.
     Invalid = 4,
     /// The broker, the database or an owner could not be reached, or is not as it must be.
@@ -163,6 +188,10 @@ fn dispatch(arguments: &Arguments) -> Outcome {
         }
         Command::Parked { command } => parked::parked(&settings()?, command),
         Command::ReadModel { command } => read_model::read_model(&settings()?, command),
+        Command::Plan { manifest, output } => plan::plan(&settings()?, manifest, *output),
+        Command::Diff(arguments) => diff::diff(&settings()?, arguments),
+        Command::Reconcile(arguments) => diff::reconcile(&settings()?, arguments),
+        Command::Backfill(arguments) => backfill::backfill(&settings()?, arguments),
         Command::Rebase(arguments) => rebase::rebase(&settings()?, arguments),
         Command::Erase(arguments) => erase::erase(&settings()?, arguments),
         Command::Settings => print(&settings()?.to_string()),

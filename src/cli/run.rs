@@ -9,11 +9,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::reload::{self, Reload};
 use super::{Exit, Failure, Outcome, wiring};
 use crate::api::Health;
 use crate::api::admin::Admin;
 use crate::api::read::Reads;
 use crate::lifecycle::{ExitReason, Lifecycle};
+use crate::manifest;
 use crate::pipeline::{Emission, Pipeline, Polling, Projection, Reader};
 use crate::replication::{Class, Declaration, FeedSpec, SourceSpec, Standing};
 use crate::settings::Settings;
@@ -28,6 +30,7 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the sidecar. What is wrong with manifest or settings is found before anything is opened.
 pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
+    let before = manifest::fingerprint(if paths.is_empty() { &settings.manifest } else { paths });
     let manifest = wiring::manifest(settings, paths).map_err(Failure::from);
     let broker = manifest.as_ref().map_or(true, |declaration| declaration.needs_broker());
     let addresses = settings.check_addresses(broker).map_err(Failure::from);
@@ -40,14 +43,21 @@ pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
         .map_err(|error| Failure::new(Exit::Invalid, &error))?;
     // A turn of a read model is folded while the one before is stored: its storing must not wait for the folding.
     let threads = if declaration.read_models.is_empty() { 1 } else { 2 };
-    let reason = wiring::block_on_threads(threads, |work| serve(settings, declaration, metrics, work))??;
-    Ok(reason.into())
+    let reload = Reload::of(settings, paths, before, &declaration.service);
+    let watch = reload.clone();
+    let serving = |work| serve(settings, declaration, metrics, watch, work);
+    let reason = wiring::block_on_threads(threads, serving)??;
+    match reason {
+        ExitReason::Stopped | ExitReason::OutOfTime if reload.is_wanted() => Err(reload::begin_anew()),
+        reason => Ok(reason.into()),
+    }
 }
 
 async fn serve(
     settings: &Settings,
     declaration: Arc<Declaration>,
     metrics: Metrics,
+    reload: Reload,
     work: Handle,
 ) -> Result<ExitReason, Failure> {
     let lifecycle = Lifecycle::new(work.clone()).map_err(|error| Failure::new(Exit::Failed, &error))?;
@@ -67,6 +77,10 @@ async fn serve(
             health.stopping();
         }
     });
+    if settings.reload {
+        let watching = reload.watch(settings.clone(), health.clone(), stop.clone());
+        lifecycle.spawn_beside("manifest", watching);
+    }
     let starting = work.spawn(start(settings.clone(), declaration, lifecycle.clone(), health));
     // Nothing where a stop came first.
     let started = stop.run_until_cancelled(AbortOnDropHandle::new(starting)).await.transpose();

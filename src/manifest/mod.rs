@@ -40,6 +40,13 @@ pub fn load(paths: &[PathBuf]) -> Result<Declaration, Diagnostics> {
     understand(files, &|name| std::env::var(name).ok(), &proto::from_disk, findings)
 }
 
+/// What tells the files of a manifest, as they are now, from any others.
+pub fn fingerprint(paths: &[PathBuf]) -> u64 {
+    let files = file::read_all(paths, &mut Vec::new());
+    let all: String = files.iter().map(|file| format!("{}\0{}\0", file.name, file.text)).collect();
+    xxhash_rust::xxh3::xxh3_64(all.as_bytes())
+}
+
 /// Reads one manifest from text; `name` stands for the file in diagnostics, `lookup` for the environment. What has no
 /// folder has no other files beside it.
 pub fn parse(

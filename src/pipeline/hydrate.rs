@@ -152,7 +152,7 @@ impl Pipeline {
         self.hydrate_documents(embed, &documents, moment).await
     }
 
-    async fn hydrate_documents(
+    pub(super) async fn hydrate_documents(
         &self,
         embed: &Embed,
         documents: &[Document],
@@ -184,7 +184,7 @@ impl Pipeline {
     /// Reads records that are wanted from now on. Where there is none, one is made, and the owner asked; one that
     /// is marked for retirement is freed of its mark first, and then read. It may have been retired in that very
     /// moment, and is then made anew: nothing that was read under a mark is relied upon.
-    async fn want(
+    pub(super) async fn want(
         &self,
         of: &Subscription,
         ids: &[EntityId],
@@ -216,13 +216,13 @@ impl Pipeline {
 }
 
 /// Who is referred to by which documents.
-struct References {
-    known: BTreeMap<EntityId, Vec<Bson>>,
+pub(super) struct References {
+    pub(super) known: BTreeMap<EntityId, Vec<Bson>>,
     foreign: Vec<(Bson, Bson)>,
     all: Vec<Bson>,
 }
 
-fn references(embed: &Embed, of: &Subscription, documents: &[Document]) -> References {
+pub(super) fn references(embed: &Embed, of: &Subscription, documents: &[Document]) -> References {
     let mut found = References { known: BTreeMap::new(), foreign: Vec::new(), all: Vec::new() };
     for document in documents {
         let Some(id) = document.get("_id") else { continue };

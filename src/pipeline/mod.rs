@@ -3,6 +3,7 @@
 //! Two laws stand above every step. *Settle last.* And a duplicate is not done until its fan-out is known done.
 
 mod ask;
+mod backfill;
 mod batch;
 mod cache;
 mod call;
@@ -35,6 +36,7 @@ mod release;
 mod replicate;
 mod retire;
 mod settled;
+mod survey;
 mod suspect;
 mod sweep;
 mod traffic;
@@ -57,6 +59,7 @@ use crate::store::Store;
 use crate::telemetry::metric;
 use crate::telemetry::trace::{self, TraceContext};
 
+pub use backfill::{Backfill, Backfilled};
 pub use emit::Emission;
 use epoch::{Heard, Regressions};
 pub use erase::{Erased, Holding};
@@ -73,6 +76,7 @@ pub use rebuild::{Rebuild, RebuildError, Rebuilt, Step};
 pub use rebuild_one::RebuiltOne;
 pub use release::{Release, Released};
 use settled::Settled;
+pub use survey::{Survey, Surveyed};
 use traffic::Traffic;
 pub use watch::{Ended, Watch};
 

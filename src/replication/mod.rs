@@ -14,6 +14,7 @@
 mod class;
 mod contract;
 mod declaration;
+mod difference;
 mod embed;
 mod embed_write;
 mod entered;
@@ -28,6 +29,7 @@ mod key;
 mod leftover;
 mod lineage;
 mod merge;
+mod plan;
 mod query;
 mod read_model;
 mod reading;
@@ -43,6 +45,7 @@ pub use contract::{Asks, ConditionAsked, Contract, ContractMethod, Origin, Pagin
 pub use declaration::{
     Declaration, DeclarationError, Inflow, QueueSpec, SourceSpec, StreamSpec, lets_through,
 };
+pub use difference::Difference;
 pub use embed::{Embed, RefPath, Rendering, Shows, WhenDeleted};
 pub use embed_write::{EmbedWrite, Scope};
 pub use entered::{judge_by_others, tells_by_others};
@@ -56,6 +59,7 @@ pub use key::{Key, Rank};
 pub use leftover::Leftover;
 pub use lineage::{Lineage, Step, upgrade};
 pub use merge::{Answer, back_off, has_gone_back, merge, merge_overtaken};
+pub use plan::{EmbedChange, EmbedTurn, Plan, ReplicaChange, is_personal};
 pub use query::{Bound, Comparison, Place, Query, QueryError, Range};
 pub use read_model::{
     Aim, Alert, Bench, Declared, Deed, Effect, Facts, Held, How, Memory, Move, Operation, ReadModel, Rule,

@@ -213,6 +213,13 @@ impl History {
         names
     }
 
+    /// The replicas of any generation that this declaration does not have.
+    pub(super) fn orphans_of(&self, declared: &Declaration) -> Vec<String> {
+        let all = self.0.iter().flat_map(|shape| shape.replicas.keys());
+        let names: BTreeSet<&String> = all.filter(|name| declared.replica(name).is_err()).collect();
+        names.into_iter().cloned().collect()
+    }
+
     /// An embed as it was, and since which generation; by name, the newest last.
     pub(super) fn shown(&self, generation: i32) -> impl Iterator<Item = (i32, &String, &Shown)> {
         self.up_to(generation)

@@ -27,6 +27,8 @@ pub use grant::Grant;
 pub struct Settings {
     /// The files that declare what is replicated, and folders of them.
     pub manifest: Vec<PathBuf>,
+    /// Whether a manifest that changes takes the old one's place while the program runs.
+    pub reload: bool,
     /// The generation of the declaration that an older one is to take the place of, if it is to.
     pub downgrade_from: Option<i32>,
     /// The broker.
@@ -170,6 +172,7 @@ impl Settings {
         const SECOND: Duration = Duration::from_secs(1);
         Self {
             manifest: from.paths("manifest.paths"),
+            reload: from.one_of("manifest.reload", &[("yes", true), ("no", false)]),
             downgrade_from: Some(from.number("manifest.downgrade_from", 0..=1_000_000))
                 .filter(|generation| *generation > 0),
             rabbitmq: RabbitMq {

@@ -3,7 +3,7 @@
 use crate::agreed;
 use crate::program::{CANARY, folder, nearcopy};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 15] = [
     "run",
     "check",
     "test",
@@ -11,6 +11,10 @@ const COMMANDS: [&str; 11] = [
     "openapi",
     "parked",
     "read-model",
+    "plan",
+    "diff",
+    "reconcile",
+    "backfill",
     "rebase",
     "erase",
     "settings",

@@ -7,6 +7,7 @@ mod completed;
 #[path = "../support/declared.rs"]
 #[expect(dead_code, reason = "the tests on real servers use the rest")]
 mod declared;
+mod difference;
 mod embed;
 mod entered;
 mod epoch;

@@ -89,12 +89,15 @@ impl Plan {
         Sidecar { child, admin, folder, http: reqwest::Client::new() }
     }
 
-    /// Runs another command of the program to its end; `{manifest}` stands for the manifest's path.
+    /// Runs another command of the program to its end; `{manifest}` stands for the manifest's path, `{folder}` for that of the
+    /// folder around it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let folder = folder();
         let manifest = self.written(&folder);
         let path = manifest.to_str().unwrap();
-        let arguments = arguments.iter().map(|argument| argument.replace("{manifest}", path));
+        let around = folder.to_str().unwrap();
+        let named = |argument: &&str| argument.replace("{manifest}", path).replace("{folder}", around);
+        let arguments = arguments.iter().map(named);
         let output = self.command().args(arguments).stdin(Stdio::null()).output().unwrap();
         fs::remove_dir_all(folder).unwrap();
         output
@@ -120,6 +123,11 @@ impl Plan {
 }
 
 impl Sidecar {
+    /// The manifest changes under it.
+    pub(crate) fn is_given(&self, manifest: &str) {
+        fs::write(self.folder.join("nearcopy.yaml"), manifest).unwrap();
+    }
+
     /// Waits until readiness is as wanted, by its status and its answer.
     pub(crate) async fn is(&mut self, what: &str, wanted: impl Fn(u16, &Value) -> bool) {
         let deadline = Instant::now() + PATIENCE;

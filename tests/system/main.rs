@@ -67,6 +67,7 @@ mod source;
 mod story;
 mod stream;
 mod subset;
+mod survey;
 mod suspects;
 mod topology;
 mod usernames;

@@ -34,6 +34,12 @@ impl Mongo {
         Ok(findings)
     }
 
+    /// About how many documents a collection has: the server's own count, which costs nothing.
+    pub async fn about_how_many(&self, collection: &str) -> Result<u64, StoreError> {
+        let reply = self.run(&format!("counting `{collection}`"), doc! { "count": collection }).await?;
+        Ok(command::count(&reply, "n"))
+    }
+
     /// How far a read model is folded, and by which declaration.
     async fn read_model_finding(&self, model: &ReadModel, is_stream: bool) -> Result<Finding, StoreError> {
         let name = &model.name;
@@ -129,6 +135,12 @@ impl Mongo {
             ))
         };
         Ok(names.map(text).collect())
+    }
+
+    /// Whether an index finds the documents that refer to a record.
+    pub async fn is_indexed(&self, embed: &Embed) -> Result<bool, StoreError> {
+        let serves = self.best_index(&embed.collection, &embed.reference.dotted()).await?;
+        Ok(serves != Serves::Nothing)
     }
 
     async fn reference_finding(&self, embed: &Embed) -> Result<Finding, StoreError> {

@@ -3,7 +3,7 @@
 use bson::{Bson, doc};
 
 use super::Mongo;
-use crate::replication::{Declaration, Finding, History, Shape, Standing, Subscription};
+use crate::replication::{Declaration, Finding, History, Plan, Shape, Standing, Subscription};
 use crate::store::{Backlog, RecordStore, StoreError};
 
 const SHAPES: &str = "nearcopy.shapes";
@@ -114,6 +114,11 @@ impl Mongo {
             _ => return Ok(None),
         };
         Ok(Some(Finding::advice(says)))
+    }
+
+    /// What a declaration would change here. Nothing is written.
+    pub async fn plan(&self, declaration: &Declaration) -> Result<Plan, StoreError> {
+        Ok(Plan::of(&self.history().await?, declaration))
     }
 
     /// The generations so far.

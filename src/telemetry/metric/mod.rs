@@ -180,6 +180,12 @@ static LOGS_SUPPRESSED: Family<0> = Family::counter(
     [],
     "Log lines left out because the same place had said the same too often.",
 );
+static MANIFEST_REFUSED: Family<0> = Family::gauge(
+    "nearcopy_manifest_refused",
+    Count,
+    [],
+    "1 while a changed manifest is refused, since it is wrong.",
+);
 static BUILD_INFO: Family<1> =
     Family::gauge("nearcopy_build_info", Count, ["version"], "Always 1; its label says which version runs.");
 
@@ -216,6 +222,7 @@ pub fn entries() -> Vec<Entry> {
         RECONNECTS.entry(),
         CHANGE_STREAM_RESTARTS.entry(),
         LOGS_SUPPRESSED.entry(),
+        MANIFEST_REFUSED.entry(),
         BUILD_INFO.entry(),
     ]
 }
@@ -363,6 +370,11 @@ pub(super) fn log_suppressed() {
 /// Says which version runs.
 pub(super) fn build_info() {
     BUILD_INFO.set([env!("CARGO_PKG_VERSION")], 1.0);
+}
+
+/// A changed manifest is refused, or the one at work is the one there is.
+pub fn manifest_refused(refused: bool) {
+    MANIFEST_REFUSED.set([], f64::from(u8::from(refused)));
 }
 
 impl Fetched {
