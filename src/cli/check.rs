@@ -10,10 +10,11 @@ use super::failure::report;
 use super::promise::promises;
 use super::{Exit, Failure, Outcome, Output, print, wiring};
 use crate::event::{EntityId, IdKind};
-use crate::fetch::{Fetch, HttpFetch};
+use crate::fetch::{Feed, Fetch, HttpFetch};
 use crate::manifest::{Diagnostic, Diagnostics};
 use crate::replication::{
-    Answer, Declaration, FeedSpec, Finding, Inflow, Level, ReadModel, SourceSpec, StreamSpec, Subscription,
+    Answer, Declaration, Finding, Inflow, Level, ListSpec, ReadModel, SourceSpec, StreamSpec, Subscription,
+    Teller,
 };
 use crate::settings::Settings;
 use crate::source::rabbitmq;
@@ -118,12 +119,17 @@ async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<Fou
     let queues = queues(declaration);
     let sources = queues.iter().map(|source| look_at_source(settings, declaration, source));
     let streams = declaration.streams.iter().map(|stream| look_at_stream(settings, declaration, stream));
+    let feeds = declaration.feeds.iter().filter_map(|feed| match &feed.teller {
+        Teller::Owner(list) => Some((&feed.name, list)),
+        // One of the database's.
+        Teller::Collection(_) => None,
+    });
     let (sources, streams, database, owners, feeds) = tokio::join!(
         join_all(sources),
         join_all(streams),
         look_at_database(settings, declaration),
         ask_owners(settings, declaration),
-        join_all(declaration.feeds.iter().map(|feed| look_at_feed(settings, feed)))
+        join_all(feeds.map(|(name, list)| look_at_feed(settings, name, list)))
     );
     let place = |place, findings: Vec<Finding>| findings.into_iter().map(move |finding| (place, finding));
     place("rabbitmq", [sources.concat(), streams.concat()].concat())
@@ -167,16 +173,14 @@ async fn look_at_stream(
 }
 
 /// Asks for the first page, and does nothing with it.
-async fn look_at_feed(settings: &Settings, of: &Arc<FeedSpec>) -> Finding {
-    let told = match wiring::feed(settings, of) {
-        Ok(feed) => feed.page(&of.from).await.map_err(|error| report(&error)),
+async fn look_at_feed(settings: &Settings, name: &str, list: &ListSpec) -> Finding {
+    let told = match wiring::owner_feed(settings, name, list) {
+        Ok(feed) => feed.page(&list.from).await.map_err(|error| report(&error)),
         Err(_) => Err("the HTTP client cannot be set up".into()),
     };
     match told {
-        Ok(page) => {
-            Finding::fine(format!("feed `{}`: {} events on its first page", of.name, page.items.len()))
-        }
-        Err(error) => Finding::wrong(format!("feed `{}`: {error}", of.name)),
+        Ok(page) => Finding::fine(format!("feed `{name}`: {} events on its first page", page.items.len())),
+        Err(error) => Finding::wrong(format!("feed `{name}`: {error}")),
     }
 }
 

@@ -87,6 +87,11 @@ fn found(declaration: &Declaration, name: &str) -> Result<(Arc<ReadModel>, Arc<S
     let of = declaration.read_models.iter().find(|model| model.name.as_str() == name).ok_or_else(unknown)?;
     match declaration.inflow(of).map_err(failed)? {
         Inflow::Stream(stream) => Ok((of.clone(), stream)),
+        Inflow::Feed(feed) if feed.collection().is_some() => Err(Failure::saying(
+            Exit::Failed,
+            format!("`{name}` is fed by a collection, of which nobody tells again what has happened there"),
+        )
+        .hint("declare a read model of it under another name: it begins with all that stands there")),
         Inflow::Feed(_) => Err(Failure::saying(
             Exit::Failed,
             format!("`{name}` is fed by a feed, which is read once, from where it stands"),

@@ -16,7 +16,7 @@ use crate::api::admin::Admin;
 use crate::api::read::Reads;
 use crate::lifecycle::{ExitReason, Lifecycle};
 use crate::manifest;
-use crate::pipeline::{Emission, Pipeline, Polling, Projection, Reader};
+use crate::pipeline::{CollectionReader, Emission, Pipeline, Polling, Projection, Reader};
 use crate::replication::{Class, Declaration, FeedSpec, SourceSpec, Standing};
 use crate::settings::Settings;
 use crate::source::Inbox;
@@ -111,7 +111,7 @@ async fn start(
     let projections = projections(&settings, &declaration, &store, &told, &lifecycle, &health)?;
     let emission = emission(&settings, &declaration, &store, &told)?;
     let emission = emission.map(|emission| pipeline.emission(emission));
-    let pollings = pipeline.pollings(pollings(&settings, &declaration, &lifecycle, &health)?);
+    let pollings = pipeline.pollings(pollings(&settings, &declaration, &store, &lifecycle, &health)?);
     let tasks = pipeline.tasks(inboxes).into_iter().chain(pollings);
     for (name, task) in tasks.chain(pipeline.projections(projections)).chain(emission) {
         // A task ends only because the program stops.
@@ -147,7 +147,7 @@ fn projections(
     let mut projections = Vec::new();
     for of in &declaration.read_models {
         let inflow = declaration.inflow(of).map_err(|error| Failure::new(Exit::Failed, &error))?;
-        let tap = wiring::tap(settings, &declaration.service, &inflow)?;
+        let tap = wiring::tap(settings, declaration, store, &inflow)?;
         let trouble = trouble(format!("{} of {}", inflow.name(), of.name), lifecycle, health);
         let (of, store) = (of.clone(), store.clone());
         projections.push(Projection { of, inflow, tap, store, trouble, told: told.clone() });
@@ -159,13 +159,15 @@ fn projections(
 fn pollings(
     settings: &Settings,
     declaration: &Declaration,
+    store: &Arc<Mongo>,
     lifecycle: &Lifecycle,
     health: &Health,
 ) -> Result<Vec<Polling>, Failure> {
     let fed = declaration.feeds.iter().filter(|feed| declaration.fed_by(&feed.name).next().is_some());
     let polling = |of: &Arc<FeedSpec>| {
         let trouble = trouble(of.name.clone(), lifecycle, health);
-        Ok(Polling { of: of.clone(), feed: wiring::feed(settings, of)?, trouble })
+        let feed = wiring::feed(settings, declaration, store, of, CollectionReader::ByVersion)?;
+        Ok(Polling { of: of.clone(), feed, trouble })
     };
     fed.map(polling).collect()
 }

@@ -14,8 +14,8 @@ use crate::api::read::{Access, Grant, Tls};
 use crate::fetch::{Feed, HttpFeed, HttpFetch};
 use crate::lifecycle;
 use crate::manifest::{self, Diagnostics};
-use crate::pipeline::{Pipeline, Rhythm, Tap};
-use crate::replication::{Declaration, FeedSpec, Inflow, Subscription};
+use crate::pipeline::{CollectionFeed, CollectionReader, Pipeline, Rhythm, Tap};
+use crate::replication::{Declaration, FeedSpec, Inflow, ListSpec, Subscription, Teller};
 use crate::settings::{self, Settings, SettingsError};
 use crate::source::rabbitmq;
 use crate::store::StoreError;
@@ -52,8 +52,13 @@ pub(super) fn rabbitmq(settings: &Settings, service: &str) -> Result<rabbitmq::O
 }
 
 /// How a read model's events are read.
-pub(super) fn tap(settings: &Settings, service: &str, inflow: &Inflow) -> Result<Tap, Failure> {
-    let options = || rabbitmq(settings, service);
+pub(super) fn tap(
+    settings: &Settings,
+    declaration: &Declaration,
+    store: &Arc<Mongo>,
+    inflow: &Inflow,
+) -> Result<Tap, Failure> {
+    let options = || rabbitmq(settings, &declaration.service);
     let tap = match inflow {
         Inflow::Stream(stream) => {
             rabbitmq::Stream::new(stream, options()?).map(|stream| Tap::Log(Arc::new(stream)))
@@ -61,16 +66,34 @@ pub(super) fn tap(settings: &Settings, service: &str, inflow: &Inflow) -> Result
         Inflow::Queue(source) => {
             rabbitmq::ModelQueue::new(source, options()?).map(|queue| Tap::Queue(Arc::new(queue)))
         }
-        Inflow::Feed(spec) => return feed(settings, spec).map(Tap::Feed),
+        Inflow::Feed(spec) => {
+            return feed(settings, declaration, store, spec, CollectionReader::Once).map(Tap::Feed);
+        }
     };
     tap.map_err(|error| Failure::new(Exit::Invalid, &error))
 }
 
+/// How events are asked for.
+pub(super) fn feed(
+    settings: &Settings,
+    declaration: &Declaration,
+    store: &Arc<Mongo>,
+    spec: &FeedSpec,
+    reader: CollectionReader,
+) -> Result<Arc<dyn Feed>, Failure> {
+    match &spec.teller {
+        Teller::Owner(list) => Ok(Arc::new(owner_feed(settings, &spec.name, list)?)),
+        Teller::Collection(of) => {
+            let with_before = declaration.reads_before(&spec.name);
+            Ok(Arc::new(CollectionFeed::new(of, store.clone(), with_before, reader)))
+        }
+    }
+}
+
 /// How an owner is asked for events.
-pub(super) fn feed(settings: &Settings, spec: &Arc<FeedSpec>) -> Result<Arc<dyn Feed>, Failure> {
-    let token = owner_token(settings, &spec.name);
-    let feed = HttpFeed::new(spec, token).map_err(|error| Failure::new(Exit::Failed, &error))?;
-    Ok(Arc::new(feed))
+pub(super) fn owner_feed(settings: &Settings, name: &str, list: &ListSpec) -> Result<HttpFeed, Failure> {
+    let token = owner_token(settings, name);
+    HttpFeed::new(name, list, token).map_err(|error| Failure::new(Exit::Failed, &error))
 }
 
 /// What the owner of a replica, or of a feed, is sent: the token that names it, or else one that names nobody.
@@ -126,7 +149,9 @@ pub(super) fn pipeline(
 
 /// How owners are asked. A token for a name that is not declared is a slip that would leave another one without.
 pub(super) fn owners(settings: &Settings, declaration: &Declaration) -> Result<HttpFetch, Failure> {
-    let is_feed = |name: &String| declaration.feeds.iter().any(|feed| feed.name == *name);
+    let is_feed = |name: &String| {
+        declaration.feeds.iter().any(|feed| feed.name == *name && feed.collection().is_none())
+    };
     let mut names = settings.owner_tokens.iter().flat_map(|grant| &grant.replicas);
     if let Some(name) = names.find(|name| declaration.replica(name).is_err() && !is_feed(name)) {
         let what =

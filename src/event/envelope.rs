@@ -26,8 +26,16 @@ pub enum WireFormat {
     },
     /// CloudEvents 1.0, structured or binary, told apart by the content type.
     CloudEvents,
+    /// A change of a document in one of the consumer's own collections, as it is told here: all that stands beside `data`
+    /// is an attribute, see [`WireFormat::OF_CHANGE`].
+    Change,
     /// The declared parts of an event that was put aside, attributes beside `data` and `body`.
     Excerpt,
+}
+
+impl WireFormat {
+    /// The attributes that a change of a document has. All but the one before are single values.
+    pub const OF_CHANGE: [&str; 6] = ["id", "type", "time", "key", "version", "before"];
 }
 
 /// A wire format ready for use, with the bounds on what is accepted.
@@ -74,7 +82,7 @@ impl Envelope {
         let mut wanted = Wanted::default();
         let slots = match &format {
             WireFormat::Json { id, kind, time, data } => [id, kind, time, data].map(|path| wanted.add(path)),
-            WireFormat::CloudEvents | WireFormat::Excerpt => [0; 4],
+            WireFormat::CloudEvents | WireFormat::Change | WireFormat::Excerpt => [0; 4],
         };
         Self { format, limits, wanted, slots, joined: None }
     }
@@ -114,6 +122,7 @@ impl Envelope {
         match &self.format {
             WireFormat::Json { data, .. } => self.open_json(text, data),
             WireFormat::CloudEvents => cloudevents::open(message, text, self.limits),
+            WireFormat::Change => open_change(text, self.limits),
             WireFormat::Excerpt => open_excerpt(text, self.limits),
         }
     }
@@ -138,13 +147,28 @@ fn named(attributes: [Option<&RawValue>; 3]) -> Vec<(Cow<'_, str>, Cow<'_, RawVa
     known.filter_map(|(name, raw)| Some((Cow::Borrowed(name), Cow::Borrowed(raw?)))).collect()
 }
 
+fn open_change(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
+    let (data, _, attributes) = members(text)?;
+    Notice::new(attributes, data, Some(text), limits)
+}
+
 fn open_excerpt(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
+    let (data, body, attributes) = members(text)?;
+    Notice::new(attributes, data, body.map(RawValue::get), limits)
+}
+
+/// What stands in a message by name: `data`, `body`, and all of it as attributes.
+fn members(text: &str) -> Result<Parts<'_>, DecodeError> {
     let Members(members) = serde_json::from_str(text).map_err(|error| broken(&error))?;
     let part = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, raw)| *raw);
-    let (data, body) = (part("data"), part("body").map(RawValue::get));
-    let attributes = members.into_iter().map(|(name, raw)| (name, Cow::Borrowed(raw))).collect();
-    Notice::new(attributes, data, body, limits)
+    let (data, body) = (part("data"), part("body"));
+    Ok((data, body, members.into_iter().map(|(name, raw)| (name, Cow::Borrowed(raw))).collect()))
 }
+
+/// Attributes by their names.
+type Attributes<'a> = Vec<(Cow<'a, str>, Cow<'a, RawValue>)>;
+/// `data`, `body`, and the attributes of a message.
+type Parts<'a> = (Option<&'a RawValue>, Option<&'a RawValue>, Attributes<'a>);
 
 impl<'a> Notice<'a> {
     /// Puts the parts of an opened message together; an event without a type is none.

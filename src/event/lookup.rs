@@ -9,6 +9,7 @@ use super::{DecodeError, FieldPath, Notice};
 /// Paths of an event, each with a slot; one pass over its data finds them all.
 #[derive(Clone, Debug, Default)]
 pub struct Lookup {
+    of_changes: bool,
     paths: Vec<FieldPath>,
     places: Vec<Place>,
     data: Wanted,
@@ -32,6 +33,16 @@ pub struct Found<'n, 'a> {
 }
 
 impl Lookup {
+    /// Prepares to look into changes of documents, of which it is known what attributes they have.
+    pub fn of_changes() -> Self {
+        Self { of_changes: true, ..Self::default() }
+    }
+
+    /// Whether it is for changes of documents.
+    pub fn is_of_changes(&self) -> bool {
+        self.of_changes
+    }
+
     /// Adds a path, which begins with `data`, `body` or the name of an attribute, and says which slot it has.
     pub fn add(&mut self, path: &FieldPath) -> usize {
         if let Some(at) = self.paths.iter().position(|known| known == path) {

@@ -48,6 +48,8 @@ impl<'p> Part<'p> {
         match path.split_first() {
             Some(("data", tail)) => Self::Data(tail),
             Some(("body", tail)) => Self::Body(tail),
+            // The document as it was before a change of it: of all attributes, the only one that anything leads into.
+            Some(("before", tail)) if !tail.names().is_empty() => Self::Body(path.clone()),
             Some((name, _)) => Self::Attribute(name),
             None => Self::Body(path.clone()),
         }

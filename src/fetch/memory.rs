@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Feed, Fetch, FetchError, Reply};
+use super::{Feed, FeedError, Fetch, FetchError, Reply};
 use crate::clock;
 use crate::event::{EntityId, EntityType};
 use crate::replication::{Answer, Page, Subscription};
@@ -74,7 +74,7 @@ impl Events {
 
 #[async_trait]
 impl Feed for Events {
-    async fn page(&self, after: &str) -> Result<Page, FetchError> {
+    async fn page(&self, after: &str) -> Result<Page, FeedError> {
         let mut told = self.told();
         // Another position than these is the first one, as the manifest writes it.
         let from = after.parse().ok().filter(|from| *from <= told.all.len()).unwrap_or_default();

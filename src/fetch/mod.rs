@@ -47,11 +47,11 @@ pub trait Fetch: Send + Sync {
     fn is_resting(&self, of: &EntityType) -> bool;
 }
 
-/// Asks an owner for its events.
+/// Asks an owner for its events, or whoever tells them in its place.
 #[async_trait]
 pub trait Feed: Send + Sync {
     /// The events after a position, as many as the owner tells at once.
-    async fn page(&self, after: &str) -> Result<Page, FetchError>;
+    async fn page(&self, after: &str) -> Result<Page, FeedError>;
 }
 
 /// What came of a question about one entity.
@@ -87,6 +87,25 @@ pub enum FetchError {
     Unreadable(#[from] DecodeError),
 }
 
+/// Why a feed does not tell what comes next.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FeedError {
+    /// Its owner does not.
+    #[error(transparent)]
+    Owner(#[from] FetchError),
+    /// This service's own database, which is asked in an owner's place, does not.
+    #[error("{detail}")]
+    Database {
+        /// What kind of trouble it is.
+        class: Class,
+        /// What went wrong.
+        detail: String,
+    },
+    /// It cannot be told any more, and somebody has to decide how to go on.
+    #[error("{0}")]
+    Lost(String),
+}
+
 impl Reply {
     /// There is nobody to ask.
     pub fn not_declared() -> Self {
@@ -102,6 +121,17 @@ impl FetchError {
             Self::Refused(_) => Class::Misconfigured,
             Self::Unreadable(_) => Class::Poison,
             Self::NotDeclared => Class::Bug,
+        }
+    }
+}
+
+impl FeedError {
+    /// What kind of trouble it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Owner(error) => error.class(),
+            Self::Database { class, .. } => *class,
+            Self::Lost(_) => Class::Misconfigured,
         }
     }
 }

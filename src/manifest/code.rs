@@ -130,6 +130,8 @@ codes! {
     BadFit = "N413",
     /// An effect of a read model says nothing, or what contradicts itself.
     BadEffect = "N414",
+    /// A collection that is followed would be changed by what follows from its changes.
+    Circle = "N415",
 
     /// A part of a test does not fit the manifest that it tests.
     Unfit = "N501",

@@ -8,6 +8,7 @@ mod batch;
 mod cache;
 mod call;
 mod clear;
+mod collection;
 mod deadline;
 mod emit;
 mod epoch;
@@ -60,6 +61,7 @@ use crate::telemetry::metric;
 use crate::telemetry::trace::{self, TraceContext};
 
 pub use backfill::{Backfill, Backfilled};
+pub use collection::{CollectionFeed, CollectionReader};
 pub use emit::Emission;
 use epoch::{Heard, Regressions};
 pub use erase::{Erased, Holding};

@@ -1,4 +1,4 @@
-//! Asks owners for their events, page by page.
+//! Asks for events, page by page.
 //!
 //! A position is remembered once all that comes before it has had its effect: after the settling, for replicas; in the
 //! transaction with the documents, for read models. So whatever goes wrong, the same page is asked for again.
@@ -19,7 +19,7 @@ use super::project::{Interrupted, Projection, REMEMBERED};
 use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
 use crate::event::Headers;
-use crate::fetch::{Feed, FetchError};
+use crate::fetch::{Feed, FeedError, FetchError};
 use crate::replication::{Bench, FeedSpec, Inflow, Page};
 use crate::source::{Delivery, Ledger};
 use crate::store::Lapsed;
@@ -63,7 +63,7 @@ impl Pipeline {
         loop {
             let stored = self.persist(|| self.store.position(position)).await?;
             let after = stored.as_ref().and_then(|stored| stored.get_str("after").ok());
-            let after = after.unwrap_or(&polling.of.from);
+            let after = after.unwrap_or_else(|| polling.of.first());
             let page = match self.page(&*polling.feed, after).await? {
                 Ok(page) => page,
                 Err(error) => {
@@ -98,8 +98,8 @@ impl Pipeline {
         Ok(settled.0.load(Ordering::Relaxed) == all)
     }
 
-    /// Asks for what comes after a position, once the owner need not be left in peace any more.
-    async fn page(&self, feed: &dyn Feed, after: &str) -> Result<Result<Page, FetchError>, Halted> {
+    /// Asks for what comes after a position, once an owner need not be left in peace any more.
+    async fn page(&self, feed: &dyn Feed, after: &str) -> Result<Result<Page, FeedError>, Halted> {
         loop {
             let page = tokio::select! {
                 biased;
@@ -107,7 +107,7 @@ impl Pipeline {
                 page = feed.page(after) => page,
             };
             match page {
-                Err(FetchError::Resting) => self.pause(RENEWED_EVERY).await?,
+                Err(FeedError::Owner(FetchError::Resting)) => self.pause(RENEWED_EVERY).await?,
                 told => return Ok(told),
             }
         }
@@ -124,7 +124,7 @@ impl Pipeline {
         let (mut bench, mut lookout) = (Bench::default(), Lookout::new(projection));
         loop {
             let stored = checkpoint.as_ref().and_then(|at| at.mark.strip_prefix(AFTER));
-            let after = stored.unwrap_or(&spec.from).to_owned();
+            let after = stored.unwrap_or_else(|| spec.first()).to_owned();
             let Page { items, next } = self.page(feed, &after).await??;
             projection.trouble.send_replace(None);
             let items = projection.read(deliveries(&after, items, &Arc::new(Settled::default())));
@@ -166,14 +166,14 @@ impl Pipeline {
 }
 
 impl Polling {
-    fn complain(&self, error: &FetchError) {
+    fn complain(&self, error: &FeedError) {
         let said = error.to_string();
         let (source, class) = (&*self.of.name, error.class());
         let before = self.trouble.send_replace(Some(said.clone()));
         if before.as_ref() == Some(&said) {
             tracing::debug!(event = "feed.failed", source, %class, "{said}");
         } else {
-            tracing::warn!(event = "feed.failed", source, %class, "the owner does not tell what comes next: {said}");
+            tracing::warn!(event = "feed.failed", source, %class, "what comes next is not told: {said}");
         }
     }
 }

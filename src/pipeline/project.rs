@@ -22,7 +22,7 @@ use super::rebuild::next_of;
 use super::turn::Storing;
 use super::{Halted, Pipeline, patience};
 use crate::clock::Stopwatch;
-use crate::fetch::{Feed, FetchError};
+use crate::fetch::{Feed, FeedError};
 use crate::replication::{Bench, Class, Inflow, ReadModel};
 use crate::source::{Delivery, Inbox, Log, LogError, Queue, Start};
 use crate::store::{Checkpoint, Frozen, RebuildStore, StoreError};
@@ -72,9 +72,9 @@ pub(super) enum Interrupted {
     /// The log, or the queue, cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The owner does not tell what comes next.
+    /// The feed does not tell what comes next.
     #[error(transparent)]
-    Feed(#[from] FetchError),
+    Feed(#[from] FeedError),
     /// It has ended; it will go on.
     #[error("the source has ended, and is opened again")]
     Ended,

@@ -14,7 +14,7 @@ pub struct Declaration {
     pub sources: Vec<Arc<SourceSpec>>,
     /// The streams that events are read from.
     pub streams: Vec<Arc<StreamSpec>>,
-    /// The feeds that events are asked from.
+    /// The feeds that events are asked from, of owners and of the consumer's own collections.
     pub feeds: Vec<Arc<FeedSpec>>,
     /// Which entities are replicated.
     pub replicas: Vec<Arc<Subscription>>,
@@ -81,6 +81,14 @@ impl Declaration {
     pub fn needs_broker(&self) -> bool {
         let tells = self.read_models.iter().any(|model| !model.rules.is_empty());
         tells || !self.sources.is_empty() || !self.streams.is_empty()
+    }
+
+    /// Whether anybody reads how documents were before the changes that a source tells of.
+    pub fn reads_before(&self, source: &str) -> bool {
+        let of_replicas = self.fed_by(source).flat_map(|of| of.paths());
+        let models = self.read_models.iter().filter(|of| of.source == source);
+        let mut paths = of_replicas.chain(models.flat_map(|of| of.lookup.paths().iter().cloned()));
+        paths.any(|path| path.names().first().is_some_and(|first| first == "before" || first == "body"))
     }
 
     /// How the events of a source are written.

@@ -1,20 +1,40 @@
-//! Feeds: an owner's events as pages of a list that is asked for over HTTP.
+//! Feeds: events that are asked for from a position on, page by page.
 
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::UrlTemplate;
+use super::{CollectionSpec, Position, UrlTemplate};
 use crate::event::{DecodeError, Envelope, FieldPath, Reason, find_at};
 
 /// How long a position may be, in bytes.
 const LONGEST: usize = 4 << 10;
 
-/// How the owner is asked for events.
+/// Events that are asked for.
 #[derive(Clone, Debug)]
 pub struct FeedSpec {
     /// Its name in the manifest.
     pub name: String,
+    /// Who tells them.
+    pub teller: Teller,
+    /// How often is asked whether there is more.
+    pub every: Duration,
+    /// How its events are written, and how much of them is accepted.
+    pub envelope: Envelope,
+}
+
+/// Who tells the events of a feed.
+#[derive(Clone, Debug)]
+pub enum Teller {
+    /// Their owner, as a list over HTTP.
+    Owner(ListSpec),
+    /// One of the consumer's own collections, of what stands there, and of every change.
+    Collection(CollectionSpec),
+}
+
+/// How an owner is asked for a list of events.
+#[derive(Clone, Debug)]
+pub struct ListSpec {
     /// Where the events after a position are found.
     pub url: UrlTemplate,
     /// Where the list is in an answer.
@@ -23,12 +43,8 @@ pub struct FeedSpec {
     pub position: FieldPath,
     /// The first position, before any was told.
     pub from: String,
-    /// How often is asked whether there is more.
-    pub every: Duration,
     /// How long one request may take.
     pub timeout: Duration,
-    /// How its events are written, and how much of them is accepted.
-    pub envelope: Envelope,
 }
 
 /// Some events, in their order, and how to go on.
@@ -41,6 +57,24 @@ pub struct Page {
 }
 
 impl FeedSpec {
+    /// The first position, before any was told.
+    pub fn first(&self) -> &str {
+        match &self.teller {
+            Teller::Owner(list) => &list.from,
+            Teller::Collection(_) => Position::FIRST,
+        }
+    }
+
+    /// The collection that it tells of, if that is what it does.
+    pub fn collection(&self) -> Option<&CollectionSpec> {
+        match &self.teller {
+            Teller::Owner(_) => None,
+            Teller::Collection(collection) => Some(collection),
+        }
+    }
+}
+
+impl ListSpec {
     /// Reads the answer to what comes after a position. One with events that does not lead on is none: the same events would
     /// come for ever.
     pub fn read(&self, body: &[u8], after: &str) -> Result<Page, DecodeError> {

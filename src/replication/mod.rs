@@ -12,6 +12,7 @@
 //! 5. *The debt is in the same write as the change.* A changed record `owes` its fan-out until it is done.
 
 mod class;
+mod collection;
 mod contract;
 mod declaration;
 mod difference;
@@ -41,6 +42,7 @@ mod shape;
 mod subscription;
 
 pub use class::Class;
+pub use collection::{CollectionSpec, Position, whole};
 pub use contract::{Asks, ConditionAsked, Contract, ContractMethod, Origin, Paging, RequestPath, Says};
 pub use declaration::{
     Declaration, DeclarationError, Inflow, QueueSpec, SourceSpec, StreamSpec, lets_through,
@@ -50,7 +52,7 @@ pub use embed::{Embed, RefPath, Rendering, Shows, WhenDeleted};
 pub use embed_write::{EmbedWrite, Scope};
 pub use entered::{judge_by_others, tells_by_others};
 pub use epoch::Timeline;
-pub use feed::{FeedSpec, Page};
+pub use feed::{FeedSpec, ListSpec, Page, Teller};
 pub use fetch::{AnswerPaths, FetchSpec, UrlTemplate};
 pub use finding::{Finding, Level};
 pub use fold::{Folded, fold};

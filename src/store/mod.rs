@@ -7,6 +7,7 @@
 //! * A read `after` a [`Moment`] sees everything that was durable at that moment, on whatever member.
 //! * Times are the database's: what is due, claimed or leased is compared there, never with a pod's clock.
 
+mod collection;
 mod epoch;
 pub mod memory;
 pub mod mongo;
@@ -23,6 +24,7 @@ use bson::{Bson, Document};
 use crate::event::EntityId;
 use crate::replication::{Class, Embed, EmbedWrite, Record, RecordWrite, Subscription};
 
+pub use collection::{CollectionStore, Since, Tail};
 pub use epoch::{EpochStore, Epochs, Presence, Timelines};
 pub use parked::{Parked, ParkedStore};
 pub use read_model::{
@@ -96,6 +98,14 @@ pub enum StoreError {
         /// The consumer's collection.
         collection: String,
     },
+    /// What happened in a collection cannot be told any more.
+    #[error("what has happened in `{collection}` cannot be told: {why}")]
+    Untold {
+        /// The consumer's collection.
+        collection: String,
+        /// What stands in the way.
+        why: &'static str,
+    },
 }
 
 impl StoreError {
@@ -104,7 +114,7 @@ impl StoreError {
         match self {
             Self::Unavailable { .. } | Self::HistoryLost { .. } => Class::Transient,
             Self::Refused { .. } => Class::Poison,
-            Self::Unsuitable { .. } => Class::Misconfigured,
+            Self::Unsuitable { .. } | Self::Untold { .. } => Class::Misconfigured,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nearcopy::event::IdKind;
 use nearcopy::manifest;
-use nearcopy::replication::{Declaration, Gaps, Inflow, Keep, Reaction, Shows, WhenDeleted};
+use nearcopy::replication::{Declaration, Gaps, Inflow, Keep, Reaction, Shows, Teller, WhenDeleted};
 
 use super::{manifests, name_of, root};
 
@@ -205,14 +205,28 @@ fn a_read_model_of_a_queue_has_one_of_its_own_and_remembers() {
         ("briefly", own("shop.events.briefly"), Some(90)),
         ("told", None, None),
         ("told-twice", None, Some(30 * 24 * 60)),
+        ("commented", None, None),
     ];
     assert_eq!(told, expected);
-    let feed = &declared.feeds[0];
+    let feed = declared.feeds.iter().find(|feed| feed.name == "listed").unwrap();
+    let Teller::Owner(list) = &feed.teller else { panic!("it is asked for over HTTP") };
     assert_eq!(
-        (feed.from.as_str(), feed.every, feed.timeout),
+        (feed.first(), feed.every, list.timeout),
         ("0", Duration::from_secs(10), Duration::from_secs(5))
     );
-    assert_eq!(feed.url.expand_value("a&b"), "http://owner/events?after=a%26b");
+    assert_eq!(list.url.expand_value("a&b"), "http://owner/events?after=a%26b");
+}
+
+#[test]
+fn of_a_followed_collection_it_is_known_who_reads_what_was_before() {
+    let declared = good("read_models.yaml");
+    let followed: Vec<_> = declared
+        .feeds
+        .iter()
+        .filter_map(|feed| Some((feed.collection()?.name.as_str(), declared.reads_before(&feed.name))))
+        .collect();
+    assert_eq!(followed, [("comments", true), ("prices", false)]);
+    assert_eq!(declared.feeds[0].envelope.limits(), nearcopy::event::Limits::default());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Feeds: what a page says.
 
 use nearcopy::manifest;
-use nearcopy::replication::Page;
+use nearcopy::replication::{Page, Teller};
 
 const MANIFEST: &str = r#"
 service: test
@@ -16,7 +16,8 @@ read_models:
 
 fn page(after: &str, body: &str) -> Result<(Vec<String>, String), String> {
     let declaration = manifest::parse("nearcopy.yaml", MANIFEST, &|_| None).unwrap();
-    let read = declaration.feeds[0].read(body.as_bytes(), after);
+    let Teller::Owner(list) = &declaration.feeds[0].teller else { panic!("it is asked for over HTTP") };
+    let read = list.read(body.as_bytes(), after);
     read.map(|Page { items, next }| (items, next)).map_err(|error| error.detail)
 }
 

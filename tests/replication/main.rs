@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails at that very line")]
 
 mod called;
+mod collection;
 mod completed;
 #[path = "../support/declared.rs"]
 #[expect(dead_code, reason = "the tests on real servers use the rest")]

@@ -45,6 +45,7 @@ mod bad_input;
 mod bad_owner;
 mod bad_surroundings;
 mod canaries;
+mod collections;
 mod conformance;
 mod embeds;
 mod epochs;

@@ -1,10 +1,9 @@
 //! A record as JSON, with what makes a reader trust it: version, age, origin.
 
 use bson::Bson;
-use bson::spec::BinarySubtype;
 use serde_json::{Map, Value, json};
 
-use crate::event::{EntityId, Version};
+use crate::event::{EntityId, Plain, Version, plain_time};
 use crate::replication::{Reading, State, Subscription};
 
 /// An entity as a reader sees it: its id, its declared fields, and how fresh they are.
@@ -38,7 +37,7 @@ pub(super) fn freshness(reading: &Reading) -> Value {
     };
     add("epoch", Some(reading.record.epoch()).filter(|epoch| *epoch > 0).map(Value::from));
     add("event", reading.event.clone().map(Value::from));
-    add("changed_at", reading.at.and_then(time).map(Value::from));
+    add("changed_at", reading.at.and_then(plain_time).map(Value::from));
     shown
 }
 
@@ -65,29 +64,7 @@ pub(super) fn id(id: &EntityId) -> Value {
     }
 }
 
-/// A stored value as JSON: dates as RFC 3339, decimals, ids and UUIDs as text, so that nothing is lost.
+/// A stored value as JSON, as [`Plain`] has it.
 pub fn value(stored: &Bson) -> Value {
-    match stored {
-        Bson::Null | Bson::Undefined => Value::Null,
-        Bson::Boolean(value) => (*value).into(),
-        Bson::Int32(value) => (*value).into(),
-        Bson::Int64(value) => (*value).into(),
-        Bson::Double(value) => (*value).into(),
-        Bson::String(value) => value.as_str().into(),
-        Bson::Array(values) => values.iter().map(value).collect(),
-        Bson::Document(fields) => {
-            fields.iter().map(|(name, field)| (name.clone(), value(field))).collect::<Map<_, _>>().into()
-        }
-        Bson::DateTime(at) => time(at.timestamp_millis()).into(),
-        Bson::ObjectId(id) => id.to_hex().into(),
-        Bson::Decimal128(value) => value.to_string().into(),
-        Bson::Binary(binary) if binary.subtype == BinarySubtype::Uuid => {
-            uuid::Uuid::from_slice(&binary.bytes).map(|uuid| uuid.to_string()).ok().into()
-        }
-        other => other.to_string().into(),
-    }
-}
-
-fn time(millis: i64) -> Option<String> {
-    jiff::Timestamp::from_millisecond(millis).ok().map(|time| time.to_string())
+    serde_json::to_value(Plain(stored)).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use super::super::raw;
 use super::duration::{self, Range};
 use super::{Noted, path, url};
 use crate::event::Envelope;
-use crate::replication::FeedSpec;
+use crate::replication::{FeedSpec, ListSpec, Teller};
 
 const EVERY: Range =
     Range { least: Duration::from_millis(100), most: Duration::from_hours(24), words: "from 100ms to 24h" };
@@ -28,14 +28,8 @@ pub(super) fn read(
     let position = path::not_empty(&raw.position, at.at("position")).noted(findings);
     let every = duration::read(&raw.every, at.at("every"), &EVERY).noted(findings);
     let timeout = duration::read(&raw.timeout, at.at("timeout"), &TIMEOUT).noted(findings);
-    Some(FeedSpec {
-        name: name.to_owned(),
-        url: url?,
-        items: items?,
-        position: position?,
-        from: raw.from.clone(),
-        every: every?,
-        timeout: timeout?,
-        envelope: envelope?,
-    })
+    let (every, envelope) = (every?, envelope?);
+    let list =
+        ListSpec { url: url?, items: items?, position: position?, from: raw.from.clone(), timeout: timeout? };
+    Some(FeedSpec { name: name.to_owned(), teller: Teller::Owner(list), every, envelope })
 }

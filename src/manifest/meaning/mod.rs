@@ -3,6 +3,7 @@
 //! Entries are read one by one from what has the right form; one that has not is passed over, its name still
 //! known, so that nothing else is blamed for it.
 
+mod collection;
 mod contract;
 mod duration;
 mod embed;
@@ -44,6 +45,7 @@ pub(super) fn read(
         name::service(service, root.at("service")).noted(findings);
     }
     let sources = source::read_all(root, findings);
+    collection::check(root, findings);
     let replicas = replica::read_all(root, &sources, findings);
     let embeds = embed::read_all(root, findings);
     let read_models = read_model::read_all(root, &sources, findings);

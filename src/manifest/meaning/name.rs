@@ -48,6 +48,16 @@ pub(super) fn collection(name: &str, at: Place<'_>) -> Result<(), Diagnostic> {
     }
 }
 
+/// The name of one of the service's own collections that is followed.
+pub(super) fn followed(name: &str, at: Place<'_>) -> Result<(), Diagnostic> {
+    match not_a_collection(name) {
+        None => Ok(()),
+        Some(why) => Err(Diagnostic::new(Code::BadName, at.mark(), "this cannot be one of your collections")
+            .why(why)
+            .help("name a collection of this service's own database that the service writes itself")),
+    }
+}
+
 fn not_a_collection(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("it is empty"),

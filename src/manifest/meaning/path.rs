@@ -29,7 +29,9 @@ pub(super) fn in_event(text: &str, at: Place<'_>, format: Option<Format>) -> Res
     let known = match (head.as_str(), format) {
         ("data" | "body", _) => true,
         ("id" | "type" | "time", _) => tail.is_empty(),
-        (_, Some(Format::Json)) => false,
+        ("before", Some(Format::Change)) => true,
+        ("key" | "version", Some(Format::Change)) => tail.is_empty(),
+        (_, Some(Format::Json | Format::Change)) => false,
         (name, Some(Format::CloudEvents) | None) => tail.is_empty() && is_attribute(name),
     };
     if known {
@@ -38,6 +40,9 @@ pub(super) fn in_event(text: &str, at: Place<'_>, format: Option<Format>) -> Res
     let roots = match format {
         Some(Format::CloudEvents) => {
             "a path begins with `data` or `body`, or is one attribute's name in lower case"
+        }
+        Some(Format::Change) => {
+            "a path begins with `data` or `before`, or is `id`, `type`, `time`, `key` or `version`"
         }
         Some(Format::Json) | None => "a path begins with `data` or `body`, or is `id`, `type` or `time`",
     };

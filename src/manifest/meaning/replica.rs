@@ -79,7 +79,7 @@ impl Reading<'_, '_> {
         let version = self.version(raw, format);
         let fields = field::read_all(raw, at, format, self.findings);
         let reactions = reaction::read_all(raw, at, self.findings);
-        let gaps = self.gaps(raw, version.as_ref());
+        let gaps = self.gaps(raw, version.as_ref(), format);
         let told = || {
             let (_, id_kind) = id.as_ref()?;
             Some(fetch::Told { id_kind: *id_kind, version: version.clone()?, fields: fields.clone()? })
@@ -135,7 +135,7 @@ impl Reading<'_, '_> {
         None
     }
 
-    fn gaps(&mut self, raw: &raw::Replica, version: Option<&VersionRule>) -> Gaps {
+    fn gaps(&mut self, raw: &raw::Replica, version: Option<&VersionRule>, format: Option<Format>) -> Gaps {
         if raw.gaps == raw::Gaps::Ignore {
             return Gaps::Ignore;
         }
@@ -152,6 +152,13 @@ impl Reading<'_, '_> {
                 Diagnostic::new(Code::NoEffect, at, "`gaps: ask` has no effect here")
                     .why("only in a sequence can a version be missing")
                     .help("say where the sequence is: `version: data.version`, or leave `gaps` out"),
+            );
+        }
+        if format == Some(Format::Change) {
+            self.findings.push(
+                Diagnostic::new(Code::NoEffect, at, "`gaps: ask` has no effect here")
+                    .why("versions of a collection's changes are times, and none is ever left out")
+                    .help("leave `gaps` out"),
             );
         }
         Gaps::Ask

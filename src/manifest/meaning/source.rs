@@ -1,4 +1,4 @@
-//! Sources: a queue or a stream, and how its events are written.
+//! Sources: where events come from, and how they are written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::place::Place;
 use super::super::raw::{self, EventPaths, Format};
 use super::super::{Code, Diagnostic};
-use super::{Noted, entry, feed, path, read_model, size};
+use super::{Noted, collection, entry, feed, path, read_model, size};
 use crate::event::{Envelope, Limits, WireFormat};
 use crate::replication::{FeedSpec, QueueSpec, SourceSpec, StreamSpec};
 
@@ -20,7 +20,7 @@ pub(super) struct Known {
     pub spec: Option<Arc<SourceSpec>>,
     /// The whole, if it is a stream and nothing is wrong with it.
     pub stream: Option<Arc<StreamSpec>>,
-    /// The whole, if it is a feed and nothing is wrong with it.
+    /// The whole, if it is a feed, or a collection, and nothing is wrong with it.
     pub feed: Option<Arc<FeedSpec>>,
 }
 
@@ -33,12 +33,14 @@ pub(super) enum Kind {
     Stream,
     /// Its events are asked for.
     Feed,
+    /// Its events are the changes of a collection.
+    Collection,
     /// It does not say so.
     Unclear,
 }
 
 /// The keys of what a source may be.
-const KINDS: [&str; 3] = ["rabbitmq", "stream", "feed"];
+const KINDS: [&str; 4] = ["rabbitmq", "stream", "feed", "collection"];
 /// RabbitMQ's bound on names and binding keys, in bytes.
 const LONGEST: usize = 255;
 
@@ -50,11 +52,13 @@ pub(super) fn read_all<'t>(root: Place<'t>, findings: &mut Vec<Diagnostic>) -> B
         let raw = entry::<raw::Source>(at, findings);
         let format = raw.as_ref().map(|raw| raw.format).filter(|_| !at.at("format").is_broken());
         let kind = match KINDS.map(|kind| at.has(kind)) {
-            [true, false, false] => Kind::Queue,
-            [false, true, false] => Kind::Stream,
-            [false, false, true] => Kind::Feed,
+            [true, false, false, false] => Kind::Queue,
+            [false, true, false, false] => Kind::Stream,
+            [false, false, true, false] => Kind::Feed,
+            [false, false, false, true] => Kind::Collection,
             _ => Kind::Unclear,
         };
+        let format = if kind == Kind::Collection { Some(Format::Change) } else { format };
         let Read { queue, stream, feed } = raw.map(|raw| read(name, &raw, at, findings)).unwrap_or_default();
         let (spec, stream, feed) = (queue.map(Arc::new), stream.map(Arc::new), feed.map(Arc::new));
         known.insert(name, Known { format, kind, spec, stream, feed });
@@ -85,8 +89,18 @@ fn read(name: &str, raw: &raw::Source, at: Place<'_>, findings: &mut Vec<Diagnos
     let limits = body.map(|body| Limits { body, depth: raw.limits.depth });
     let envelope = format.zip(limits).map(|(format, limits)| Envelope::new(format, limits));
     let feed = raw.feed.as_ref().map(|raw| feed::read(name, raw, envelope.clone(), at.at("feed"), findings));
+    let collection = raw.collection.as_ref();
+    let followed =
+        collection.map(|raw| collection::read(name, raw, envelope.clone(), at.at("collection"), findings));
+    let kinds = KINDS.iter().filter(|kind| at.has(kind)).count();
+    if kinds != 1 {
+        if KINDS.iter().all(|kind| !at.at(kind).is_broken()) {
+            findings.push(not_one(at, kinds > 0));
+        }
+        return Read::default();
+    }
     let name = name.to_owned();
-    match (queue, stream, feed) {
+    match (queue, stream, feed.or(followed)) {
         (Some(queue), None, None) => {
             let queue = queue.zip(envelope).map(|(queue, envelope)| SourceSpec { name, queue, envelope });
             Read { queue, ..Read::default() }
@@ -101,21 +115,18 @@ fn read(name: &str, raw: &raw::Source, at: Place<'_>, findings: &mut Vec<Diagnos
             Read { stream, ..Read::default() }
         }
         (None, None, Some(feed)) => Read { feed, ..Read::default() },
-        (queue, stream, feed) => {
-            if KINDS.iter().all(|kind| !at.at(kind).is_broken()) {
-                let is_any = queue.is_some() || stream.is_some() || feed.is_some();
-                findings.push(not_one(at, is_any));
-            }
-            Read::default()
-        }
+        _ => Read::default(),
     }
 }
 
 fn not_one(at: Place<'_>, is_any: bool) -> Diagnostic {
     let why = if is_any { "there is more than one" } else { "none of them is here" };
-    Diagnostic::new(Code::OneOf, at.key, "a source wants exactly one of `rabbitmq`, `stream` or `feed`")
+    Diagnostic::new(Code::OneOf, at.key, "a source wants exactly one of `rabbitmq`, `stream`, `feed` or `collection`")
         .why(why)
-        .help("`rabbitmq` is a queue, `stream` a stream, for read models, `feed` a list that is asked for over HTTP")
+        .help(
+            "`rabbitmq` is a queue, `stream` a stream, for read models, `feed` a list that is asked for over HTTP, \
+             `collection` one of your own",
+        )
 }
 
 /// A stream's name, and what it is bound to.
@@ -221,7 +232,11 @@ fn binding_key(key: &str, at: Place<'_>) -> Result<(), Diagnostic> {
 }
 
 fn format(raw: &raw::Source, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<WireFormat> {
+    if raw.collection.is_some() {
+        return collection::format(at, findings);
+    }
     match (raw.format, &raw.event) {
+        (Format::Change, _) => Some(WireFormat::Change),
         (Format::CloudEvents, None) => Some(WireFormat::CloudEvents),
         (Format::CloudEvents, Some(_)) => {
             findings.push(

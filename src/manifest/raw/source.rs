@@ -7,16 +7,19 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(title = "a source", deny_unknown_fields)]
 pub(in crate::manifest) struct Source {
-    /// A queue on RabbitMQ, for replicas and read models. Either this, `stream` or `feed`.
+    /// A queue on RabbitMQ, for replicas and read models. Either this, `stream`, `feed` or `collection`.
     pub rabbitmq: Option<RabbitMq>,
-    /// A stream on RabbitMQ, for read models. Either this, `rabbitmq` or `feed`.
+    /// A stream on RabbitMQ, for read models. Either this, `rabbitmq`, `feed` or `collection`.
     pub stream: Option<Stream>,
-    /// A list of events that the owner is asked for over HTTP. Either this, `rabbitmq` or `stream`.
+    /// A list of events that the owner is asked for over HTTP. Either this, `rabbitmq`, `stream` or `collection`.
     pub feed: Option<Feed>,
-    /// The wire format of the events.
+    /// A collection of this service's own, of which each document and each change is an event. Either this, `rabbitmq`, `stream`
+    /// or `feed`.
+    pub collection: Option<Collection>,
+    /// The wire format of the events; changes of a collection have one of their own.
     #[serde(default)]
     pub format: Format,
-    /// Where things are in an event; only with `format: json`, since CloudEvents says it itself.
+    /// Where things are in an event; only with `format: json`, since CloudEvents and changes of a collection say it themselves.
     pub event: Option<EventPaths>,
     /// How much of a message is accepted; what is beyond is parked unread.
     #[serde(default)]
@@ -77,6 +80,14 @@ pub(in crate::manifest) struct Feed {
     pub timeout: String,
 }
 
+/// A collection of this service's own: what stands there is told first, as `insert`, and then each change of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a collection", deny_unknown_fields)]
+pub(in crate::manifest) struct Collection {
+    /// Its name.
+    pub name: String,
+}
+
 fn every() -> String {
     "1m".into()
 }
@@ -98,6 +109,9 @@ pub(in crate::manifest) enum Format {
     Json,
     /// CloudEvents 1.0, structured or binary.
     CloudEvents,
+    /// Changes of a collection; nobody writes this.
+    #[serde(skip)]
+    Change,
 }
 
 /// Where things are in an event's JSON, as dotted paths; a dot inside a name is written `\.`.

@@ -6,7 +6,7 @@ use bson::{Bson, DateTime, Document};
 use cel::Value;
 use cel::objects::Key;
 
-use crate::event::{DecodeError, FieldPath, FieldType, Found, Lookup, Reason};
+use crate::event::{DecodeError, FieldPath, FieldType, Found, Lookup, Reason, WireFormat};
 use crate::replication::expression::Expression;
 
 /// What expressions know: `data` is what the event is about, `event` has its attributes.
@@ -61,7 +61,7 @@ impl Template {
         }
         let mut reads = Vec::new();
         for path in expression.paths().iter().filter(is_of_event) {
-            reads.push((path.clone(), lookup.add(&within_event(path)?)));
+            reads.push((path.clone(), lookup.add(&within_event(path, lookup.is_of_changes())?)));
         }
         // What is read as a whole stands first, so that parts of it find it there.
         reads.sort_by_key(|(path, _)| path.names().len());
@@ -78,7 +78,7 @@ impl Template {
         if path.names() == ["event", "time"] {
             return Ok(Self::Time);
         }
-        let slot = lookup.add(&within_event(path)?);
+        let slot = lookup.add(&within_event(path, lookup.is_of_changes())?);
         Ok(Self::At(Part { path: path.clone(), slot, kind, default }))
     }
 
@@ -182,14 +182,21 @@ impl Computed {
 }
 
 /// A path of an expression as a path of the event.
-fn within_event(path: &FieldPath) -> Result<FieldPath, String> {
-    match path.split_first() {
-        Some(("event", attribute)) if attribute.names().len() == 1 => Ok(attribute),
-        Some(("event", _)) => {
+fn within_event(path: &FieldPath, is_change: bool) -> Result<FieldPath, String> {
+    let Some(("event", attribute)) = path.split_first() else { return Ok(path.clone()) };
+    let known = |name: &String| WireFormat::OF_CHANGE.contains(&name.as_str());
+    match attribute.names() {
+        [name] if !is_change || known(name) => Ok(attribute),
+        [name, _, ..] if is_change && name == "before" => Ok(attribute),
+        _ if is_change => {
+            Err("of `event` there are `id`, `type`, `time`, `key`, `version` and `before`, and only into \
+                               `before` leads a path"
+                .into())
+        }
+        _ => {
             Err("of `event` there are `id`, `type`, `time` and what else its format has, each by itself"
                 .into())
         }
-        _ => Ok(path.clone()),
     }
 }
 

@@ -27,6 +27,11 @@ impl Mongo {
         for embed in &declaration.embeds {
             findings.push(self.reference_finding(embed).await?);
         }
+        for feed in &declaration.feeds {
+            let Some(followed) = feed.collection() else { continue };
+            let with_before = declaration.reads_before(&feed.name);
+            findings.push(self.collection_finding(&feed.name, &followed.name, with_before).await?);
+        }
         for model in &declaration.read_models {
             let is_stream = matches!(declaration.inflow(model), Ok(Inflow::Stream(_)));
             findings.push(self.read_model_finding(model, is_stream).await?);
@@ -71,6 +76,47 @@ impl Mongo {
                  one to all documents"
             )),
             _ => Finding::fine(format!("read model `{name}` {how_far}")),
+        })
+    }
+
+    /// Whether a collection can be followed, and whether that tells all that is read.
+    async fn collection_finding(
+        &self,
+        source: &str,
+        name: &str,
+        with_before: bool,
+    ) -> Result<Finding, StoreError> {
+        let of = format!("source `{source}`: `{name}`");
+        let images = "changeStreamPreAndPostImages: { enabled: true }";
+        if !self.is_replica_set() {
+            return Ok(Finding::wrong(format!(
+                "{of} cannot be followed: a standalone server has no change streams"
+            )));
+        }
+        let Some(options) = self.collection_options(name).await? else {
+            let create = format!("db.createCollection(\"{name}\", {{ {images} }})");
+            return Ok(Finding::advice(format!(
+                "{of} does not exist yet, which is fine; that documents are told as they were at each change, have it \
+                 created by {create}"
+            )));
+        };
+        if options.get_str("type").ok() != Some("collection") {
+            return Ok(Finding::wrong(format!(
+                "{of} is no plain collection, and nothing else can be followed"
+            )));
+        }
+        let enable = format!("db.runCommand({{ collMod: \"{name}\", {images} }})");
+        Ok(match (self.records_images(name).await?, with_before) {
+            (true, _) => {
+                Finding::fine(format!("{of} records how documents are before and after each change"))
+            }
+            (false, true) => Finding::advice(format!(
+                "{of} does not record how documents were before a change, so `before` is never there; enable it: {enable}"
+            )),
+            (false, false) => Finding::fine(format!(
+                "{of} is followed; a change is told with the document as it is when it is told, or, after {enable}, as it \
+                 was then"
+            )),
         })
     }
 

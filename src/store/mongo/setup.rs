@@ -106,6 +106,16 @@ impl Mongo {
                     .into(),
             });
         }
+        if let Some(feed) =
+            declaration.feeds.iter().find(|feed| feed.collection().is_some() && !self.is_replica_set())
+        {
+            return Err(StoreError::Unsuitable {
+                action: format!("preparing the source `{}`", feed.name),
+                detail: "a collection is followed by its change stream, which a standalone server does not have; make it \
+                         a replica set of one member"
+                    .into(),
+            });
+        }
         let destroys = declaration.embeds.iter().find(|embed| embed.when_deleted == WhenDeleted::Delete);
         match destroys {
             Some(embed) if !self.is_replica_set() => Err(StoreError::Unsuitable {

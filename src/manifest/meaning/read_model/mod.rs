@@ -51,7 +51,7 @@ fn read(
         Some(text) => duration::read(text, at.at("remember"), &REMEMBER).noted(findings),
         None => REMEMBER_OF_QUEUE.filter(|_| kind == Some(Kind::Queue)),
     };
-    let mut lookup = Lookup::default();
+    let mut lookup = if kind == Some(Kind::Collection) { Lookup::of_changes() } else { Lookup::default() };
     let (key_kind, key) = key(raw, at.at("key"), &mut lookup, findings);
     let mut reactions: BTreeMap<String, Vec<Effect>> = BTreeMap::new();
     if at.at("on").entries().next().is_none() && !at.at("on").is_broken() {
