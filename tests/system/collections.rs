@@ -112,7 +112,7 @@ async fn write_comments(consumer: &Consumer, from: i32) {
 async fn each_change_of_a_collection_has_its_effect_once_however_often_the_process_is_killed() {
     let consumer = Consumer::new().await;
     recorded(&consumer, "comments").await;
-    let old = (100_000..103_500).map(|number| comment(number, number % 11));
+    let old = (1_000_000..1_003_500).map(|number| comment(number, number % 11));
     consumer.collection("comments").insert_many(old).await.unwrap();
     let plan = plan(&consumer, NEWS);
     let mut sidecar = plan.spawn();
@@ -322,6 +322,8 @@ async fn what_the_database_does_not_know_any_more_is_not_passed_over() {
             break bson::serialize_to_document(&change.id).unwrap();
         }
     };
+    // Whether there was such a change is seen by the next one.
+    scene.consumer.collection("comments").insert_one(comment(9, 1)).await.unwrap();
     let foreign = Position::Token(token).to_string();
     let lost = once.page(&foreign).await.unwrap_err();
     assert!(
