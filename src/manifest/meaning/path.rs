@@ -27,10 +27,8 @@ pub(super) fn in_event(text: &str, at: Place<'_>, format: Option<Format>) -> Res
     let path = not_empty(text, at)?;
     let [head, tail @ ..] = path.names() else { return Ok(path) };
     let known = match (head.as_str(), format) {
-        ("data" | "body", _) => true,
-        ("id" | "type" | "time", _) => tail.is_empty(),
-        ("before", Some(Format::Change)) => true,
-        ("key" | "version", Some(Format::Change)) => tail.is_empty(),
+        ("data" | "body", _) | ("before", Some(Format::Change)) => true,
+        ("id" | "type" | "time", _) | ("key" | "version", Some(Format::Change)) => tail.is_empty(),
         (_, Some(Format::Json | Format::Change)) => false,
         (name, Some(Format::CloudEvents) | None) => tail.is_empty() && is_attribute(name),
     };
