@@ -118,7 +118,8 @@ fn json(errors: &[Value], found: &[Found]) -> String {
 async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<Found> {
     let queues = queues(declaration);
     let sources = queues.iter().map(|source| look_at_source(settings, declaration, source));
-    let streams = declaration.streams.iter().map(|stream| look_at_stream(settings, declaration, stream));
+    let parts: Vec<_> = declaration.streams.iter().flat_map(StreamSpec::parts).collect();
+    let streams = parts.iter().map(|stream| look_at_stream(settings, declaration, stream));
     let feeds = declaration.feeds.iter().filter_map(|feed| match &feed.teller {
         Teller::Owner(list) => Some((&feed.name, list)),
         // One of the database's.

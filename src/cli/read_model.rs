@@ -8,6 +8,7 @@ use crate::event::EntityId;
 use crate::pipeline::{Rebuild, RebuildError, Rebuilt, RebuiltOne, Step};
 use crate::replication::{Class, Declaration, DeclarationError, Inflow, ReadModel, StreamSpec};
 use crate::settings::Settings;
+use crate::source::Log;
 use crate::source::rabbitmq::Stream;
 
 /// What to do with read models.
@@ -54,8 +55,12 @@ async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
     let (of, stream) = found(&declaration, name)?;
     let store = wiring::mongodb(settings).await?;
     let options = wiring::rabbitmq(settings, &declaration.service)?;
-    let log = Stream::new(&stream, options).map_err(|error| Failure::new(Exit::Invalid, &error))?;
-    let rebuild = Rebuild { of, inflow: Inflow::Stream(stream), log: &log, store: &store, tell: &tell };
+    let mut parts: Vec<(Inflow, Arc<dyn Log>)> = Vec::new();
+    for part in stream.parts() {
+        let log = Stream::new(&part, options.clone()).map_err(|error| Failure::new(Exit::Invalid, &error))?;
+        parts.push((Inflow::Stream(part), Arc::new(log)));
+    }
+    let rebuild = Rebuild { of, parts, store: &store, tell: &tell };
     match command {
         Command::Rebuild { anew: true, .. } => {
             let rebuilt = rebuild.run_anew().await.map_err(|error| failure(&error))?;

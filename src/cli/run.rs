@@ -135,7 +135,7 @@ async fn start(
     Ok(())
 }
 
-/// The read models, each with its stream or queue; what is in their way is passed on to the probes.
+/// The read models, each with its stream or queue, or with each partition; what is in their way is passed on to the probes.
 fn projections(
     settings: &Settings,
     declaration: &Declaration,
@@ -147,10 +147,13 @@ fn projections(
     let mut projections = Vec::new();
     for of in &declaration.read_models {
         let inflow = declaration.inflow(of).map_err(|error| Failure::new(Exit::Failed, &error))?;
-        let tap = wiring::tap(settings, declaration, store, &inflow)?;
-        let trouble = trouble(format!("{} of {}", inflow.name(), of.name), lifecycle, health);
-        let (of, store) = (of.clone(), store.clone());
-        projections.push(Projection { of, inflow, tap, store, trouble, told: told.clone() });
+        for inflow in inflow.parts() {
+            let tap = wiring::tap(settings, declaration, store, &inflow)?;
+            let part = inflow.part().map(|part| format!(", partition {}", part.number)).unwrap_or_default();
+            let trouble = trouble(format!("{} of {}{part}", inflow.name(), of.name), lifecycle, health);
+            let (of, store) = (of.clone(), store.clone());
+            projections.push(Projection { of, inflow, tap, store, trouble, told: told.clone() });
+        }
     }
     Ok(projections)
 }

@@ -7,7 +7,7 @@ use bson::DateTime;
 use super::fold::Item;
 use super::project::Projection;
 use crate::clock::Stopwatch;
-use crate::store::{Lapsed, StoreError};
+use crate::store::{Lapsed, Reached, StoreError};
 
 /// How often is looked.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -51,6 +51,41 @@ impl Lookout {
         self.looked = Stopwatch::start();
         let before = self.latest.filter(|_| !is_quiet).map(a_little_earlier);
         projection.store.lapsed(&projection.of.name, before, TOGETHER).await
+    }
+}
+
+impl Lookout {
+    /// The same where there are partitions, and how far this one has come, if it is time to say so. What others have not read
+    /// yet may lift a deadline; so one has passed only when all have come so far, and the first of them looks.
+    pub(super) async fn look_among(
+        &mut self,
+        projection: &Projection,
+    ) -> Result<(Option<Lapsed>, Option<Reached>), StoreError> {
+        let Some(part) = projection.inflow.part().filter(|_| self.has_deadlines) else {
+            return Ok((None, None));
+        };
+        if self.looked.elapsed() < LOOK_EVERY {
+            return Ok((None, None));
+        }
+        self.looked = Stopwatch::start();
+        let is_quiet = self.heard.elapsed() > QUIET;
+        let heard = self.latest.map(|latest| Reached::At(a_little_earlier(latest)));
+        let reached = if is_quiet { Some(Reached::Now) } else { heard };
+        if part.number > 0 || reached.is_none() {
+            return Ok((None, reached));
+        }
+        let (store, of) = (&projection.store, &projection.of.name);
+        let all = store.checkpoints(of).await?;
+        let others = all.iter().filter(|at| at.partition != Some(0)).map(|at| at.reached);
+        let others: Option<Vec<Reached>> = others.collect();
+        let Some(others) = others.filter(|others| others.len() + 1 >= usize::from(part.of)) else {
+            return Ok((None, reached));
+        };
+        let times = others.into_iter().chain(reached).filter_map(|reached| match reached {
+            Reached::At(time) => Some(time),
+            Reached::Now => None,
+        });
+        Ok((store.lapsed(of, times.min(), TOGETHER).await?, reached))
     }
 }
 

@@ -12,6 +12,8 @@ use crate::store::{Fold, Folded, Found, Lapsed, Noted, Parked};
 /// A delivery, and what it says to a read model.
 pub(super) struct Item {
     delivery: Delivery,
+    /// Of which partition it is.
+    partition: Option<u16>,
     says: Result<Option<Facts>, DecodeError>,
 }
 
@@ -59,7 +61,7 @@ pub(super) struct Outcomes {
     /// The rules that could not say whether they fire, or what they tell.
     pub(super) failed: Vec<(String, DecodeError)>,
     /// Where the event stands that was the end, and why it cannot be folded.
-    pub(super) stopped: Option<(u64, String)>,
+    pub(super) stopped: Option<(String, String)>,
 }
 
 /// What tells a delivery from any other.
@@ -69,13 +71,36 @@ pub(super) fn hash_of(delivery: &Delivery) -> String {
 
 impl Item {
     /// Reads deliveries.
-    pub(super) fn all(deliveries: Vec<Delivery>, of: &ReadModel, envelope: &Envelope) -> Vec<Self> {
-        deliveries.into_iter().map(|delivery| Self::read(delivery, of, envelope)).collect()
+    pub(super) fn all(deliveries: Vec<Delivery>, of: &ReadModel, inflow: &Inflow) -> Vec<Self> {
+        let (envelope, partition) = (inflow.envelope(), inflow.part().map(|part| part.number));
+        deliveries.into_iter().map(|delivery| Self::read(delivery, partition, of, envelope)).collect()
     }
 
-    fn read(delivery: Delivery, of: &ReadModel, envelope: &Envelope) -> Self {
+    fn read(delivery: Delivery, partition: Option<u16>, of: &ReadModel, envelope: &Envelope) -> Self {
         let says = envelope.open(&delivery.message()).and_then(|notice| of.interpret(&notice));
-        Self { delivery, says }
+        Self { delivery, partition, says }
+    }
+
+    /// Of which partition it is.
+    pub(super) fn partition(&self) -> Option<u16> {
+        self.partition
+    }
+
+    /// At which place of its log or partition it stands.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.delivery.place()
+    }
+
+    /// Where it stands, if that is a place of its own among all that the read model is folded from.
+    pub(super) fn label(&self) -> Option<String> {
+        let place = self.delivery.place()?;
+        Some(self.partition.map_or_else(|| place.to_string(), |number| format!("{number}/{place}")))
+    }
+
+    /// The same for a person.
+    pub(super) fn whereabouts(&self) -> String {
+        let offset = format!("offset {}", self.delivery.place().unwrap_or_default());
+        self.partition.map_or(offset.clone(), |number| format!("{offset} of partition {number}"))
     }
 
     /// Where it stands, and what tells it from any other that may stand there.
@@ -137,8 +162,7 @@ impl Work {
             let outcome = self.fold_one(item, &mut memory, &mut came);
             *came.books.entry(outcome).or_default() += 1;
             if let (Manner::Strict, Some(first)) = (self.manner, came.parked.first()) {
-                let place = item.delivery.place().unwrap_or_default();
-                came.stopped = Some((place, format!("{}: {}", first.reason, first.detail)));
+                came.stopped = Some((item.whereabouts(), format!("{}: {}", first.reason, first.detail)));
                 done.put(came);
                 return Folded::default();
             }
@@ -186,13 +210,13 @@ impl Work {
     /// Folds an event, and asks the rules about each document that it brings to another state.
     fn fold_by_rules(&mut self, item: &Item, facts: &Facts, came: &mut Outcomes) -> Vec<Held> {
         let (of, message) = (self.of.clone(), item.delivery.message());
-        let place = item.delivery.place().unwrap_or_default();
+        let place = item.label().unwrap_or_else(|| "0".to_owned());
         // It was opened and read before, so it can be again.
         let Ok(notice) = self.inflow.envelope().open(&message) else { return Vec::new() };
         let Ok(event) = of.lookup.find(&notice) else { return Vec::new() };
         let is_heard = self.manner == Manner::Live;
         self.bench.fold_seen(facts, self.now, &mut |seen| {
-            let (alerts, failed) = of.alerts(&event, place, seen);
+            let (alerts, failed) = of.alerts(&event, &place, seen);
             if is_heard {
                 came.alerts.extend(alerts);
                 came.failed.extend(failed);
@@ -215,8 +239,9 @@ impl Work {
     fn put_aside(&self, item: &Item, held: Option<&Held>, error: &DecodeError) -> Parked {
         let notice = self.inflow.envelope().open(&item.delivery.message()).ok();
         let key = held.map(|held| &held.key);
-        let parked =
-            parked_event::of_model(&self.of, self.inflow.name(), &item.delivery, notice.as_ref(), key, error);
+        let told =
+            parked_event::Told { delivery: &item.delivery, label: item.label(), notice: notice.as_ref() };
+        let parked = parked_event::of_model(&self.of, self.inflow.name(), told, key, error);
         Parked { version: held.map(|held| held.number), ..parked }
     }
 }

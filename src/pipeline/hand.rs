@@ -39,6 +39,11 @@ impl Hand {
         self.items.is_empty() && self.again.is_empty()
     }
 
+    /// Whether a turn was begun and not stored.
+    pub(super) fn has_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+
     /// What is in no turn yet.
     pub(super) fn waiting(&self) -> &[Item] {
         &self.items

@@ -19,11 +19,13 @@ mod feed;
 mod fold;
 mod hand;
 mod hydrate;
+mod lane;
 mod lease;
 mod load;
 mod pace;
 mod park;
 mod parked_event;
+mod partition;
 mod pass;
 mod patience;
 mod poll;
@@ -69,6 +71,7 @@ use fan_out_large::Backlog;
 pub use feed::Changed;
 use load::Load;
 pub use park::Retry;
+use partition::Shares;
 pub use patience::Halted;
 pub use poll::Polling;
 pub use project::{Projection, Tap};
@@ -114,6 +117,7 @@ pub struct Pipeline {
     heard: Heard,
     regressions: Regressions,
     settled: Settled,
+    shares: Shares,
 }
 
 impl Pipeline {
@@ -141,6 +145,7 @@ impl Pipeline {
             heard,
             regressions,
             settled: Settled::default(),
+            shares: Shares::default(),
         })
     }
 

@@ -32,12 +32,21 @@ pub fn parked(
     }
 }
 
+/// An event that came to a read model.
+pub struct Told<'t> {
+    /// As it came.
+    pub delivery: &'t Delivery,
+    /// What tells its place from any other; what comes from a queue has none.
+    pub label: Option<String>,
+    /// What it says of itself, if it can be opened.
+    pub notice: Option<&'t Notice<'t>>,
+}
+
 /// An event that a read model cannot fold, or not yet, for one of its documents or for all that it may be about.
 pub fn of_model(
     of: &ReadModel,
     source: &str,
-    delivery: &Delivery,
-    notice: Option<&Notice<'_>>,
+    Told { delivery, label, notice }: Told<'_>,
     key: Option<&EntityId>,
     error: &DecodeError,
 ) -> Parked {
@@ -45,7 +54,7 @@ pub fn of_model(
     let about = key.map(ToString::to_string).unwrap_or_default();
     // What comes from a queue has no place, but an id, if it can be folded at all.
     let nameless = || notice.and_then(Notice::identity).map(|id| id.to_string()).unwrap_or_default();
-    let place = delivery.place().map_or_else(nameless, |place| place.to_string());
+    let place = label.unwrap_or_else(nameless);
     let seed = format!("{source}/{}/{place}/{hash:032x}/{about}", of.name);
     let kept = notice.and_then(|notice| excerpt(notice, of.lookup.paths()));
     Parked {

@@ -25,7 +25,7 @@ use crate::clock::Stopwatch;
 use crate::fetch::{Feed, FeedError};
 use crate::replication::{Bench, Class, Inflow, ReadModel};
 use crate::source::{Delivery, Inbox, Log, LogError, Queue, Start};
-use crate::store::{Checkpoint, Frozen, RebuildStore, StoreError};
+use crate::store::{Checkpoint, Frozen, Misfit, RebuildStore, StoreError};
 
 /// How many events are folded in one transaction, if so many are there. Each commit waits for the majority once, and a document
 /// that several of them change is written once.
@@ -87,6 +87,12 @@ pub(super) enum Interrupted {
     /// Somebody else has had a turn.
     #[error("another pod folds the same events")]
     Overtaken,
+    /// Other pods have less to do.
+    #[error("another pod shall fold this partition")]
+    GivesWay,
+    /// It was folded from something else.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
     /// What is to be folded next is not in the log any more.
     #[error(
         "events are missing: the one at the checkpoint (offset {place}) is not in the stream any more, so those after it \
@@ -110,8 +116,8 @@ impl Interrupted {
             Self::Log(error) => error.class,
             Self::Feed(error) => error.class(),
             Self::Store(error) => error.class(),
-            Self::Halted | Self::Ended | Self::Frozen | Self::Overtaken => Class::Transient,
-            Self::Gap { .. } => Class::Misconfigured,
+            Self::Halted | Self::Ended | Self::Frozen | Self::Overtaken | Self::GivesWay => Class::Transient,
+            Self::Gap { .. } | Self::Misfit(_) => Class::Misconfigured,
         }
     }
 
@@ -125,7 +131,13 @@ impl Pipeline {
     /// Folds for ever, one pod at a time.
     pub(super) async fn project(self: Arc<Self>, projection: Projection) -> Result<(), Halted> {
         let lease = format!("read-model:{}", projection.of.name);
-        self.leased(&lease, self.project_for_ever(&projection, &lease)).await
+        match projection.inflow.part() {
+            None => self.leased(&lease, self.project_for_ever(&projection, &lease)).await,
+            Some(part) => {
+                let lease = format!("{lease}.{}", part.number);
+                self.leased(&lease, self.project_partition(&projection, part, &lease)).await
+            }
+        }
     }
 
     async fn project_for_ever(&self, projection: &Projection, lease: &str) -> Result<(), Halted> {
@@ -146,17 +158,23 @@ impl Pipeline {
     }
 
     /// Folds on from where the documents stand, until that is interrupted.
-    async fn fold_on(&self, projection: &Projection) -> Result<Infallible, Interrupted> {
+    pub(super) async fn fold_on(&self, projection: &Projection) -> Result<Infallible, Interrupted> {
         match &projection.tap {
             Tap::Log(log) => {
                 let checkpoint = self.take_over(projection).await?;
-                let from = checkpoint.as_ref().map_or(Start::First, |at| Start::At(at.place));
+                let begun = checkpoint.as_ref().filter(|at| at.last().is_some());
+                let from = begun.map_or(Start::First, |at| Start::At(at.place));
                 let mut hand = Hand::new(log.open(from).await?);
-                if let Some(at) = &checkpoint {
+                if let Some(at) = begun {
                     let waiting = self.resume(&mut hand.inbox, at).await?;
                     hand.take(projection.read(waiting));
                 }
-                self.fold_turns(projection, checkpoint, &mut hand).await
+                match checkpoint {
+                    Some(at) if at.partition.is_some() => {
+                        self.fold_partition(projection, at, &mut hand).await
+                    }
+                    checkpoint => self.fold_turns(projection, checkpoint, &mut hand).await,
+                }
             }
             Tap::Queue(queue) => self.fold_from_queue(projection, Hand::new(queue.open().await?)).await,
             Tap::Feed(feed) => self.fold_from_feed(projection, &**feed).await,
@@ -192,10 +210,14 @@ impl Pipeline {
 
     /// Takes the turn of whoever folded before, and says where the documents stand.
     pub(super) async fn take_over(&self, projection: &Projection) -> Result<Option<Checkpoint>, Interrupted> {
-        projection.store.take_over(&projection.of.name).await?;
-        let checkpoint = self.standing(projection).await?;
-        declared(projection, checkpoint.is_none()).await?;
-        Ok(checkpoint)
+        let (store, of, partition) = (&projection.store, &projection.of.name, projection.partition());
+        store.take_over(of, partition).await?;
+        let all = self.standing(projection).await?;
+        declared(projection, all.is_empty()).await?;
+        match (all.iter().find(|at| at.partition == partition), partition) {
+            (None, Some(number)) => self.begin_partition(projection, number, &all).await.map(Some),
+            (at, _) => Ok(at.cloned()),
+        }
     }
 
     /// Folds turn after turn.
@@ -235,7 +257,7 @@ impl Pipeline {
 
     /// Gathers events for a turn: those that come while the one before is being stored, or, where none is, those that are
     /// there.
-    async fn gather(
+    pub(super) async fn gather(
         &self,
         projection: &Projection,
         hand: &mut Hand,
@@ -265,7 +287,7 @@ impl Pipeline {
     }
 
     /// Waits until a turn is stored, and settles what it was about.
-    async fn finish(
+    pub(super) async fn finish(
         &self,
         projection: &Projection,
         storing: Storing,
@@ -278,19 +300,23 @@ impl Pipeline {
 
     /// Where the documents stand. While they are about to be replaced, nobody folds; if whoever was about to do that has
     /// died, it is given up.
-    async fn standing(&self, projection: &Projection) -> Result<Option<Checkpoint>, Interrupted> {
+    async fn standing(&self, projection: &Projection) -> Result<Vec<Checkpoint>, Interrupted> {
         let (store, of) = (&projection.store, &projection.of.name);
-        let Some(at) = store.checkpoint(of).await? else { return Ok(None) };
-        match at.frozen {
-            None => Ok(Some(at)),
-            Some(Frozen::Still) => Err(Interrupted::Frozen),
-            Some(Frozen::Expired) => {
-                // First this, so that a dead one who wakes has nothing to put in the documents' place.
-                store.give_up(&next_of(of)).await?;
-                store.thaw(of, &at).await?;
-                Ok(store.checkpoint(of).await?)
-            }
+        let all = store.checkpoints(of).await?;
+        Misfit::look(&all, projection.inflow.part().map(|part| part.of))?;
+        let is_so = |frozen: Frozen| all.iter().any(|at| at.frozen == Some(frozen));
+        if is_so(Frozen::Still) {
+            return Err(Interrupted::Frozen);
         }
+        if !is_so(Frozen::Expired) {
+            return Ok(all);
+        }
+        // First this, so that a dead one who wakes has nothing to put in the documents' place. The first partition is the
+        // first to go on: upon it rests what he would store.
+        store.give_up(&next_of(of)).await?;
+        let frozen: Vec<Checkpoint> = all.into_iter().filter(|at| at.frozen.is_some()).collect();
+        store.thaw(of, &frozen).await?;
+        Ok(store.checkpoints(of).await?)
     }
 
     /// Takes the event at the checkpoint, which is folded already, and must be the very same; says what came with it.
@@ -337,7 +363,7 @@ async fn declared(projection: &Projection, is_new: bool) -> Result<(), StoreErro
     }
 }
 
-fn complain(projection: &Projection, interrupted: &Interrupted) {
+pub(super) fn complain(projection: &Projection, interrupted: &Interrupted) {
     let (model, class) = (projection.of.name.as_str(), interrupted.class());
     let said = interrupted.to_string();
     let before = projection.trouble.send_replace(Some(said.clone()));

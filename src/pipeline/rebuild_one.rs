@@ -30,10 +30,9 @@ impl Rebuild<'_> {
         parked: &dyn ParkedStore,
         only_look: bool,
     ) -> Result<RebuiltOne, RebuildError> {
-        let of = &self.of.name;
-        let served = self.store.checkpoint(of).await?.ok_or_else(|| RebuildError::Nothing(of.clone()))?;
+        let served = self.served().await?;
         let mut refold = Refold::begin(self, Into::Hand(key.clone(), [].into())).await?;
-        self.come_near(&mut refold, served.place).await?;
+        self.come_near(&mut refold, &served).await?;
         self.while_frozen(async |frozen| {
             refold.fold_exactly_to(&frozen).await?;
             let rebuilt = refold.bench.document(key).cloned();
@@ -49,12 +48,15 @@ impl Rebuild<'_> {
         &self,
         key: &EntityId,
         rebuilt: Option<Document>,
-        frozen: &Checkpoint,
+        frozen: &[Checkpoint],
         parked: &dyn ParkedStore,
         only_look: bool,
     ) -> Result<bool, RebuildError> {
         let unparked = parked.parked_about(&self.of.name, Some(key)).await?;
-        let next = Checkpoint { turn: frozen.turn + 1, frozen: None, ..frozen.clone() };
+        self.is_still_frozen(frozen).await?;
+        // Whoever ends a freeze that has run out does so here first; so where this one stands, none has gone on.
+        let first = frozen.first().ok_or(RebuildError::Disturbed)?;
+        let next = Checkpoint { turn: first.turn + 1, frozen: None, ..first.clone() };
         let needs = Needs { keys: vec![key.clone()], ..Needs::default() };
         let (sender, receiver) = std::sync::mpsc::channel();
         let (key, mut rebuilt) = (key.clone(), rebuilt);
@@ -72,7 +74,7 @@ impl Rebuild<'_> {
             let stored = rebuilt.iter().map(RawDocumentBuf::try_from).collect();
             Folded { stored, deleted, unparked, ..Folded::default() }
         };
-        if !self.store.turn(&self.of.name, Some(frozen), &next, &needs, Box::new(fold)).await? {
+        if !self.store.turn(&self.of.name, Some(first), &next, &needs, Box::new(fold)).await? {
             return Err(RebuildError::Disturbed);
         }
         receiver.try_recv().map_err(|_| RebuildError::Disturbed)

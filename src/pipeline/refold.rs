@@ -4,19 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::fold::{Item, Manner, Outcomes, Work};
+use super::lane::{Dry, Lane, merged};
 use super::rebuild::{Rebuild, RebuildError, Step};
 use super::turn::needs;
 use crate::clock::{self, Stopwatch};
 use crate::event::{EntityId, EntityType};
 use crate::replication::Bench;
-use crate::source::{Delivery, Inbox, Start};
 use crate::store::{Checkpoint, Found};
 
-/// How many events are folded in one transaction.
-const TOGETHER: usize = 1_000;
 /// How many bytes of documents are kept in memory between transactions.
 const REMEMBERED: usize = 32 << 20;
 /// How long an event is waited for that must be in the stream.
@@ -38,9 +34,8 @@ pub(super) enum Into {
 pub(super) struct Refold<'r> {
     rebuild: &'r Rebuild<'r>,
     into: Into,
-    inbox: Inbox,
-    waiting: Vec<Delivery>,
-    pub(super) at: Option<Checkpoint>,
+    lanes: Vec<Lane>,
+    at: Option<Checkpoint>,
     pub(super) bench: Bench,
     pub(super) events: u64,
     watch: Stopwatch,
@@ -50,65 +45,78 @@ pub(super) struct Refold<'r> {
 impl<'r> Refold<'r> {
     /// Begins with the first event that there is.
     pub(super) async fn begin(rebuild: &'r Rebuild<'r>, into: Into) -> Result<Self, RebuildError> {
-        let inbox = rebuild.log.open(Start::First).await?;
+        let mut lanes = Vec::new();
+        for (inflow, log) in &rebuild.parts {
+            lanes.push(Lane::open(inflow.clone(), &**log).await?);
+        }
         let (watch, told) = (Stopwatch::start(), Stopwatch::start());
         let mut bench = Bench::default();
         if let Into::Hand(key, _) = &into {
             bench.lay(key.clone(), None);
         }
-        Ok(Self { rebuild, into, inbox, waiting: Vec::new(), at: None, bench, events: 0, watch, told })
+        Ok(Self { rebuild, into, lanes, at: None, bench, events: 0, watch, told })
     }
 
-    /// Folds all events up to that place; no further, where it must be the very last.
-    pub(super) async fn fold_to(&mut self, end: u64, exactly: bool) -> Result<(), RebuildError> {
-        while self.at.as_ref().is_none_or(|at| at.place < end) {
-            if self.waiting.is_empty() {
-                let taken = timeout(PATIENCE, self.inbox.take(TOGETHER)).await;
-                self.waiting = taken.map_err(|_| RebuildError::Elsewhere(end))?;
+    /// Folds all events up to where documents stand; no further, where it must be the very last.
+    pub(super) async fn fold_to(&mut self, stand: &[Checkpoint], exactly: bool) -> Result<(), RebuildError> {
+        self.lanes.iter_mut().for_each(|lane| lane.lead_to(stand));
+        while self.lanes.iter().any(|lane| !lane.is_done()) {
+            for lane in &mut self.lanes {
+                let filled = lane.fill(&self.rebuild.of, PATIENCE).await;
+                if filled.is_err() || exactly && lane.leads_beyond() {
+                    return Err(RebuildError::Elsewhere(lane.whereabouts()));
+                }
             }
-            let beyond = |delivery: &Delivery| exactly && delivery.place() > Some(end);
-            let cut = self.waiting.iter().position(beyond).unwrap_or(self.waiting.len());
-            let later = self.waiting.split_off(cut);
-            let now = std::mem::replace(&mut self.waiting, later);
-            if now.is_empty() {
-                return Err(RebuildError::Elsewhere(end));
-            }
-            self.turn(now).await?;
-            self.tell_now_and_then(end);
+            self.turn().await?;
         }
         Ok(())
     }
 
-    /// Folds on to the very event at which the served documents stand.
-    pub(super) async fn fold_exactly_to(&mut self, served: &Checkpoint) -> Result<(), RebuildError> {
-        self.fold_to(served.place, true).await?;
-        match &self.at {
-            Some(at) if (at.place, &at.mark) == (served.place, &served.mark) => Ok(()),
-            _ => Err(RebuildError::Elsewhere(served.place)),
+    /// Folds on to the very events at which the served documents stand.
+    pub(super) async fn fold_exactly_to(&mut self, served: &[Checkpoint]) -> Result<(), RebuildError> {
+        self.fold_to(served, true).await?;
+        match self.lanes.iter().find(|lane| !lane.stands_at(served)) {
+            None => Ok(()),
+            Some(lane) => Err(RebuildError::Elsewhere(lane.whereabouts())),
         }
     }
 
     /// Folds all that there is.
     pub(super) async fn fold_all(&mut self) -> Result<(), RebuildError> {
-        while let Ok(taken) = timeout(QUIET, self.inbox.take(TOGETHER)).await {
-            if taken.is_empty() {
-                return Err(RebuildError::Disturbed);
+        self.lanes.iter_mut().for_each(Lane::lead_on);
+        while self.lanes.iter().any(|lane| !lane.is_done()) {
+            for lane in &mut self.lanes {
+                match lane.fill(&self.rebuild.of, QUIET).await {
+                    Ok(()) => {}
+                    Err(Dry::Quiet) => lane.stop(),
+                    Err(Dry::Ended) => return Err(RebuildError::Disturbed),
+                }
             }
-            let end = taken.last().and_then(Delivery::place).unwrap_or_default();
-            self.turn(taken).await?;
-            self.tell_now_and_then(end);
+            self.turn().await?;
         }
         Ok(())
     }
 
-    /// Folds some events. Here nothing waits: what cannot be folded ends it.
-    async fn turn(&mut self, deliveries: Vec<Delivery>) -> Result<(), RebuildError> {
-        let taken = deliveries.len() as u64;
-        let of = &self.rebuild.of;
-        let mut items = Item::all(deliveries, of, self.rebuild.inflow.envelope());
-        let Some((place, mark)) = items.last().and_then(Item::place) else {
-            return Err(RebuildError::Disturbed);
+    /// Where documents stand of which all this is folded.
+    pub(super) fn stand(&self) -> Vec<Checkpoint> {
+        let Some(at) = &self.at else { return Vec::new() };
+        let one = |lane: &Lane| match (lane.partition(), lane.last()) {
+            (None, _) => at.clone(),
+            (Some(number), None) => Checkpoint::before_first(number, at.memory.clone()),
+            (partition, Some((place, mark))) => {
+                Checkpoint { partition, place: *place, mark: mark.clone(), ..at.clone() }
+            }
         };
+        self.lanes.iter().map(one).collect()
+    }
+
+    /// Folds what comes next. Here nothing waits: what cannot be folded ends it.
+    async fn turn(&mut self) -> Result<(), RebuildError> {
+        let mut items = merged(&mut self.lanes);
+        let Some(last) = items.last().and_then(Item::place) else { return Ok(()) };
+        // Where there are several, each has a place of its own, and only we know them.
+        let (place, mark) = if self.lanes.len() == 1 { last } else { (0, String::new()) };
+        let taken = items.len() as u64;
         if let Into::Hand(key, _) = &self.into {
             for item in &mut items {
                 item.keep_what_is_about(key);
@@ -123,11 +131,14 @@ impl<'r> Refold<'r> {
         self.bench = if is_too_large { Bench::default() } else { done.bench };
         self.at = Some(to);
         self.events += taken;
+        self.tell_now_and_then();
         Ok(())
     }
 
     async fn fold(&mut self, items: Vec<Item>, to: &Checkpoint) -> Result<Outcomes, RebuildError> {
-        let Rebuild { of, inflow, store, .. } = self.rebuild;
+        let Rebuild { of, parts, store, .. } = self.rebuild;
+        // All partitions are written in the same way.
+        let Some((inflow, _)) = parts.first() else { return Err(RebuildError::Disturbed) };
         let bench = std::mem::take(&mut self.bench);
         let needs = needs(of, &items, &bench);
         let (of, inflow, now) = (of.clone(), inflow.clone(), clock::wall_micros());
@@ -144,17 +155,17 @@ impl<'r> Refold<'r> {
         done.take().filter(|_| entered).ok_or(RebuildError::Disturbed)
     }
 
-    fn tell_now_and_then(&mut self, end: u64) {
+    fn tell_now_and_then(&mut self) {
         if self.told.elapsed() > TOLD_EVERY {
             self.told = Stopwatch::start();
-            (self.rebuild.tell)(self.step(end));
+            (self.rebuild.tell)(self.step());
         }
     }
 
-    fn step(&self, end: u64) -> Step {
+    fn step(&self) -> Step {
         let millis = u64::try_from(self.watch.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let per_second = self.events.saturating_mul(1_000) / millis;
-        let behind = end.saturating_sub(self.at.as_ref().map_or(0, |at| at.place));
+        let behind = self.lanes.iter().map(Lane::behind).fold(0, u64::saturating_add);
         let rest = Duration::from_secs(behind / per_second.max(1));
         Step::Folding { events: self.events, per_second, behind, rest }
     }

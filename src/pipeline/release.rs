@@ -1,6 +1,7 @@
 //! Takes up again what documents of read models wait for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -11,6 +12,8 @@ use crate::store::{Checkpoint, Folded, Found, Needs, Parked, ParkedStore, ReadMo
 
 /// How often a turn is attempted that others have in between.
 const ATTEMPTS: usize = 20;
+/// How long is waited where others change the same document.
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// Where parked events and documents are.
 pub struct Release<'s> {
@@ -65,7 +68,7 @@ impl Release<'_> {
         let (Some(of), Some(key)) = (&parked.replica, &parked.entity) else {
             return self.parked.unpark(&[id]).await.map(|_| ());
         };
-        if self.store.checkpoint(of).await?.is_none() {
+        if self.store.checkpoints(of).await?.is_empty() {
             return self.parked.unpark(&[id]).await.map(|_| ());
         }
         let forget = |waiting: Vec<Parked>| {
@@ -101,9 +104,13 @@ impl Release<'_> {
             action: format!("changing `{key}` of `{of}`"),
             detail: "others were quicker each time".into(),
         };
+        let mut known = None;
         for _ in 0..ATTEMPTS {
-            let at = self.store.checkpoint(of).await?.ok_or_else(overtaken)?;
-            // What is put aside from here on moves the turn.
+            // Where there are partitions, any of them will do: each reads a document anew in every turn.
+            let at = self.store.checkpoints(of).await?.into_iter().next().ok_or_else(overtaken)?;
+            // What is put aside from here on moves the turn; but not what comes from another partition. So the document must
+            // wait for as many as it did before these were read.
+            let before = at.partition.map(|_| known);
             let work = prepare(self.waiting(of, key).await?);
             let next = Checkpoint { turn: at.turn + 1, ..at.clone() };
             let needs = Needs { keys: vec![key.clone()], ..Needs::default() };
@@ -112,17 +119,28 @@ impl Release<'_> {
             let fold = move |found: Found| {
                 let mut bench = Bench::default();
                 let document = found.documents.into_iter().map(|(_, document)| document).next();
-                bench.lay(key, document);
+                bench.lay(key.clone(), document);
+                let held = bench.waiting(&key);
+                // The receiver waits until this is over.
+                if before.is_some_and(|before| before != Some(held)) {
+                    drop(sender.send(Err(held)));
+                    return Folded::default();
+                }
                 let came = work(&mut bench);
                 let (stored, deleted) = bench.take_changed();
                 let unparked = came.done.iter().chain(&came.forgotten).copied().collect();
                 let alerts = came.alerts.clone();
-                // The receiver waits until this is over.
-                drop(sender.send(came));
+                drop(sender.send(Ok(came)));
                 Folded { stored, deleted, unparked, alerts, ..Folded::default() }
             };
-            if self.store.turn(of, Some(&at), &next, &needs, Box::new(fold)).await? {
-                return receiver.try_recv().map_err(|_| overtaken());
+            match self.store.turn(of, Some(&at), &next, &needs, Box::new(fold)).await {
+                Ok(true) => match receiver.try_recv().map_err(|_| overtaken())? {
+                    Ok(came) => return Ok(came),
+                    Err(held) => known = Some(held),
+                },
+                Ok(false) => {}
+                Err(StoreError::Conflict { .. }) => tokio::time::sleep(A_MOMENT).await,
+                Err(error) => return Err(error),
             }
         }
         Err(overtaken())
@@ -177,8 +195,8 @@ fn facts(of: &ReadModel, parked: &Parked) -> Result<Facts, DecodeError> {
 fn alerts_of(of: &ReadModel, parked: &Parked, seen: Seen<'_>) -> Vec<Alert> {
     let tell = |notice: &Notice<'_>| {
         // Where it stood is not kept; what stands for that is as much its own.
-        let place = parked.id.as_u64_pair().0;
-        Ok(of.alerts(&of.lookup.find(notice)?, place, seen).0)
+        let place = parked.id.as_u64_pair().0.to_string();
+        Ok(of.alerts(&of.lookup.find(notice)?, &place, seen).0)
     };
     // It was opened and read before, so it can be again.
     if of.rules.is_empty() { Vec::new() } else { opened(parked, tell).unwrap_or_default() }

@@ -24,10 +24,11 @@ pub(super) const RESYNC: Duration = Duration::from_secs(60);
 pub type Task = (String, std::pin::Pin<Box<dyn Future<Output = Result<(), Halted>> + Send>>);
 
 impl Pipeline {
-    /// The tasks that fold read models, one for each.
+    /// The tasks that fold read models, one for each, or for each partition.
     pub fn projections(self: &Arc<Self>, projections: Vec<Projection>) -> Vec<Task> {
         let task = |projection: Projection| -> Task {
-            let name = format!("read model {}", projection.of.name);
+            let number = projection.inflow.part().map(|part| format!(", partition {}", part.number));
+            let name = format!("read model {}{}", projection.of.name, number.unwrap_or_default());
             (name, Box::pin(self.clone().project(projection)))
         };
         projections.into_iter().map(task).collect()

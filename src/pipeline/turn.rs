@@ -55,7 +55,12 @@ enum Came {
 impl Projection {
     /// Reads what deliveries say.
     pub(super) fn read(&self, deliveries: Vec<Delivery>) -> Vec<Item> {
-        Item::all(deliveries, &self.of, self.inflow.envelope())
+        Item::all(deliveries, &self.of, &self.inflow)
+    }
+
+    /// Which partition it is of which this is folded.
+    pub(super) fn partition(&self) -> Option<u16> {
+        self.inflow.part().map(|part| part.number)
     }
 
     /// Where a read model stands once these are folded: at the last one of a log, or where it stood. What comes from elsewhere

@@ -125,8 +125,33 @@ pub struct StreamSpec {
     pub stream: String,
     /// The exchange that it is bound to, and the binding keys; none, if it is the owner's.
     pub bound: Option<(String, Vec<String>)>,
+    /// Into how many partitions it is split, each of which is a stream of its own; not at all, if it is one stream.
+    pub partitions: Option<u16>,
+    /// Which partition this is; none, where it is the whole.
+    pub part: Option<Partition>,
     /// How its events are written, and how much of them is accepted.
     pub envelope: Envelope,
+}
+
+/// A partition among others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Which, counted from 0.
+    pub number: u16,
+    /// How many there are.
+    pub of: u16,
+}
+
+impl StreamSpec {
+    /// What is read: each partition, named as RabbitMQ names those of a super stream; or the one stream that there is.
+    pub fn parts(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        let Some(of) = self.partitions else { return vec![self.clone()] };
+        let part = |number| {
+            let (stream, part) = (format!("{}-{number}", self.stream), Some(Partition { number, of }));
+            Arc::new(Self { stream, part, ..Self::clone(self) })
+        };
+        (0..of).map(part).collect()
+    }
 }
 
 /// Where events come from.
@@ -156,6 +181,30 @@ impl Inflow {
             Self::Stream(stream) => &stream.envelope,
             Self::Queue(source) => &source.envelope,
             Self::Feed(feed) => &feed.envelope,
+        }
+    }
+
+    /// What is read by itself: each partition of a stream, or the whole.
+    pub fn parts(&self) -> Vec<Self> {
+        match self {
+            Self::Stream(stream) => stream.parts().into_iter().map(Self::Stream).collect(),
+            Self::Queue(_) | Self::Feed(_) => vec![self.clone()],
+        }
+    }
+
+    /// Which partition it is, if it is one.
+    pub fn part(&self) -> Option<Partition> {
+        match self {
+            Self::Stream(stream) => stream.part,
+            Self::Queue(_) | Self::Feed(_) => None,
+        }
+    }
+
+    /// Into how many partitions it is split.
+    pub fn partitions(&self) -> Option<u16> {
+        match self {
+            Self::Stream(stream) => stream.partitions,
+            Self::Queue(_) | Self::Feed(_) => None,
         }
     }
 }

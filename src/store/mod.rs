@@ -28,8 +28,8 @@ pub use collection::{CollectionStore, Since, Tail};
 pub use epoch::{EpochStore, Epochs, Presence, Timelines};
 pub use parked::{Parked, ParkedStore};
 pub use read_model::{
-    Checkpoint, Comparison, Encoded, Fold, Folded, Found, Frozen, Lapsed, Needs, Noted, OutboxStore,
-    ReadModelStore, RebuildStore,
+    Checkpoint, Comparison, Encoded, Fold, Folded, Found, Frozen, Lapsed, Misfit, Needs, Noted, OutboxStore,
+    Reached, ReadModelStore, RebuildStore,
 };
 pub use reading::ReadStore;
 
@@ -92,6 +92,12 @@ pub enum StoreError {
         /// What is wrong and what to do.
         detail: String,
     },
+    /// Somebody else changed the same documents at the same time. Nothing of it is stored.
+    #[error("{action}: others changed the same documents at the same time")]
+    Conflict {
+        /// What was attempted.
+        action: String,
+    },
     /// The point from which changes were to be read again is no longer in the database's log.
     #[error("the change stream of `{collection}` cannot be resumed: its position is no longer in the log")]
     HistoryLost {
@@ -112,7 +118,7 @@ impl StoreError {
     /// What kind of trouble it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::Unavailable { .. } | Self::HistoryLost { .. } => Class::Transient,
+            Self::Unavailable { .. } | Self::Conflict { .. } | Self::HistoryLost { .. } => Class::Transient,
             Self::Refused { .. } => Class::Poison,
             Self::Unsuitable { .. } | Self::Untold { .. } => Class::Misconfigured,
         }

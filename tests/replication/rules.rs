@@ -42,9 +42,9 @@ impl Ruled {
         let notice = self.declaration.streams[0].envelope.open(&message).unwrap();
         let facts: Facts = model.interpret(&notice).unwrap().unwrap();
         let event = model.lookup.find(&notice).unwrap();
-        let (mut alerts, mut failed) = (Vec::new(), Vec::new());
+        let (mut alerts, mut failed, place) = (Vec::new(), Vec::new(), self.place.to_string());
         let held = self.bench.fold_seen(&facts, NOW, &mut |seen| {
-            let (told, wrong) = model.alerts(&event, self.place, seen);
+            let (told, wrong) = model.alerts(&event, &place, seen);
             alerts.extend(told);
             failed.extend(wrong.into_iter().map(|(rule, error)| format!("{rule}: {}", error.detail)));
         });
@@ -215,7 +215,7 @@ fn messages_of_two_publishers_have_two_ids() {
         let notice = declaration.streams[0].envelope.open(&message).unwrap();
         let facts: Facts = model.interpret(&notice).unwrap().unwrap();
         let event = model.lookup.find(&notice).unwrap();
-        bench.fold_seen(&facts, NOW, &mut |seen| assert_eq!(model.alerts(&event, 0, seen).1.len(), 0));
+        bench.fold_seen(&facts, NOW, &mut |seen| assert_eq!(model.alerts(&event, "0", seen).1.len(), 0));
         let key = EntityId::String("1".into());
         bench.pass_deadlines(&model, &[key], DateTime::from_millis(BEGIN + DAY)).remove(0).id
     };

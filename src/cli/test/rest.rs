@@ -88,8 +88,8 @@ impl Stage {
                 return (left > 0).then(|| format!("{left} for `{name}` are not folded{trouble}"));
             }
         };
-        let at = match self.pod.checkpoint(name).await {
-            Ok(at) => at.map(|at| at.place),
+        let at = match self.pod.checkpoints(name).await {
+            Ok(at) => at.first().map(|at| at.place),
             Err(error) => return Some(error.to_string()),
         };
         (at != last).then(|| format!("`{name}` is not folded to the end{trouble}"))

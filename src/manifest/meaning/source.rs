@@ -106,11 +106,8 @@ fn read(name: &str, raw: &raw::Source, at: Place<'_>, findings: &mut Vec<Diagnos
             Read { queue, ..Read::default() }
         }
         (None, Some(stream), None) => {
-            let stream = stream.zip(envelope).map(|((stream, bound), envelope)| StreamSpec {
-                name,
-                stream,
-                bound,
-                envelope,
+            let stream = stream.zip(envelope).map(|(Named { stream, bound, partitions }, envelope)| {
+                StreamSpec { name, stream, bound, partitions, part: None, envelope }
             });
             Read { stream, ..Read::default() }
         }
@@ -129,12 +126,21 @@ fn not_one(at: Place<'_>, is_any: bool) -> Diagnostic {
         )
 }
 
-/// A stream's name, and what it is bound to.
-type Bound = (String, Option<(String, Vec<String>)>);
+/// A stream as it is named on RabbitMQ, what it is bound to, and into how many partitions it is split.
+struct Named {
+    stream: String,
+    bound: Option<(String, Vec<String>)>,
+    partitions: Option<u16>,
+}
 
-fn stream(raw: &raw::Stream, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<Bound> {
+fn stream(raw: &raw::Stream, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> Option<Named> {
     let before = findings.len();
-    rabbit_name(&raw.name, "stream", at.at("name")).noted(findings);
+    let longest = raw.partitions.map_or_else(|| raw.name.clone(), |of| format!("{}-{of}", raw.name));
+    let name = if raw.name.is_empty() { &raw.name } else { &longest };
+    rabbit_name(name, "stream", at.at("name")).noted(findings);
+    if let (Some(_), Some(_)) = (&raw.exchange, raw.partitions) {
+        findings.push(bound_partitions(at));
+    }
     let bindings = at.at("bindings");
     match &raw.exchange {
         Some(exchange) => {
@@ -160,7 +166,16 @@ fn stream(raw: &raw::Stream, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> O
         }
     }
     let bound = raw.exchange.clone().map(|exchange| (exchange, raw.bindings.clone()));
-    (findings.len() == before).then(|| (raw.name.clone(), bound))
+    let (stream, partitions) = (raw.name.clone(), raw.partitions);
+    (findings.len() == before).then_some(Named { stream, bound, partitions })
+}
+
+fn bound_partitions(at: Place<'_>) -> Diagnostic {
+    let what = "`exchange` and `partitions` exclude each other";
+    Diagnostic::new(Code::OneOf, at.at("exchange").key, what)
+        .why("which partition an event belongs to is the owner's decision, so partitions are declared and bound by the owner")
+        .also(at.at("partitions").key, "split here")
+        .help("remove `exchange` and `bindings`, and have the owner declare the partitions; or read one stream, without `partitions`")
 }
 
 fn unbound(bindings: Place<'_>, what: &str) -> Diagnostic {

@@ -54,6 +54,10 @@ pub(in crate::manifest) struct Stream {
     /// The binding keys; only with `exchange`.
     #[serde(default)]
     pub bindings: Vec<String>,
+    /// Into how many partitions it is split, from 1 to 100: `orders` is then the streams `orders-0`, `orders-1` and so on, as
+    /// those of a super stream are named. They are the owner's, and have to exist.
+    #[schemars(range(min = 1, max = 100))]
+    pub partitions: Option<u16>,
 }
 
 /// A list of events that is asked for over HTTP, page by page.

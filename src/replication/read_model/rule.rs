@@ -63,7 +63,7 @@ impl ReadModel {
     pub fn alerts(
         &self,
         event: &Found<'_, '_>,
-        place: u64,
+        place: &str,
         seen: Seen<'_>,
     ) -> (Vec<Alert>, Vec<(String, DecodeError)>) {
         let mut deadlines = Deadlines::of(seen.before);
@@ -93,7 +93,7 @@ impl ReadModel {
 struct Occasion<'o> {
     of: &'o ReadModel,
     event: &'o Found<'o, 'o>,
-    place: u64,
+    place: &'o str,
     key: &'o EntityId,
     states: &'o [(&'o str, &'o Document)],
 }
@@ -101,7 +101,7 @@ struct Occasion<'o> {
 impl Occasion<'_> {
     /// The id of what a rule tells on this occasion.
     fn id(&self, rule: &str) -> Uuid {
-        let said = self.event.notice().identity().map_or_else(|| self.place.to_string(), |id| id.to_string());
+        let said = self.event.notice().identity().map_or_else(|| self.place.to_owned(), |id| id.to_string());
         let seed = format!("{}/{rule}/{said}/{}", self.of.name, self.key);
         Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes())
     }

@@ -68,8 +68,8 @@ struct Contents {
     present: BTreeMap<Arc<str>, (i64, Presence)>,
     /// When owners were restored, in microseconds.
     restored: BTreeMap<EntityType, Vec<i64>>,
-    /// Where read models stand; their documents are in collections.
-    standings: BTreeMap<EntityType, Standing>,
+    /// Where read models stand, each as a whole or by partitions; their documents are in collections.
+    standings: BTreeMap<(EntityType, Option<u16>), Standing>,
     /// By which declarations they are folded.
     folded_by: BTreeMap<EntityType, String>,
     /// What is to be told, in its order.

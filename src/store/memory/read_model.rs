@@ -10,17 +10,19 @@ use super::{Database, Pod, filter, first};
 use crate::event::{EntityId, EntityType, FieldPath, IdKind};
 use crate::replication::Alert;
 use crate::store::{
-    Checkpoint, Encoded, Fold, Folded, Found, Frozen, Lapsed, Needs, OutboxStore, Parked, ReadModelStore,
-    StoreError,
+    Checkpoint, Encoded, Fold, Folded, Found, Frozen, Lapsed, Needs, OutboxStore, Parked, Reached,
+    ReadModelStore, StoreError,
 };
 
-/// Where a read model stands.
+/// Where a read model stands, or a partition of it.
 #[derive(Clone)]
 pub(super) struct Standing {
     pub(super) place: u64,
     pub(super) mark: String,
     pub(super) memory: String,
     pub(super) turn: i64,
+    /// Up to when all is folded in the owner's time.
+    pub(super) reached: Option<DateTime>,
     /// Until when nobody may have a turn, in milliseconds.
     pub(super) frozen: Option<i64>,
 }
@@ -37,11 +39,11 @@ struct Writes {
 
 #[async_trait]
 impl ReadModelStore for Pod {
-    async fn checkpoint(&self, of: &EntityType) -> Result<Option<Checkpoint>, StoreError> {
-        Ok(self.lock().checkpoint(of))
+    async fn checkpoints(&self, of: &EntityType) -> Result<Vec<Checkpoint>, StoreError> {
+        Ok(self.lock().checkpoints(of))
     }
 
-    async fn take_over(&self, _: &EntityType) -> Result<(), StoreError> {
+    async fn take_over(&self, _: &EntityType, _: Option<u16>) -> Result<(), StoreError> {
         // A turn is over before anybody else can look: nothing is left open that would have to be ended.
         Ok(())
     }
@@ -87,7 +89,8 @@ impl ReadModelStore for Pod {
         fold: Fold,
     ) -> Result<bool, StoreError> {
         let mut database = self.lock();
-        let standing = database.contents.standings.get(of);
+        let at = (of.clone(), next.partition);
+        let standing = database.contents.standings.get(&at);
         let held = standing.map(|standing| (standing.turn, standing.frozen.is_some()));
         if held != expected.map(|expected| (expected.turn, expected.frozen.is_some())) {
             return Ok(false);
@@ -100,8 +103,7 @@ impl ReadModelStore for Pod {
         let noted = writes.noted.iter().map(|event| (next.memory.clone(), event.clone()));
         database.contents.seen.extend(noted);
         database.store(of, writes);
-        let Checkpoint { place, mark, memory, turn, .. } = next.clone();
-        database.contents.standings.insert(of.clone(), Standing { place, mark, memory, turn, frozen: None });
+        database.stand(of, next);
         database.next();
         drop(database);
         self.tell();
@@ -124,11 +126,28 @@ impl OutboxStore for Pod {
 }
 
 impl Database {
-    /// How far a read model has come.
-    pub(super) fn checkpoint(&self, of: &EntityType) -> Option<Checkpoint> {
-        let Standing { place, mark, memory, turn, frozen } = self.contents.standings.get(of)?.clone();
-        let frozen = frozen.map(|until| if until <= self.now() { Frozen::Expired } else { Frozen::Still });
-        Some(Checkpoint { place, mark, memory, turn, frozen })
+    /// How far a read model has come, everywhere.
+    pub(super) fn checkpoints(&self, of: &EntityType) -> Vec<Checkpoint> {
+        let checkpoint = |((_, partition), standing): (&(EntityType, Option<u16>), &Standing)| {
+            let Standing { place, mark, memory, turn, reached, frozen } = standing.clone();
+            let frozen =
+                frozen.map(|until| if until <= self.now() { Frozen::Expired } else { Frozen::Still });
+            let (partition, reached) = (*partition, reached.map(Reached::At));
+            Checkpoint { partition, place, mark, memory, turn, reached, frozen }
+        };
+        let all = self.contents.standings.iter();
+        all.filter(|((name, _), _)| name == of).map(checkpoint).collect()
+    }
+
+    /// Has a read model, or a partition of it, stand there.
+    pub(super) fn stand(&mut self, of: &EntityType, at: &Checkpoint) {
+        let reached = at.reached.map(|reached| match reached {
+            Reached::At(time) => time,
+            Reached::Now => DateTime::from_millis(self.now()),
+        });
+        let Checkpoint { partition, place, mark, memory, turn, .. } = at.clone();
+        let standing = Standing { place, mark, memory, turn, reached, frozen: None };
+        self.contents.standings.insert((of.clone(), partition), standing);
     }
 
     fn needed(&self, of: &EntityType, needs: &Needs) -> Known<Vec<(EntityId, Document)>> {

@@ -24,34 +24,40 @@ impl RebuildStore for Pod {
         Ok(())
     }
 
-    async fn freeze(&self, of: &EntityType, hold: Duration) -> Result<Option<Checkpoint>, StoreError> {
+    async fn freeze(&self, of: &EntityType, hold: Duration) -> Result<Vec<Checkpoint>, StoreError> {
         let mut database = self.lock();
         let until = database.now() + millis(hold);
-        if let Some(standing) = database.contents.standings.get_mut(of) {
+        for (_, standing) in database.contents.standings.iter_mut().filter(|((name, _), _)| name == of) {
             standing.turn += 1;
             standing.frozen = Some(until);
         }
-        Ok(database.checkpoint(of))
+        Ok(database.checkpoints(of))
     }
 
     async fn keep_frozen(
         &self,
         of: &EntityType,
-        at: &Checkpoint,
+        at: &[Checkpoint],
         hold: Duration,
     ) -> Result<bool, StoreError> {
         let mut database = self.lock();
-        let until = database.now() + millis(hold);
-        let frozen = database.standing(of, at).and_then(|standing| standing.frozen.as_mut());
-        let Some(frozen) = frozen else { return Ok(false) };
-        *frozen = until;
-        Ok(true)
+        let (until, mut all) = (database.now() + millis(hold), true);
+        for at in at {
+            match database.frozen(of, at) {
+                Some(standing) => standing.frozen = Some(until),
+                None => all = false,
+            }
+        }
+        Ok(all)
     }
 
-    async fn thaw(&self, of: &EntityType, at: &Checkpoint) -> Result<(), StoreError> {
-        if let Some(standing) = self.lock().standing(of, at) {
-            standing.frozen = None;
-            standing.turn += 1;
+    async fn thaw(&self, of: &EntityType, at: &[Checkpoint]) -> Result<(), StoreError> {
+        let mut database = self.lock();
+        for at in at {
+            if let Some(standing) = database.standing(of, at) {
+                standing.frozen = None;
+                standing.turn += 1;
+            }
         }
         Ok(())
     }
@@ -80,7 +86,10 @@ impl RebuildStore for Pod {
         let mut database = self.lock();
         let served = database.collection(of.as_str()).clone();
         database.contents.collections.insert(before.to_string(), served);
-        database.copy_standing(of, before);
+        database.contents.standings.retain(|(name, _), _| name != before);
+        for at in database.checkpoints(of) {
+            database.stand(before, &at);
+        }
         Ok(())
     }
 
@@ -88,7 +97,8 @@ impl RebuildStore for Pod {
         let mut database = self.lock();
         let now = database.now();
         let served = database.collection(of.as_str()).clone();
-        for (id, document) in database.collection(next.as_str()) {
+        let rebuilt = database.contents.collections.get_mut(next.as_str());
+        for (id, document) in rebuilt.into_iter().flatten() {
             if next_deadline(document).is_some_and(|next| next.timestamp_millis() <= now) {
                 tell_as(document, served.get(id), now);
             }
@@ -101,15 +111,20 @@ impl RebuildStore for Pod {
         &self,
         of: &EntityType,
         others: &EntityType,
-        at: &Checkpoint,
+        at: &[Checkpoint],
     ) -> Result<bool, StoreError> {
         let mut database = self.lock();
-        let others = database.contents.standings.get(others).map(|others| others.memory.clone());
-        let standing = database.standing(of, at).filter(|standing| standing.frozen.is_some());
-        let (Some(memory), Some(standing)) = (others, standing) else { return Ok(false) };
-        let is_new = standing.memory != memory;
-        standing.memory = memory;
-        Ok(is_new)
+        let Some(Checkpoint { memory, .. }) = database.checkpoints(others).into_iter().next() else {
+            return Ok(false);
+        };
+        let mut all = true;
+        for at in at {
+            match database.frozen(of, at) {
+                Some(standing) => standing.memory.clone_from(&memory),
+                None => all = false,
+            }
+        }
+        Ok(all)
     }
 
     async fn replace(&self, of: &EntityType, by: &EntityType) -> Result<bool, StoreError> {
@@ -124,15 +139,18 @@ impl RebuildStore for Pod {
         Ok(true)
     }
 
-    async fn stand_where(&self, of: &EntityType, others: &EntityType) -> Result<(), StoreError> {
+    async fn stand_at(
+        &self,
+        of: &EntityType,
+        at: &[Checkpoint],
+        others: &EntityType,
+    ) -> Result<(), StoreError> {
         let mut database = self.lock();
-        let turn = database.contents.standings.get(of).map_or(0, |standing| standing.turn);
-        database.copy_standing(others, of);
-        if let Some(standing) = database.contents.standings.get_mut(of) {
-            standing.turn = turn + 1;
-            standing.frozen = None;
+        let turn = database.checkpoints(of).iter().map(|at| at.turn).max().unwrap_or_default() + 1;
+        database.contents.standings.retain(|(name, _), _| name != of && name != others);
+        for at in at {
+            database.stand(of, &Checkpoint { turn, ..at.clone() });
         }
-        database.contents.standings.remove(others);
         Ok(())
     }
 }
@@ -140,13 +158,13 @@ impl RebuildStore for Pod {
 impl Database {
     /// Where a read model stands, if nobody has had a turn since.
     fn standing(&mut self, of: &EntityType, at: &Checkpoint) -> Option<&mut Standing> {
-        self.contents.standings.get_mut(of).filter(|standing| standing.turn == at.turn)
+        let standing = self.contents.standings.get_mut(&(of.clone(), at.partition));
+        standing.filter(|standing| standing.turn == at.turn)
     }
 
-    fn copy_standing(&mut self, from: &EntityType, to: &EntityType) {
-        if let Some(standing) = self.contents.standings.get(from).cloned() {
-            self.contents.standings.insert(to.clone(), Standing { frozen: None, ..standing });
-        }
+    /// The same, if it is still frozen.
+    fn frozen(&mut self, of: &EntityType, at: &Checkpoint) -> Option<&mut Standing> {
+        self.standing(of, at).filter(|standing| standing.frozen.is_some())
     }
 
     /// Drops the documents of a read model, and forgets where it stands.
@@ -154,7 +172,7 @@ impl Database {
         if self.contents.collections.remove(of.as_str()).is_some() {
             self.log(of.as_str(), &Id(Bson::Null), What::Dropped);
         }
-        self.contents.standings.remove(of);
+        self.contents.standings.retain(|(name, _), _| name != of);
     }
 }
 

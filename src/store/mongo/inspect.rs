@@ -7,7 +7,7 @@ use super::{Mongo, Topology, command};
 use crate::replication::{
     Declaration, Embed, Finding, Inflow, ReadModel, Subscription, Timeline, WhenDeleted,
 };
-use crate::store::{EpochStore, Presence, ReadModelStore, StoreError};
+use crate::store::{Checkpoint, EpochStore, Misfit, Presence, ReadModelStore, StoreError};
 
 impl Mongo {
     /// Looks at the server, its concerns, the fence, and the indexes that fan-out needs.
@@ -33,8 +33,8 @@ impl Mongo {
             findings.push(self.collection_finding(&feed.name, &followed.name, with_before).await?);
         }
         for model in &declaration.read_models {
-            let is_stream = matches!(declaration.inflow(model), Ok(Inflow::Stream(_)));
-            findings.push(self.read_model_finding(model, is_stream).await?);
+            let inflow = declaration.inflow(model).ok();
+            findings.push(self.read_model_finding(model, inflow.as_ref()).await?);
         }
         Ok(findings)
     }
@@ -46,20 +46,28 @@ impl Mongo {
     }
 
     /// How far a read model is folded, and by which declaration.
-    async fn read_model_finding(&self, model: &ReadModel, is_stream: bool) -> Result<Finding, StoreError> {
-        let name = &model.name;
+    async fn read_model_finding(
+        &self,
+        model: &ReadModel,
+        inflow: Option<&Inflow>,
+    ) -> Result<Finding, StoreError> {
+        let (name, is_stream) = (&model.name, matches!(inflow, Some(Inflow::Stream(_))));
         if !self.is_replica_set() {
             let text =
                 format!("read model `{name}` needs transactions, which a standalone server does not have");
             return Ok(Finding::wrong(text));
         }
-        let Some(at) = self.checkpoint(name).await? else {
+        let all = self.checkpoints_of(name).await?;
+        if all.is_empty() {
             return Ok(Finding::fine(format!("read model `{name}`: nothing is folded yet")));
-        };
+        }
+        if let Err(misfit) = Misfit::look(&all, inflow.and_then(Inflow::partitions)) {
+            return Ok(Finding::wrong(format!("read model `{name}`: {misfit}")));
+        }
         let held = doc! { "count": name.as_str(), "query": { "_nearcopy.held": { "$gt": 0 } } };
         let held = command::count(&self.run("counting documents that wait", held).await?, "n");
         let how_far = if is_stream {
-            format!("is folded up to offset {}", at.place)
+            format!("is folded up to {}", all.iter().map(how_far).collect::<Vec<_>>().join(", "))
         } else {
             "is folded as events come".to_owned()
         };
@@ -206,6 +214,14 @@ impl Mongo {
                  collection; {create}"
             )),
         })
+    }
+}
+
+fn how_far(at: &Checkpoint) -> String {
+    let offset = at.last().map_or_else(|| "no event yet".to_owned(), |place| format!("offset {place}"));
+    match at.partition {
+        None => offset,
+        Some(number) => format!("{offset} of partition {number}"),
     }
 }
 

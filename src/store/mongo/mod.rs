@@ -5,6 +5,7 @@
 //! commands; the guards make our own repetition safe.
 
 mod change;
+mod checkpoint;
 mod collection;
 mod command;
 mod cursor;

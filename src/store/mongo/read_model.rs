@@ -11,17 +11,13 @@ use mongodb::ClientSession;
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{ReadConcern, WriteConcern};
 
+use super::checkpoint::{self, CHECKPOINTS};
 use super::command::{self, Chunk};
 use super::parked::{self, any_id};
-use super::{Mongo, outbox, record_statement, seen};
+use super::{Mongo, outbox, seen};
 use crate::event::{EntityId, EntityType, FieldPath};
-use crate::store::{
-    Checkpoint, Encoded, Fold, Folded, Found, Frozen, Lapsed, Needs, ReadModelStore, StoreError,
-};
+use crate::store::{Checkpoint, Encoded, Fold, Folded, Found, Lapsed, Needs, ReadModelStore, StoreError};
 
-pub(super) const CHECKPOINTS: &str = "nearcopy.checkpoints";
-/// How the name ends under which is noted in which session a read model is folded, and by which declaration.
-const NOTE: &str = ":note";
 /// Commands, with the name under which they have their statements.
 const UPDATE: (&CStr, &CStr) = (cstr!("update"), cstr!("updates"));
 const DELETE: (&CStr, &CStr) = (cstr!("delete"), cstr!("deletes"));
@@ -29,26 +25,19 @@ const INSERT: (&CStr, &CStr) = (cstr!("insert"), cstr!("documents"));
 
 #[async_trait]
 impl ReadModelStore for Mongo {
-    async fn checkpoint(&self, of: &EntityType) -> Result<Option<Checkpoint>, StoreError> {
-        let command = doc! {
-            "find": CHECKPOINTS,
-            "filter": { "_id": of.as_str() },
-            "projection": { "place": 1, "mark": 1, "memory": 1, "turn": 1, "frozen": 1, "expired": { "$lte": ["$frozen", "$$NOW"] } },
-            "limit": 1,
-            "readConcern": { "level": "linearizable" },
-        };
-        let found = self.fetch_all(&format!("reading the checkpoint of `{of}`"), command).await?;
-        Ok(found.first().and_then(checkpoint))
+    async fn checkpoints(&self, of: &EntityType) -> Result<Vec<Checkpoint>, StoreError> {
+        self.checkpoints_of(of).await
     }
 
-    async fn take_over(&self, of: &EntityType) -> Result<(), StoreError> {
-        let action = format!("taking `{of}` over");
+    async fn take_over(&self, of: &EntityType, partition: Option<u16>) -> Result<(), StoreError> {
+        let name = checkpoint::name_of(of, partition);
+        let action = format!("taking `{name}` over");
         let session = self.database.client().start_session().await;
         let session = session.map_err(|error| command::classify(&action, &error))?;
         // Noted before it is used, so that whoever comes next knows what to end.
         let note = doc! {
             "findAndModify": CHECKPOINTS,
-            "query": { "_id": format!("{of}{NOTE}") },
+            "query": { "_id": checkpoint::note_of(of, partition) },
             "update": { "$set": { "session": session.id() } },
             "upsert": true,
             "writeConcern": command::write_concern(),
@@ -58,14 +47,14 @@ impl ReadModelStore for Mongo {
         if let Ok(before) = before {
             self.run(&action, doc! { "killSessions": [before] }).await?;
         }
-        self.folding.put(of.as_str(), session);
+        self.folding.put(&name, session);
         Ok(())
     }
 
     async fn folded_by(&self, of: &EntityType) -> Result<Option<String>, StoreError> {
         let command = doc! {
             "find": CHECKPOINTS,
-            "filter": { "_id": format!("{of}{NOTE}") },
+            "filter": { "_id": checkpoint::note_of(of, None) },
             "readConcern": self.read_concern(None),
         };
         let found = self.fetch_all(&format!("reading how `{of}` was folded"), command).await?;
@@ -74,7 +63,7 @@ impl ReadModelStore for Mongo {
 
     async fn note_folded_by(&self, of: &EntityType, declaration: &str) -> Result<(), StoreError> {
         let note = doc! { "$set": { "declared": declaration } };
-        let statement = doc! { "q": { "_id": format!("{of}{NOTE}") }, "u": note, "upsert": true };
+        let statement = doc! { "q": { "_id": checkpoint::note_of(of, None) }, "u": note, "upsert": true };
         self.update(CHECKPOINTS, vec![statement], true).await.map(|_| ())
     }
 
@@ -96,16 +85,23 @@ impl ReadModelStore for Mongo {
         fold: Fold,
     ) -> Result<bool, StoreError> {
         let action = format!("folding events into `{of}`");
-        let (mongo, name) = (self.clone(), of.to_string());
+        let (mongo, of) = (self.clone(), of.clone());
         let (expected, next, needs) = (expected.cloned(), next.clone(), needs.clone());
         // The driver's futures must not be dropped half-way, so all of it is a task of its own.
         let turn = tokio::spawn(async move {
-            let turn = Turn { mongo: &mongo, collection: &name, expected: expected.as_ref(), next: &next };
+            let name = checkpoint::name_of(&of, next.partition);
+            let turn = Turn { mongo: &mongo, of: &of, name: &name, expected: expected.as_ref(), next: &next };
             turn.take(&needs, fold).await
         });
         let stopped =
             |_| StoreError::Unavailable { action: action.clone(), detail: "the task was stopped".into() };
-        turn.await.map_err(stopped)?.map_err(|error| command::classify(&action, &error))
+        turn.await.map_err(stopped)?.map_err(|error| {
+            if is_conflict(&error) {
+                StoreError::Conflict { action: action.clone() }
+            } else {
+                command::classify(&action, &error)
+            }
+        })
     }
 }
 
@@ -130,14 +126,16 @@ impl Sessions {
 
 struct Turn<'t> {
     mongo: &'t Mongo,
-    collection: &'t str,
+    of: &'t EntityType,
+    /// The checkpoint's.
+    name: &'t str,
     expected: Option<&'t Checkpoint>,
     next: &'t Checkpoint,
 }
 
 impl Turn<'_> {
     async fn take(&self, needs: &Needs, fold: Fold) -> Result<bool, Error> {
-        let mut session = match self.mongo.folding.take(self.collection) {
+        let mut session = match self.mongo.folding.take(self.name) {
             Some(session) => session,
             None => self.mongo.database.client().start_session().await?,
         };
@@ -149,12 +147,16 @@ impl Turn<'_> {
         match self.write(&mut session, needs, fold).await {
             Ok(true) => {
                 session.commit_transaction().await?;
-                self.mongo.folding.put_back(self.collection, session);
+                self.mongo.folding.put_back(self.name, session);
                 Ok(true)
             }
             other => {
                 // An abort that fails changes nothing: the server ends the transaction by itself.
-                let _aborted = session.abort_transaction().await;
+                let is_over = session.abort_transaction().await.is_ok();
+                if is_over && other.as_ref().is_err_and(is_conflict) {
+                    // The turn will be taken again, in the session that is noted.
+                    self.mongo.folding.put_back(self.name, session);
+                }
                 other
             }
         }
@@ -171,19 +173,14 @@ impl Turn<'_> {
 
     /// Moves the checkpoint, if it is where it was; says when that is by the database's clock.
     async fn advance(&self, session: &mut ClientSession) -> Result<Option<DateTime>, Error> {
-        let Checkpoint { place, mark, memory, turn, .. } = self.next;
-        let place = i64::try_from(*place).unwrap_or(i64::MAX);
-        let moved =
-            doc! { "_id": self.collection, "place": place, "mark": mark, "memory": memory, "turn": turn };
-        let moved = doc! { "$mergeObjects": [record_statement::literal(moved), { "at": "$$NOW" }] };
         // Whoever froze it may have a turn, and ends that by it.
         let is_frozen = self.expected.is_some_and(|expected| expected.frozen.is_some());
         let frozen = if is_frozen { doc! { "$ne": null }.into() } else { Bson::Null };
         let expected = self.expected.map_or(Bson::Null, |expected| expected.turn.into());
         let command = doc! {
             "findAndModify": CHECKPOINTS,
-            "query": { "_id": self.collection, "turn": expected, "frozen": frozen },
-            "update": [{ "$replaceWith": moved }],
+            "query": { "_id": self.name, "turn": expected, "frozen": frozen },
+            "update": [{ "$replaceWith": checkpoint::moved(self.of, self.next) }],
             "upsert": self.expected.is_none(),
             "new": true,
         };
@@ -210,7 +207,7 @@ impl Turn<'_> {
         let mut documents = Vec::new();
         for filter in filters {
             // Read raw: the driver's own way takes an object such as `{"$date": …}` for a date written in JSON.
-            let collection = self.mongo.database.collection::<RawDocumentBuf>(self.collection);
+            let collection = self.mongo.database.collection::<RawDocumentBuf>(self.of.as_str());
             let mut cursor = collection.find(filter).session(&mut *session).await?;
             let found: Vec<RawDocumentBuf> = cursor.stream(&mut *session).try_collect().await?;
             for raw in found {
@@ -225,9 +222,9 @@ impl Turn<'_> {
     async fn store(&self, session: &mut ClientSession, folded: Folded, now: DateTime) -> Result<(), Error> {
         let Folded { stored, deleted, parked, unparked, alerts, noted } = folded;
         let replaced = stored.into_iter().map(|document| replace(&document?)).collect();
-        self.send(session, UPDATE, self.collection, replaced).await?;
+        self.send(session, UPDATE, self.of.as_str(), replaced).await?;
         let gone = deleted.iter().map(|key| doc! { "q": { "_id": key.to_bson() }, "limit": 1 });
-        self.run(session, DELETE, self.collection, gone.collect()).await?;
+        self.run(session, DELETE, self.of.as_str(), gone.collect()).await?;
         // A document waits for them: they stay until somebody sees to them.
         let parked = parked.iter().map(|parked| parked::statement(parked, None)).collect();
         self.run(session, UPDATE, parked::PARKED, parked).await?;
@@ -292,19 +289,12 @@ fn matching(fields: &[(FieldPath, Bson)]) -> Document {
     fields.iter().map(|(path, value)| (path.names().join("."), doc! { "$eq": value }.into())).collect()
 }
 
-pub(super) fn checkpoint(stored: &Document) -> Option<Checkpoint> {
-    let expired = stored.get_bool("expired").unwrap_or_default();
-    let frozen = if expired { Frozen::Expired } else { Frozen::Still };
-    Some(Checkpoint {
-        place: u64::try_from(stored.get_i64("place").ok()?).ok()?,
-        mark: stored.get_str("mark").ok()?.to_owned(),
-        memory: stored.get_str("memory").or_else(|_| stored.get_str("_id")).ok()?.to_owned(),
-        turn: stored.get_i64("turn").ok()?,
-        frozen: stored.get_datetime("frozen").is_ok().then_some(frozen),
-    })
-}
-
 /// Whether a checkpoint could not be made because there is one.
 fn is_there(error: &Error) -> bool {
     matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == 11_000)
+}
+
+/// Whether a transaction was ended because another one has changed the same documents.
+fn is_conflict(error: &Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == 112)
 }

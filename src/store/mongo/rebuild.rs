@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bson::{Bson, Document, doc};
+use bson::{Document, doc};
+use mongodb::error::Error;
+use mongodb::options::WriteConcern;
 
-use super::read_model::{CHECKPOINTS, checkpoint};
+use super::checkpoint::{self, CHECKPOINTS, name_of, still_frozen};
 use super::{Mongo, command, record_statement};
 use crate::event::EntityType;
 use crate::replication::ReadModel;
@@ -18,42 +20,45 @@ pub(super) const LONG: Duration = Duration::from_mins(60);
 impl RebuildStore for Mongo {
     async fn begin_anew(&self, of: &ReadModel, next: &EntityType) -> Result<(), StoreError> {
         self.give_up(next).await?;
-        self.take_over(next).await?;
+        self.take_over(next, None).await?;
         self.index_read_model(of, next.as_str()).await
     }
 
-    async fn freeze(&self, of: &EntityType, hold: Duration) -> Result<Option<Checkpoint>, StoreError> {
+    async fn freeze(&self, of: &EntityType, hold: Duration) -> Result<Vec<Checkpoint>, StoreError> {
         let frozen = doc! {
             "frozen": record_statement::from_now(hold),
             "turn": { "$add": ["$turn", 1_i64] },
         };
-        let statement = doc! { "q": { "_id": of.as_str() }, "u": [{ "$set": frozen }] };
+        let statement = doc! { "q": checkpoint::any_of(of), "u": [{ "$set": frozen }], "multi": true };
         self.update(CHECKPOINTS, vec![statement], true).await?;
-        self.checkpoint(of).await
+        self.checkpoints_of(of).await
     }
 
     async fn keep_frozen(
         &self,
         of: &EntityType,
-        at: &Checkpoint,
+        at: &[Checkpoint],
         hold: Duration,
     ) -> Result<bool, StoreError> {
-        let held = doc! { "_id": of.as_str(), "turn": at.turn, "frozen": { "$ne": null } };
-        let statement = doc! { "q": held, "u": [{ "$set": { "frozen": record_statement::from_now(hold) } }] };
-        Ok(self.update(CHECKPOINTS, vec![statement], true).await?.changed == 1)
+        let held = doc! { "$set": { "frozen": record_statement::from_now(hold) } };
+        let one = |at: &Checkpoint| doc! { "q": still_frozen(of, at), "u": [&held] };
+        self.all_found(at.iter().map(one).collect()).await
     }
 
-    async fn thaw(&self, of: &EntityType, at: &Checkpoint) -> Result<(), StoreError> {
-        let held = doc! { "_id": of.as_str(), "turn": at.turn };
+    async fn thaw(&self, of: &EntityType, at: &[Checkpoint]) -> Result<(), StoreError> {
         let thawed = doc! { "$unset": { "frozen": true }, "$inc": { "turn": 1_i64 } };
-        self.update(CHECKPOINTS, vec![doc! { "q": held, "u": thawed }], true).await.map(|_| ())
+        let one = |at: &Checkpoint| {
+            let held = doc! { "_id": name_of(of, at.partition), "turn": at.turn };
+            doc! { "q": held, "u": &thawed }
+        };
+        self.update(CHECKPOINTS, at.iter().map(one).collect(), true).await.map(|_| ())
     }
 
     async fn give_up(&self, next: &EntityType) -> Result<(), StoreError> {
         let command = doc! { "drop": next.as_str(), "writeConcern": command::write_concern() };
         match self.run(&format!("dropping `{next}`"), command).await {
             Err(error) if !is_missing(&error) => Err(error),
-            _ => self.forget_checkpoint(next).await,
+            _ => self.forget_checkpoints(next).await,
         }
     }
 
@@ -89,19 +94,19 @@ impl RebuildStore for Mongo {
             "writeConcern": command::write_concern(),
         };
         self.fetch_all_within(LONG, &action, command).await?;
-        self.copy_checkpoint(of, before).await
+        self.copy_checkpoints(of, before).await
     }
 
     async fn remember_like(
         &self,
         of: &EntityType,
         others: &EntityType,
-        at: &Checkpoint,
+        at: &[Checkpoint],
     ) -> Result<bool, StoreError> {
-        let Some(others) = self.checkpoint(others).await? else { return Ok(false) };
-        let held = doc! { "_id": of.as_str(), "turn": at.turn, "frozen": { "$ne": null } };
-        let statement = doc! { "q": held, "u": { "$set": { "memory": others.memory } } };
-        Ok(self.update(CHECKPOINTS, vec![statement], true).await?.changed == 1)
+        let others = self.checkpoints_of(others).await?;
+        let Some(Checkpoint { memory, .. }) = others.first() else { return Ok(false) };
+        let one = |at: &Checkpoint| doc! { "q": still_frozen(of, at), "u": { "$set": { "memory": memory } } };
+        self.all_found(at.iter().map(one).collect()).await
     }
 
     async fn replace(&self, of: &EntityType, by: &EntityType) -> Result<bool, StoreError> {
@@ -121,13 +126,30 @@ impl RebuildStore for Mongo {
         }
     }
 
-    async fn stand_where(&self, of: &EntityType, others: &EntityType) -> Result<(), StoreError> {
-        let turn = self.checkpoint(of).await?.map_or(0, |at| at.turn);
-        self.copy_checkpoint(others, of).await?;
-        let next = doc! { "$set": { "turn": turn + 1 }, "$unset": { "frozen": true } };
-        let statement = doc! { "q": { "_id": of.as_str() }, "u": next };
-        self.update(CHECKPOINTS, vec![statement], true).await?;
-        self.forget_checkpoint(others).await
+    async fn stand_at(
+        &self,
+        of: &EntityType,
+        at: &[Checkpoint],
+        others: &EntityType,
+    ) -> Result<(), StoreError> {
+        let action = format!("having `{of}` stand where `{others}` does");
+        // Above whatever anybody expects who was at it before.
+        let turn = self.checkpoints_of(of).await?.iter().map(|at| at.turn).max().unwrap_or_default() + 1;
+        let one = |at: &Checkpoint| {
+            let to = Checkpoint { turn, frozen: None, ..at.clone() };
+            let named = doc! { "_id": name_of(of, at.partition) };
+            doc! { "q": named, "u": [{ "$replaceWith": checkpoint::moved(of, &to) }], "upsert": true }
+        };
+        let gone = [of, others].map(|of| doc! { "q": checkpoint::any_of(of), "limit": 0 });
+        let mut commands = vec![doc! { "delete": CHECKPOINTS, "deletes": gone.to_vec() }];
+        if !at.is_empty() {
+            let updates: Vec<Document> = at.iter().map(one).collect();
+            commands.push(doc! { "update": CHECKPOINTS, "updates": updates });
+        }
+        let (mongo, named) = (self.clone(), action.clone());
+        let stopped = |_| StoreError::Unavailable { action: named, detail: "the task was stopped".into() };
+        let moving = tokio::spawn(async move { mongo.run_together(commands).await });
+        moving.await.map_err(stopped)?.map_err(|error| command::classify(&action, &error))
     }
 }
 
@@ -137,27 +159,17 @@ impl Mongo {
         Ok(command::count(&self.run(&format!("counting `{of}`"), command).await?, "n"))
     }
 
-    async fn forget_checkpoint(&self, of: &EntityType) -> Result<(), StoreError> {
-        let one = doc! { "q": { "_id": of.as_str() }, "limit": 1 };
-        let command =
-            doc! { "delete": CHECKPOINTS, "deletes": [one], "writeConcern": command::write_concern() };
-        self.run(&format!("forgetting the checkpoint of `{of}`"), command).await.map(|_| ())
-    }
-
-    async fn copy_checkpoint(&self, from: &EntityType, to: &EntityType) -> Result<(), StoreError> {
-        let command = doc! {
-            "find": CHECKPOINTS,
-            "filter": { "_id": from.as_str() },
-            "readConcern": self.read_concern(None),
-        };
-        let found = self.fetch_all(&format!("reading the checkpoint of `{from}`"), command).await?;
-        let Some(mut copy) = found.into_iter().next().filter(|found| checkpoint(found).is_some()) else {
-            return Ok(());
-        };
-        copy.insert("_id", to.as_str());
-        copy.insert("frozen", Bson::Null);
-        let statement: Document = doc! { "q": { "_id": to.as_str() }, "u": copy, "upsert": true };
-        self.update(CHECKPOINTS, vec![statement], true).await.map(|_| ())
+    /// Runs commands in one transaction.
+    async fn run_together(&self, commands: Vec<Document>) -> Result<(), Error> {
+        let mut session = self.database.client().start_session().await?;
+        session.start_transaction().write_concern(WriteConcern::majority()).await?;
+        for command in commands {
+            let reply = self.database.run_command(command).session(&mut session).await?;
+            if reply.get_array("writeErrors").is_ok_and(|errors| !errors.is_empty()) {
+                return Err(Error::custom("a statement was refused"));
+            }
+        }
+        session.commit_transaction().await
     }
 }
 

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use nearcopy::event::{EntityId, EntityType, FieldPath};
 use nearcopy::replication::{Alert, ReadModel};
 use nearcopy::store::{
-    Checkpoint, Folded, Found, Needs, Noted, OutboxStore, Parked, ParkedStore, RebuildStore,
+    Checkpoint, Folded, Found, Needs, Noted, OutboxStore, Parked, ParkedStore, Reached, RebuildStore,
 };
 use uuid::Uuid;
 
@@ -48,7 +48,7 @@ enum Belief {
 /// One step, the same for both stores.
 #[derive(Clone, Debug)]
 enum Step {
-    Turn(EntityType, Belief, Box<Turn>),
+    Turn(EntityType, Option<u16>, Belief, Box<Turn>),
     Freeze(Duration),
     KeepFrozen(Belief, Duration),
     Thaw(Belief),
@@ -102,6 +102,9 @@ async fn turns_and_what_is_put_in_their_place_are_the_same_in_memory() {
     both.database.drop().await;
 }
 
+/// The whole, and partitions, which no read model has at once: stores need not know that.
+const PARTITIONS: [Option<u16>; 4] = [None, Some(0), Some(1), Some(10)];
+
 fn names() -> [EntityType; 3] {
     ["things", "things.next", "things.before"].map(EntityType::new)
 }
@@ -126,7 +129,10 @@ fn any(dice: &mut Rng) -> Step {
         14 | 15 => Step::TakeOverDeadlines,
         16 | 17 => Step::Lapsed(choose(dice, &[None, Some(YEARS[0]), Some(YEARS[1])])),
         12 => Step::NoteFoldedBy(choose(dice, &["one".to_owned(), "two".to_owned()])),
-        _ => Step::Turn(choose(dice, &[things.clone(), things, next]), belief, Box::new(turn(dice))),
+        _ => {
+            let of = choose(dice, &[things.clone(), things, next]);
+            Step::Turn(of, choose(dice, &PARTITIONS), belief, Box::new(turn(dice)))
+        }
     }
 }
 
@@ -213,16 +219,15 @@ fn alert(which: u128) -> Alert {
 async fn take(store: &dyn Models, of: &Arc<ReadModel>, step: &Step) -> String {
     let [things, next, before] = names();
     match step {
-        Step::Turn(of, belief, turn) => take_turn(store, of, *belief, turn).await,
+        Step::Turn(of, partition, belief, turn) => take_turn(store, of, *partition, *belief, turn).await,
         Step::Freeze(hold) => format!("{:?}", store.freeze(&things, *hold).await.unwrap()),
-        Step::KeepFrozen(belief, hold) => match believed(store, &things, *belief).await {
-            Some(at) => store.keep_frozen(&things, &at, *hold).await.unwrap().to_string(),
-            None => String::new(),
-        },
+        Step::KeepFrozen(belief, hold) => {
+            let at = believed(store, &things, *belief).await;
+            store.keep_frozen(&things, &at, *hold).await.unwrap().to_string()
+        }
         Step::Thaw(belief) => {
-            if let Some(at) = believed(store, &things, *belief).await {
-                store.thaw(&things, &at).await.unwrap();
-            }
+            let at = believed(store, &things, *belief).await;
+            store.thaw(&things, &at).await.unwrap();
             String::new()
         }
         Step::BeginAnew => format!("{:?}", store.begin_anew(of, &next).await.unwrap()),
@@ -230,11 +235,14 @@ async fn take(store: &dyn Models, of: &Arc<ReadModel>, step: &Step) -> String {
         Step::Compare => format!("{:?}", store.compare(&things, &next).await.unwrap()),
         Step::SetAside => format!("{:?}", store.set_aside(&things, &before).await.unwrap()),
         Step::Replace(by) => store.replace(&things, by).await.unwrap().to_string(),
-        Step::StandWhere(others) => format!("{:?}", store.stand_where(&things, others).await.unwrap()),
-        Step::RememberLike(belief) => match believed(store, &things, *belief).await {
-            Some(at) => store.remember_like(&things, &next, &at).await.unwrap().to_string(),
-            None => String::new(),
-        },
+        Step::StandWhere(others) => {
+            let at = store.checkpoints(others).await.unwrap();
+            format!("{:?}", store.stand_at(&things, &at, others).await.unwrap())
+        }
+        Step::RememberLike(belief) => {
+            let at = believed(store, &things, *belief).await;
+            store.remember_like(&things, &next, &at).await.unwrap().to_string()
+        }
         Step::TakeOverDeadlines => format!("{:?}", store.take_over_deadlines(&things, &next).await.unwrap()),
         Step::Lapsed(before) => {
             let lapsed = store.lapsed(&things, *before, 10).await.unwrap();
@@ -255,13 +263,20 @@ async fn take(store: &dyn Models, of: &Arc<ReadModel>, step: &Step) -> String {
     }
 }
 
-async fn take_turn(store: &dyn Models, of: &EntityType, belief: Belief, turn: &Turn) -> String {
-    let expected = believed(store, of, belief).await;
+async fn take_turn(
+    store: &dyn Models,
+    of: &EntityType,
+    partition: Option<u16>,
+    belief: Belief,
+    turn: &Turn,
+) -> String {
+    let expected = believed(store, of, belief).await.into_iter().find(|at| at.partition == partition);
     let place = expected.as_ref().map_or(1, |at| at.place + 1);
     let next = Checkpoint::after(expected.as_ref(), place, format!("mark {place}"));
+    let reached = (place % 3 == 0).then_some(Reached::At(YEARS[0])).or(next.reached);
     // What is drawn by lot is another one in each store.
     let memory = expected.as_ref().map_or_else(|| format!("of {of}"), |at| at.memory.clone());
-    let next = Checkpoint { memory, ..next };
+    let next = Checkpoint { partition, memory, reached, ..next };
     let seen = Arc::new(Mutex::new((Vec::new(), BTreeSet::new())));
     let (see, made) = (seen.clone(), turn.clone());
     let fold = move |found: Found| {
@@ -280,12 +295,12 @@ async fn take_turn(store: &dyn Models, of: &EntityType, belief: Belief, turn: &T
     format!("{done} {:?}", seen.lock().unwrap())
 }
 
-async fn believed(store: &dyn Models, of: &EntityType, belief: Belief) -> Option<Checkpoint> {
-    let at = store.checkpoint(of).await.unwrap();
+async fn believed(store: &dyn Models, of: &EntityType, belief: Belief) -> Vec<Checkpoint> {
+    let at = store.checkpoints(of).await.unwrap();
     match belief {
         Belief::Right => at,
-        Belief::Outdated => at.map(|at| Checkpoint { turn: at.turn - 1, ..at }),
-        Belief::Nowhere => None,
+        Belief::Outdated => at.into_iter().map(|at| Checkpoint { turn: at.turn - 1, ..at }).collect(),
+        Belief::Nowhere => Vec::new(),
     }
 }
 
@@ -293,7 +308,7 @@ async fn believed(store: &dyn Models, of: &EntityType, belief: Belief) -> Option
 async fn state(store: &dyn Models) -> String {
     let mut standing = Vec::new();
     for name in names() {
-        standing.push(store.checkpoint(&name).await.unwrap());
+        standing.push(store.checkpoints(&name).await.unwrap());
     }
     let mut parked = untimed(store.parked(None, 100).await.unwrap());
     parked.sort_by_key(|parked| parked.id);
