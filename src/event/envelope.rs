@@ -10,6 +10,9 @@ use super::{
     version::parse_time,
 };
 
+/// The attribute that is the routing key under which an event was published. No format has one of this name.
+pub const ROUTING_KEY: &str = "routing_key";
+
 /// How the events of a source are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WireFormat {
@@ -193,6 +196,15 @@ impl<'a> Notice<'a> {
     pub fn of_answer(answer: &'a RawValue, data: Option<&'a RawValue>, limits: Limits) -> Self {
         let (kind, data, body) = (Cow::Borrowed(""), Data::Read(data), Some(answer.get()));
         Self { kind, limits, attributes: Vec::new(), data, body, found: None }
+    }
+
+    /// The same, where the routing key under which it was published is an attribute, too.
+    #[must_use]
+    pub fn under(mut self, routing_key: &str) -> Self {
+        let raw = serde_json::value::to_raw_value(routing_key).ok();
+        self.attributes.retain(|(name, _)| name != ROUTING_KEY);
+        self.attributes.extend(raw.map(|raw| (Cow::Borrowed(ROUTING_KEY), Cow::Owned(raw))));
+        self
     }
 
     /// An attribute by name: `id`, `type`, `time`, and with CloudEvents every extension.

@@ -23,7 +23,7 @@ mod version;
 pub use change::{Change, ChangeEvent, EventId, Stamp};
 pub use cloudevents::is_context_header;
 pub use entity::{EntityId, EntityType, IdKind};
-pub use envelope::{Envelope, Notice, WireFormat};
+pub use envelope::{Envelope, Notice, ROUTING_KEY, WireFormat};
 pub use error::{DecodeError, Reason};
 pub use excerpt::excerpt;
 pub use extract::{Wanted, find_at};

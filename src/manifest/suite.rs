@@ -54,6 +54,8 @@ pub struct Event {
     pub content_type: String,
     /// Its headers.
     pub headers: Headers,
+    /// The routing key, if that is said.
+    pub key: Option<String>,
 }
 
 /// What must be there in the end.

@@ -219,6 +219,7 @@ fn trouble(error: &StoreError) -> FeedError {
         StoreError::Unavailable { .. }
         | StoreError::Refused { .. }
         | StoreError::Unsuitable { .. }
+        | StoreError::Conflict { .. }
         | StoreError::HistoryLost { .. } => FeedError::Database { class, detail },
     }
 }

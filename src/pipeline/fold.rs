@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::parked_event;
-use crate::event::{DecodeError, EntityId, Envelope, Reason};
+use crate::event::{DecodeError, EntityId, Envelope, Notice, Reason};
 use crate::replication::{Aim, Alert, Bench, Facts, Held, Inflow, Memory, Outcome, ReadModel};
 use crate::source::Delivery;
 use crate::store::{Fold, Folded, Found, Lapsed, Noted, Parked};
@@ -69,6 +69,19 @@ pub(super) fn hash_of(delivery: &Delivery) -> String {
     format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&delivery.body))
 }
 
+/// Opens a delivery for a read model: what it was published under counts as said in it, where that is read.
+fn opened<'d>(
+    delivery: &'d Delivery,
+    of: &ReadModel,
+    envelope: &Envelope,
+) -> Result<Notice<'d>, DecodeError> {
+    let notice = envelope.open(&delivery.message())?;
+    Ok(match delivery.routing_key().filter(|_| of.reads_routing_key()) {
+        Some(key) => notice.under(key),
+        None => notice,
+    })
+}
+
 impl Item {
     /// Reads deliveries.
     pub(super) fn all(deliveries: Vec<Delivery>, of: &ReadModel, inflow: &Inflow) -> Vec<Self> {
@@ -77,7 +90,7 @@ impl Item {
     }
 
     fn read(delivery: Delivery, partition: Option<u16>, of: &ReadModel, envelope: &Envelope) -> Self {
-        let says = envelope.open(&delivery.message()).and_then(|notice| of.interpret(&notice));
+        let says = opened(&delivery, of, envelope).and_then(|notice| of.interpret(&notice));
         Self { delivery, partition, says }
     }
 
@@ -209,10 +222,10 @@ impl Work {
 
     /// Folds an event, and asks the rules about each document that it brings to another state.
     fn fold_by_rules(&mut self, item: &Item, facts: &Facts, came: &mut Outcomes) -> Vec<Held> {
-        let (of, message) = (self.of.clone(), item.delivery.message());
+        let of = self.of.clone();
         let place = item.label().unwrap_or_else(|| "0".to_owned());
         // It was opened and read before, so it can be again.
-        let Ok(notice) = self.inflow.envelope().open(&message) else { return Vec::new() };
+        let Ok(notice) = opened(&item.delivery, &of, self.inflow.envelope()) else { return Vec::new() };
         let Ok(event) = of.lookup.find(&notice) else { return Vec::new() };
         let is_heard = self.manner == Manner::Live;
         self.bench.fold_seen(facts, self.now, &mut |seen| {
@@ -237,7 +250,7 @@ impl Work {
     }
 
     fn put_aside(&self, item: &Item, held: Option<&Held>, error: &DecodeError) -> Parked {
-        let notice = self.inflow.envelope().open(&item.delivery.message()).ok();
+        let notice = opened(&item.delivery, &self.of, self.inflow.envelope()).ok();
         let key = held.map(|held| &held.key);
         let told =
             parked_event::Told { delivery: &item.delivery, label: item.label(), notice: notice.as_ref() };

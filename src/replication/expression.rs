@@ -5,15 +5,17 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{EntryExpr, Expr, LiteralValue, operators};
-use cel::{Context, ExecutionError, IdedExpr, Program, Value};
+use cel::{Context, Env, ExecutionError, IdedExpr, Program, Value, extensions};
 use uuid::Uuid;
 
 use crate::event::FieldPath;
 
 /// What every expression may call. To put it together costs more than to evaluate one.
 static FUNCTIONS: LazyLock<Context<'static, 'static>> = LazyLock::new(|| {
-    let mut functions = Context::default();
-    // It can only be declared already, and is not.
+    let mut known = Env::stdlib();
+    // These, and ours, could only be declared already, and are not.
+    let _declared = known.add_extension(extensions::strings);
+    let mut functions = Context::with_env(Arc::new(known));
     let _declared = functions.add_function("uuid5", uuid5);
     functions
 });

@@ -27,6 +27,7 @@ pub struct Delivery {
     pub headers: Headers,
     /// Whether the broker has delivered it before.
     pub redelivered: bool,
+    routing_key: Option<String>,
     place: Option<u64>,
     receipt: Receipt,
 }
@@ -42,7 +43,18 @@ impl Delivery {
         ledger: Arc<dyn Ledger>,
     ) -> Self {
         let receipt = Receipt { tag, ledger: Some(ledger) };
-        Self { body, content_type, headers, redelivered, place: None, receipt }
+        Self { body, content_type, headers, redelivered, routing_key: None, place: None, receipt }
+    }
+
+    /// The same, published under a routing key.
+    #[must_use]
+    pub fn under(self, routing_key: Option<String>) -> Self {
+        Self { routing_key, ..self }
+    }
+
+    /// Under which routing key it was published, where there are such keys.
+    pub fn routing_key(&self) -> Option<&str> {
+        self.routing_key.as_deref()
     }
 
     /// The same, standing at a place of a log.

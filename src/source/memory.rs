@@ -21,6 +21,8 @@ pub struct Message {
     pub content_type: Option<String>,
     /// Its headers.
     pub headers: Headers,
+    /// Its routing key, if that was said.
+    pub routing_key: Option<String>,
 }
 
 /// How many messages wait at once, where nobody says otherwise.
@@ -106,8 +108,9 @@ impl Held {
         messages.tags += 1;
         let tag = messages.tags;
         messages.out.insert(tag, message.clone());
-        let Message { body, content_type, headers } = message;
-        Some(Delivery::new(body, content_type, headers, redelivered, tag, self.clone()))
+        let Message { body, content_type, headers, routing_key } = message;
+        let delivery = Delivery::new(body, content_type, headers, redelivered, tag, self.clone());
+        Some(delivery.under(routing_key))
     }
 }
 
@@ -178,9 +181,9 @@ impl Kept {
         let nobody: Arc<dyn Ledger> = Arc::new(Nobody);
         loop {
             let stirred = self.stirred.notified();
-            if let Some(Message { body, content_type, headers }) = self.at(place) {
+            if let Some(Message { body, content_type, headers, routing_key }) = self.at(place) {
                 let delivery = Delivery::new(body, content_type, headers, false, place, nobody.clone());
-                if deliveries.send(delivery.at(Some(place))).await.is_err() {
+                if deliveries.send(delivery.under(routing_key).at(Some(place))).await.is_err() {
                     return;
                 }
                 place += 1;
@@ -236,7 +239,8 @@ mod tests {
     use super::*;
 
     fn message(text: &'static str) -> Message {
-        Message { body: Bytes::from_static(text.as_bytes()), content_type: None, headers: Headers::new() }
+        let (body, headers) = (Bytes::from_static(text.as_bytes()), Headers::new());
+        Message { body, content_type: None, headers, routing_key: None }
     }
 
     /// What was not settled comes again, and says so; what was does not.

@@ -71,6 +71,19 @@ fn the_products_example_means_what_it_says() {
 }
 
 #[test]
+fn each_partition_of_a_stream_is_read_by_itself() {
+    let declared = manifest::load(&[root().join("config/examples/sales.yaml")]).unwrap();
+    let whole = declared.inflow(&declared.read_models[0]).unwrap();
+    assert_eq!((whole.partitions(), whole.part()), (Some(3), None));
+    let named = |part: &Inflow| match part {
+        Inflow::Stream(stream) => (stream.stream.clone(), part.part().unwrap().number),
+        other => panic!("{other:?}"),
+    };
+    let parts: Vec<(String, u16)> = whole.parts().iter().map(named).collect();
+    assert_eq!(parts, [("orders-0".into(), 0), ("orders-1".into(), 1), ("orders-2".into(), 2)]);
+}
+
+#[test]
 fn every_option_arrives_where_it_belongs() {
     let declared = good("everything.yaml");
     assert_eq!(declared.service, "shop", "variables are replaced");

@@ -172,6 +172,26 @@ fn what_an_event_does_not_say_is_no_value() {
     assert_eq!(folded.says(r#"{"id":"e","type":"Made","data":{"id":7,"name":"x"}}"#), Err(Reason::BadId));
 }
 
+/// Whole, or by its words; an event that came under none has no document.
+#[test]
+fn a_routing_key_is_read_like_any_part_of_an_event() {
+    let folded = Folded::model(
+        "    on: { Made: { key: \"event.routing_key.split('.')[1]\", set: { by: event.routing_key } } }\n",
+    );
+    let headers = Headers::new();
+    let body = br#"{"id":"e","type":"Made","data":{}}"#;
+    let message = Message { body, content_type: None, headers: &headers };
+    let notice = folded.declaration.streams[0].envelope.open(&message).unwrap();
+    assert!(folded.read_model().reads_routing_key());
+    assert_eq!(folded.read_model().interpret(&notice).unwrap_err().reason, Reason::BadField);
+    let facts = folded.read_model().interpret(&notice.under("shop.7.made")).unwrap().unwrap();
+    assert_eq!(facts.moves[0].aim, Aim::Key(EntityId::String("7".into())));
+    let mut bench = Bench::default();
+    bench.fold(&facts, NOW);
+    let made = bench.document(&EntityId::String("7".into())).unwrap();
+    assert_eq!(made.get_str("by").unwrap(), "shop.7.made");
+}
+
 #[test]
 fn where_finds_values_and_members_of_arrays() {
     let folded = Folded::model("    on: { Gone: { where: { tags: data.tag }, set: { gone: true } } }\n");

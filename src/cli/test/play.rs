@@ -127,6 +127,7 @@ fn message(event: &Event) -> Message {
         body: Bytes::from(event.body.clone()),
         content_type: Some(event.content_type.clone()),
         headers: event.headers.clone(),
+        routing_key: event.key.clone(),
     }
 }
 
@@ -141,6 +142,7 @@ mod tests {
             body: "{}".to_owned(),
             content_type: String::new(),
             headers: BTreeMap::new(),
+            key: None,
         };
         Case {
             name: String::new(),

@@ -21,8 +21,8 @@ use bson::{Bson, DateTime};
 
 use super::{Gaps, Keep, Lineage, ReadSpec, Subscription};
 use crate::event::{
-    DecodeError, EntityId, EntityType, Field, FieldPath, FieldType, Found, IdKind, Lookup, Notice, Reason,
-    Selection, VersionRule,
+    DecodeError, EntityId, EntityType, Field, FieldPath, FieldType, Found, IdKind, Lookup, Notice,
+    ROUTING_KEY, Reason, Selection, VersionRule,
 };
 
 pub use bench::{Bench, Held, Seen};
@@ -140,6 +140,11 @@ impl ReadModel {
         let moves = effects.iter().map(|effect| self.read(effect, &event)).collect::<Result<_, _>>()?;
         let [id, identity] = [notice.event_id(), notice.identity()].map(|id| id.map(|id| id.to_string()));
         Ok(Some(Facts { event: id, identity, at: template::time(&event).ok(), moves }))
+    }
+
+    /// Whether anything is made of the routing keys of events.
+    pub fn reads_routing_key(&self) -> bool {
+        self.lookup.paths().iter().any(|path| path.names() == [ROUTING_KEY])
     }
 
     fn read(&self, effect: &Effect, event: &Found<'_, '_>) -> Result<Move, DecodeError> {

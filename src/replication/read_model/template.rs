@@ -194,7 +194,7 @@ fn within_event(path: &FieldPath, is_change: bool) -> Result<FieldPath, String> 
                 .into())
         }
         _ => {
-            Err("of `event` there are `id`, `type`, `time` and what else its format has, each by itself"
+            Err("of `event` there are `id`, `type`, `time`, `routing_key` and what else its format has, each by itself"
                 .into())
         }
     }

@@ -189,6 +189,7 @@ impl Supervisor {
         let headers = properties.headers().as_ref().map_or_else(Headers::new, headers);
         let (tag, redelivered) = (delivery.delivery_tag, delivery.redelivered);
         Delivery::new(Bytes::from(delivery.data), content_type, headers, redelivered, tag, Arc::clone(ledger))
+            .under(Some(delivery.routing_key.into()))
     }
 
     /// Makes queue and bindings again and again, which does nothing as long as nobody takes them away.

@@ -217,7 +217,9 @@ fn wrap(delivery: lapin::message::Delivery, ledger: &Arc<dyn Ledger>) -> Deliver
     };
     let headers = table.map_or_else(Headers::new, headers);
     let tag = delivery.delivery_tag;
-    Delivery::new(Bytes::from(delivery.data), content_type, headers, false, tag, Arc::clone(ledger)).at(place)
+    Delivery::new(Bytes::from(delivery.data), content_type, headers, false, tag, Arc::clone(ledger))
+        .under(Some(delivery.routing_key.into()))
+        .at(place)
 }
 
 /// What is settled in a stream stays in it.

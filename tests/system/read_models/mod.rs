@@ -6,6 +6,7 @@ mod partitions;
 mod queue;
 mod rebuild;
 mod remember;
+mod routing_keys;
 mod rules;
 
 use std::time::Duration;

@@ -16,7 +16,8 @@ pub(super) fn read(at: Place<'_>, of: &Declaration, findings: &mut Vec<Diagnosti
     let is_structured = raw.body.contains_key("specversion");
     let content_type = if is_structured { "application/cloudevents+json" } else { "application/json" };
     let body = serde_json::Value::Object(raw.body).to_string();
-    Some(Event { source, body, content_type: content_type.to_owned(), headers: raw.headers })
+    let (content_type, headers, key) = (content_type.to_owned(), raw.headers, raw.key);
+    Some(Event { source, body, content_type, headers, key })
 }
 
 /// The source that an event comes from: the one that is named, or the only one.
