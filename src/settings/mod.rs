@@ -7,6 +7,7 @@ mod error;
 mod grant;
 mod layer;
 mod read;
+mod schema;
 mod url;
 
 use std::fmt;
@@ -153,6 +154,14 @@ impl Settings {
         } else {
             Err(SettingsError::Wrong(reader.problems))
         }
+    }
+
+    /// What settings can be, as JSON Schema: an object of sections, closed, in which secrets are `writeOnly`.
+    pub fn schema() -> Result<serde_json::Value, SettingsError> {
+        let entries = layer::merge(None, Vec::new(), &[], &mut Vec::new())?;
+        let mut reader = Reader::new(&entries, Vec::new());
+        Self::read(&mut reader);
+        Ok(schema::of(&reader.forms))
     }
 
     /// Checks that the database is named, and the broker, if it is needed, both at once; whoever needs only one asks for that

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::Problem;
 use super::grant::{self, Grant};
 use super::layer::{Entries, Entry, Origin, variable};
+use super::schema::Form;
 use super::url;
 
 /// Reads settings key by key.
@@ -19,6 +20,7 @@ pub(super) struct Reader<'e> {
     entries: &'e Entries,
     pub(super) problems: Vec<Problem>,
     pub(super) shown: Vec<Shown>,
+    pub(super) forms: Vec<(&'static str, Form)>,
 }
 
 /// One setting as a person may see it.
@@ -35,7 +37,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * DAY.as_secs());
 
 impl<'e> Reader<'e> {
     pub(super) fn new(entries: &'e Entries, problems: Vec<Problem>) -> Self {
-        Self { entries, problems, shown: Vec::new() }
+        Self { entries, problems, shown: Vec::new(), forms: Vec::new() }
     }
 
     /// A whole number in a range.
@@ -45,6 +47,7 @@ impl<'e> Reader<'e> {
         range: RangeInclusive<u64>,
     ) -> T {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.forms.push((key, Form::Number(range.clone())));
         let parse = |text: &str| {
             let number = text.parse::<u64>().ok().filter(|number| range.contains(number))?;
             T::try_from(number).ok()
@@ -56,6 +59,7 @@ impl<'e> Reader<'e> {
     pub(super) fn duration(&mut self, key: &'static str, least: Duration) -> Duration {
         let expected =
             format!("a duration of at least {}ms, such as 500ms, 10s, 5m, 1h or 30d", least.as_millis());
+        self.forms.push((key, Form::Duration));
         let parse = |text: &str| {
             let span: jiff::Span = text.parse().ok()?;
             let exact = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
@@ -68,12 +72,14 @@ impl<'e> Reader<'e> {
     pub(super) fn one_of<T: Copy + Default>(&mut self, key: &'static str, words: &[(&str, T)]) -> T {
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let expected = format!("one of {}", names.join(", "));
+        self.forms.push((key, Form::Words(names.iter().map(|name| (*name).to_owned()).collect())));
         let parse = |text: &str| words.iter().find(|(word, _)| *word == text).map(|(_, meant)| *meant);
         self.read(key, &expected, parse).unwrap_or_default()
     }
 
     /// An address to listen on.
     pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
+        self.forms.push((key, Form::Address));
         self.read(key, "an IP address and a port, such as 0.0.0.0:9464 or [::]:9464", |text| {
             text.parse().ok()
         })
@@ -82,6 +88,7 @@ impl<'e> Reader<'e> {
     /// An address to listen on, or the empty text for none.
     pub(super) fn address_or_none(&mut self, key: &'static str) -> Option<SocketAddr> {
         let expected = "an IP address and a port, such as 127.0.0.1:9465, or empty";
+        self.forms.push((key, Form::AddressOrNone));
         self.read(
             key,
             expected,
@@ -96,6 +103,7 @@ impl<'e> Reader<'e> {
         expected: &str,
         accepts: impl Fn(&str) -> bool,
     ) -> String {
+        self.forms.push((key, Form::Text));
         self.read(key, expected, |text| accepts(text).then(|| text.to_owned())).unwrap_or_default()
     }
 
@@ -106,6 +114,7 @@ impl<'e> Reader<'e> {
                 text.split(',').map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from).collect();
             (!paths.is_empty()).then_some(paths)
         };
+        self.forms.push((key, Form::Paths));
         self.read(key, "one path or more", parse).unwrap_or_default()
     }
 
@@ -123,11 +132,13 @@ impl<'e> Reader<'e> {
     /// A path, or the empty text for none.
     pub(super) fn path_or_none(&mut self, key: &'static str) -> Option<PathBuf> {
         let path = |text: &str| Some(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()));
+        self.forms.push((key, Form::Text));
         self.read(key, "a path, or empty", path)?
     }
 
     /// What is never shown, nor taken from a flag, because everyone on the machine can read those.
     fn hidden(&mut self, key: &'static str, fault: impl Fn(&str) -> Option<String>) -> Option<SecretString> {
+        self.forms.push((key, Form::Secret));
         let entry = self.entries.get(key)?;
         let text = as_text(&entry.value).unwrap_or_default();
         let value = if text.is_empty() { "(not set)" } else { "(set, not shown)" };
