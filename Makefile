@@ -1,6 +1,6 @@
 # What a person types. Everything else is cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo test model simulate chaos bench bench-read bench-replay bench-publish instructions fuzz openapi check deny services-up services-down
+.PHONY: help demo test model simulate chaos bench bench-read bench-replay bench-publish instructions fuzz openapi chart check deny services-up services-down
 
 services = tests/services up && urls=$$(tests/services env) && eval "$$urls"
 
@@ -50,6 +50,9 @@ fuzz: .toolchain ## what must hold of any bytes, sought by coverage in every rea
 openapi: .toolchain ## whatever can be asked for by REST, and whatever cannot: no answer is another than is described (EXAMPLES=50)
 	@cargo build --quiet --bin nearcopy
 	@$(services) && tests/openapi
+
+chart: .toolchain ## the charts, the alerts and the image: rendered, validated, refused what is wrong, built and run (PART=charts needs no compiler; UPDATE=1 accepts what is rendered)
+	@$(if $(UPDATE),UPDATE=1) tests/chart/run $(PART)
 
 check: .toolchain deny ## formatting, lints, licences and sources of the dependencies
 	cargo fmt --check
