@@ -38,14 +38,11 @@ pub(super) fn check(settings: &Settings, paths: &[PathBuf], online: bool, output
         settings.check_addresses(declaration.needs_broker())?;
         found.extend(wiring::block_on(|_| surroundings(settings, &declaration))?);
     }
-    match output {
-        Output::Table => print(&table(&found))?,
-        Output::Json => print(&json(&[], &found))?,
-    };
+    print(&output.say(|| table(&found), || json(&[], &found)))?;
     let wrong = found.iter().filter(|(_, finding)| finding.level == Level::Wrong).count();
     match (wrong, output) {
         (0, _) => Ok(Exit::Done),
-        (_, Output::Json) => Ok(Exit::Unreachable),
+        (_, Output::Json | Output::Yaml) => Ok(Exit::Unreachable),
         (_, Output::Table) => {
             let text = format!("{wrong} of {} findings stand in the way", found.len());
             Err(Failure::saying(Exit::Unreachable, text))
@@ -57,7 +54,7 @@ fn reject(diagnostics: Diagnostics, output: Output) -> Outcome {
     if output == Output::Table {
         return Err(diagnostics.into());
     }
-    print(&json(&errors(&diagnostics), &[]))?;
+    print(&output.say(String::new, || json(&errors(&diagnostics), &[])))?;
     Ok(Exit::Invalid)
 }
 
@@ -102,7 +99,7 @@ fn table(found: &[Found]) -> String {
 }
 
 /// One object: what is wrong with the manifest, and what was found.
-fn json(errors: &[Value], found: &[Found]) -> String {
+fn json(errors: &[Value], found: &[Found]) -> Value {
     let findings = found.iter().map(|(place, finding)| {
         let level = match finding.level {
             Level::Fine => "ok",
@@ -111,7 +108,7 @@ fn json(errors: &[Value], found: &[Found]) -> String {
         };
         json!({ "place": place, "level": level, "text": finding.text })
     });
-    format!("{:#}", json!({ "errors": errors, "findings": findings.collect::<Vec<_>>() }))
+    json!({ "errors": errors, "findings": findings.collect::<Vec<_>>() })
 }
 
 /// Looks at everything at once, so that what does not answer costs its patience only once.
@@ -140,7 +137,7 @@ async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<Fou
 }
 
 /// The queues that are read: one for all replicas of a source, and one for each read model.
-fn queues(declaration: &Declaration) -> Vec<Arc<SourceSpec>> {
+pub(super) fn queues(declaration: &Declaration) -> Vec<Arc<SourceSpec>> {
     let of_replicas =
         declaration.sources.iter().filter(|source| declaration.fed_by(&source.name).next().is_some());
     let of_model = |of: &Arc<ReadModel>| match declaration.inflow(of) {

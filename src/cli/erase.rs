@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::table::{lines, visible};
 use super::{Exit, Failure, Outcome, Output, print, wiring};
 use crate::event::{EntityId, Version};
-use crate::manifest::picture;
 use crate::pipeline::{Erased, Holding};
 use crate::replication::{Record, Subscription};
 use crate::settings::Settings;
@@ -79,27 +79,27 @@ async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
 fn plan(of: &Subscription, id: &EntityId, held: &Holding, output: Output) -> String {
     let record = held.record.as_ref();
     let state = record.map_or("absent", |record| record.state.as_str());
-    match output {
-        Output::Json => format!(
-            "{:#}",
-            json!({
-                "replica": of.name.as_str(),
-                "entity": id.to_string(),
-                "state": state,
-                "version": record.and_then(version),
-                "documents": held.documents,
-                "parked": held.parked,
-                "unattributed": held.unattributed,
-            })
-        ),
-        Output::Table => lines(&[
+    let value = || {
+        json!({
+            "replica": of.name.as_str(),
+            "entity": id.to_string(),
+            "state": state,
+            "version": record.and_then(version),
+            "documents": held.documents,
+            "parked": held.parked,
+            "unattributed": held.unattributed,
+        })
+    };
+    let table = || {
+        lines(&[
             ("entity", name(of, id)),
             ("held", record.map_or(state.into(), |record| format!("{state}{}", at(record)))),
             ("documents that show it", documents(&held.documents)),
             ("parked events", held.parked.to_string()),
             ("parked events that do not say whose", held.unattributed.to_string()),
-        ]),
-    }
+        ])
+    };
+    output.say(table, value)
 }
 
 fn receipt(of: &Subscription, id: &EntityId, erased: &Erased, output: Output) -> String {
@@ -108,46 +108,38 @@ fn receipt(of: &Subscription, id: &EntityId, erased: &Erased, output: Output) ->
     let when = record.and_then(|record| jiff::Timestamp::from_microsecond(record.rev).ok());
     let when = when.map(|when| when.to_string());
     let shown: u64 = left.documents.values().sum();
-    match output {
-        Output::Json => format!(
-            "{:#}",
-            json!({
-                "replica": of.name.as_str(),
-                "entity": id.to_string(),
-                "state": record.map_or("absent", |record| record.state.as_str()),
-                "at": when,
-                "version": record.and_then(version),
-                "documents": erased.documents,
-                "parked": erased.parked,
-                "left": { "documents": shown, "parked": left.parked, "unattributed": left.unattributed },
-                "notReached": NOT_REACHED.map(Value::from),
-            })
-        ),
-        Output::Table => {
-            let is = |record: &Record| format!("{}{}", record.state.as_str(), at(record));
-            let mut rows = vec![
-                ("entity", name(of, id)),
-                ("now", record.map_or("absent; no tombstone is left".into(), is)),
-                ("at", when.unwrap_or_else(|| "-".into())),
-                ("documents cleared", documents(&erased.documents)),
-                ("parked events removed", erased.parked.to_string()),
-                ("left", format!("{} documents, {} parked events", shown, left.parked)),
-                ("parked events that do not say whose", left.unattributed.to_string()),
-            ];
-            rows.extend(NOT_REACHED.map(|place| ("not reached", place.to_owned())));
-            lines(&rows)
-        }
-    }
+    let value = || {
+        json!({
+            "replica": of.name.as_str(),
+            "entity": id.to_string(),
+            "state": record.map_or("absent", |record| record.state.as_str()),
+            "at": when,
+            "version": record.and_then(version),
+            "documents": erased.documents,
+            "parked": erased.parked,
+            "left": { "documents": shown, "parked": left.parked, "unattributed": left.unattributed },
+            "notReached": NOT_REACHED.map(Value::from),
+        })
+    };
+    let table = || {
+        let is = |record: &Record| format!("{}{}", record.state.as_str(), at(record));
+        let mut rows = vec![
+            ("entity", name(of, id)),
+            ("now", record.map_or("absent; no tombstone is left".into(), is)),
+            ("at", when.clone().unwrap_or_else(|| "-".into())),
+            ("documents cleared", documents(&erased.documents)),
+            ("parked events removed", erased.parked.to_string()),
+            ("left", format!("{} documents, {} parked events", shown, left.parked)),
+            ("parked events that do not say whose", left.unattributed.to_string()),
+        ];
+        rows.extend(NOT_REACHED.map(|place| ("not reached", place.to_owned())));
+        lines(&rows)
+    };
+    output.say(table, value)
 }
 
-fn lines(rows: &[(&str, String)]) -> String {
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    rows.iter().map(|(name, value)| format!("{name:<width$}  {value}")).collect::<Vec<_>>().join("\n")
-}
-
-/// Much of it was written by others, and must not reach a terminal as a command.
 fn name(of: &Subscription, id: &EntityId) -> String {
-    format!("{} {id}", of.name).chars().map(picture).collect()
+    visible(&format!("{} {id}", of.name))
 }
 
 fn documents(by_embed: &BTreeMap<String, u64>) -> String {

@@ -8,6 +8,7 @@ mod diff;
 mod erase;
 mod failure;
 mod help;
+mod output;
 mod parked;
 mod plan;
 mod progress;
@@ -16,6 +17,7 @@ mod read_model;
 mod rebase;
 mod reload;
 mod run;
+mod table;
 mod test;
 mod wiring;
 
@@ -24,13 +26,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::api;
 use crate::lifecycle::ExitReason;
 use crate::manifest;
 use crate::settings::Settings;
 use failure::Failure;
+use output::Output;
 
 /// Keeps a near copy of the data another service owns.
 #[derive(Parser)]
@@ -125,13 +128,6 @@ struct Manifest {
     /// Files, or folders of them; where none is given, the setting manifest.paths names them.
     #[arg(value_name = "MANIFEST")]
     paths: Vec<PathBuf>,
-}
-
-/// The form of an answer: columns for a person, or JSON for a program.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
 }
 
 /// How the program ends. Arguments that are not understood end it with 2.

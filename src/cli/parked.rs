@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::table::{columns, time, time_or_none, visible};
 use super::{Exit, Failure, Outcome, Output, complain, print, wiring};
 use crate::event::{EntityId, EntityType};
-use crate::manifest::picture;
 use crate::pipeline::{Release, Released, Retry};
 use crate::replication::Declaration;
 use crate::settings::Settings;
@@ -70,10 +70,7 @@ async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
     match command {
         Command::List { replica, limit, output } => {
             let listed = store.parked(replica.as_deref(), *limit).await?;
-            print(&match output {
-                Output::Table => table(&listed),
-                Output::Json => format!("{:#}", listed.iter().map(object).collect::<Value>()),
-            })
+            print(&output.say(|| table(&listed), || listed.iter().map(object).collect()))
         }
         Command::Show { id } => print(&format!("{:#}", object(&one(&store, *id).await?))),
         Command::Retry { ids, manifest, dry_run } => retry(settings, store, ids, manifest, *dry_run).await,
@@ -183,38 +180,27 @@ fn table(parked: &[Parked]) -> String {
     }
     let head = ["ID", "PARKED AT", "REPLICA", "ENTITY", "REASON", "DETAIL"].map(str::to_owned);
     let rows: Vec<[String; 6]> = std::iter::once(head).chain(parked.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..5).map(width).collect();
-    let line = |row: &[String; 6]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  "));
-        cells.collect::<String>() + &row[5]
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    columns(&rows)
 }
 
 /// Much in it was written by others, and must not reach a terminal as a command.
 fn row(parked: &Parked) -> [String; 6] {
     [
         parked.id.to_string(),
-        time(parked.at),
+        time_or_none(parked.at),
         parked.replica.as_ref().map_or("-".into(), ToString::to_string),
         parked.entity.as_ref().map_or("-".into(), ToString::to_string),
         parked.reason.clone(),
         parked.detail.clone(),
     ]
-    .map(|cell| cell.chars().map(picture).collect())
-}
-
-fn time(millis: Option<i64>) -> String {
-    let time = millis.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    time.map_or("-".into(), |time| time.to_string())
+    .map(|cell| visible(&cell))
 }
 
 fn object(parked: &Parked) -> Value {
     let excerpt = parked.excerpt.as_deref().map(serde_json::from_str::<Value>);
     json!({
         "id": parked.id.to_string(),
-        "parkedAt": parked.at.map(|at| time(Some(at))),
+        "parkedAt": parked.at.and_then(time),
         "source": parked.source,
         "replica": parked.replica.as_ref().map(ToString::to_string),
         "entity": parked.entity.as_ref().map(EntityId::to_string),

@@ -36,6 +36,9 @@ pub(super) enum Command {
     Undo {
         /// Its name.
         name: String,
+        /// Compares, and puts nothing back.
+        #[arg(long)]
+        dry_run: bool,
         /// A file or a folder; where none is given, the setting manifest.paths names them.
         #[arg(long, value_name = "MANIFEST")]
         manifest: Vec<PathBuf>,
@@ -50,7 +53,7 @@ pub(super) fn read_model(settings: &Settings, command: &Command) -> Outcome {
 }
 
 async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
-    let (Command::Rebuild { name, manifest, .. } | Command::Undo { name, manifest }) = command;
+    let (Command::Rebuild { name, manifest, .. } | Command::Undo { name, manifest, .. }) = command;
     let declaration = wiring::manifest(settings, manifest)?;
     let (of, stream) = found(&declaration, name)?;
     let store = wiring::mongodb(settings).await?;
@@ -75,6 +78,13 @@ async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
         Command::Rebuild { dry_run, .. } => {
             let rebuilt = rebuild.run(*dry_run).await.map_err(|error| failure(&error))?;
             print(&summary(&rebuilt, *dry_run))
+        }
+        Command::Undo { dry_run: true, .. } => {
+            let compared = rebuild.look_back().await.map_err(|error| failure(&error))?;
+            print(&format!(
+                "{} documents would be put back in the place of {}, {} of them different",
+                compared.rebuilt, compared.served, compared.different
+            ))
         }
         Command::Undo { .. } => {
             rebuild.undo().await.map_err(|error| failure(&error))?;

@@ -77,39 +77,32 @@ async fn plan(store: &Mongo, of: &Subscription, arguments: &Arguments) -> Outcom
     let (timelines, pods) = (store.timelines(None).await?, store.present().await?);
     let epoch = timelines.get(&of.name).map_or(0, crate::replication::Timeline::current);
     let hosts: Vec<&String> = pods.iter().map(|Presence { host, .. }| host).collect();
-    print(&match arguments.output {
-        Output::Table => format!(
+    let table = || {
+        format!(
             "`{}` is in epoch {epoch}; the next would begin at {}\npods that would have to hear of it: {}",
             of.name,
             arguments.at,
             pods.len()
-        ),
-        Output::Json => format!(
-            "{:#}",
-            json!({ "replica": of.name.as_str(), "at": arguments.at.to_string(), "epoch": epoch, "pods": hosts })
-        ),
-    })
+        )
+    };
+    let value = || json!({ "replica": of.name.as_str(), "at": arguments.at.to_string(), "epoch": epoch, "pods": hosts });
+    print(&arguments.output.say(table, value))
 }
 
 fn receipt(of: &Subscription, arguments: &Arguments, rebased: Rebased) -> String {
     let Rebased { epoch, pods, asked } = rebased;
     let (name, at) = (of.name.as_str(), arguments.at);
-    match (arguments.output, asked) {
-        (Output::Json, _) => {
-            format!(
-                "{:#}",
-                json!({ "replica": name, "at": at.to_string(), "epoch": epoch, "pods": pods, "asked": asked })
-            )
-        }
-        (Output::Table, Some(asked)) => format!(
-            "`{name}` is in epoch {epoch} since {at}\npods that have heard of it: {pods}\nrecords that the owner is asked \
-             about: {asked}"
-        ),
-        (Output::Table, None) => format!(
-            "`{name}` is in epoch {epoch} since {at}\npods that have heard of it: {pods}\nthe owner cannot be asked: have \
-             it publish all that it has"
-        ),
-    }
+    let table = || {
+        let heard = format!("`{name}` is in epoch {epoch} since {at}\npods that have heard of it: {pods}\n");
+        heard
+            + &match asked {
+                Some(asked) => format!("records that the owner is asked about: {asked}"),
+                None => "the owner cannot be asked: have it publish all that it has".to_owned(),
+            }
+    };
+    let value =
+        || json!({ "replica": name, "at": at.to_string(), "epoch": epoch, "pods": pods, "asked": asked });
+    arguments.output.say(table, value)
 }
 
 fn failure(error: &RebaseError) -> Failure {

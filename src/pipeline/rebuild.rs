@@ -275,6 +275,13 @@ impl Rebuild<'_> {
         Ok(Rebuilt { events: refold.events, compared })
     }
 
+    /// How what was served before the last rebuild differs from what is served now.
+    pub async fn look_back(&self) -> Result<Comparison, RebuildError> {
+        let (of, before) = (&self.of.name, before_of(&self.of.name));
+        self.store.checkpoint(&before).await?.ok_or_else(|| RebuildError::Nothing(before.clone()))?;
+        Ok(self.store.compare(of, &before).await?)
+    }
+
     /// Puts back what was served before the last rebuild, and has it folded on from where it stood then.
     pub async fn undo(&self) -> Result<(), RebuildError> {
         let (of, before) = (&self.of.name, before_of(&self.of.name));

@@ -54,7 +54,7 @@ fn arguments_that_are_not_understood_end_it_with_2_and_say_what_may_be_meant() {
         agreed("usage_set_without_value", &nearcopy(&["settings", "--set", &wrong]).end());
     }
     agreed("usage_no_id", &nearcopy(&["parked", "show", "first"]).end());
-    agreed("usage_unknown_output", &nearcopy(&["parked", "list", "--output", "yaml"]).end());
+    agreed("usage_unknown_output", &nearcopy(&["parked", "list", "--output", "xml"]).end());
     agreed("usage_rebase_without_time", &nearcopy(&["rebase", "users"]).end());
     agreed("usage_rebase_at_no_time", &nearcopy(&["rebase", "users", "--at", "yesterday"]).end());
     agreed("usage_rebase_no_duration", &nearcopy(&["rebase", "users", "--wait", "soon"]).end());

@@ -26,6 +26,13 @@ fn parked_events_need_the_database() {
 }
 
 #[test]
+fn a_program_may_read_yaml() {
+    let yaml = ["check", "--online", "good.yaml", "--output", "yaml"];
+    agreed("online_unreachable_yaml", &nearcopy(&yaml).with_addresses().end());
+    agreed("check_bad_yaml", &nearcopy(&["check", "bad.yaml", "--output", "yaml"]).end());
+}
+
+#[test]
 fn a_rebase_needs_the_manifest_and_the_database() {
     let of = |replica, manifest| ["rebase", replica, "--at", "2026-03-01T12:00:00Z", "--manifest", manifest];
     agreed("parked_without_address", &nearcopy(&of("users", "good.yaml")).end());

@@ -59,10 +59,8 @@ pub(super) fn test(arguments: &Arguments) -> Outcome {
             verdicts.push(Verdict { file: suite.file.clone(), name: case.name.clone(), wrong });
         }
     }
-    print(&match arguments.output {
-        Output::Table => report::table(&verdicts, manner),
-        Output::Json => report::json(&verdicts, manner),
-    })?;
+    let (table, value) = (|| report::table(&verdicts, manner), || report::json(&verdicts, manner));
+    print(&arguments.output.say(table, value))?;
     let is_kept = verdicts.iter().all(|verdict| verdict.wrong.is_empty());
     Ok(if is_kept { Exit::Done } else { Exit::Failed })
 }
@@ -80,8 +78,9 @@ fn load(paths: &[PathBuf]) -> Result<Vec<Suite>, Vec<Diagnostics>> {
 }
 
 fn reject(wrong: Vec<Diagnostics>, output: Output) -> Outcome {
-    if output == Output::Json {
-        print(&report::rejected(&wrong.iter().flat_map(errors).collect::<Vec<_>>()))?;
+    if output != Output::Table {
+        let value = || report::rejected(&wrong.iter().flat_map(errors).collect::<Vec<_>>());
+        print(&output.say(String::new, value))?;
         return Ok(Exit::Invalid);
     }
     let failures = wrong.into_iter().map(Failure::from);

@@ -57,7 +57,7 @@ fn is_left_to_chance(manner: Manner) -> bool {
 }
 
 /// The same as one object.
-pub(super) fn json(verdicts: &[Verdict], manner: Manner) -> String {
+pub(super) fn json(verdicts: &[Verdict], manner: Manner) -> Json {
     let tests = verdicts.iter().map(|Verdict { file, name, wrong }| {
         let wrong = wrong.iter().map(|wrong| match wrong {
             Wrong::Says(what) => json!({ "text": what }),
@@ -66,7 +66,7 @@ pub(super) fn json(verdicts: &[Verdict], manner: Manner) -> String {
         json!({ "file": file, "name": name, "wrong": wrong.collect::<Vec<_>>() })
     });
     let seed = is_left_to_chance(manner).then_some(manner.seed);
-    format!("{:#}", json!({ "errors": [], "tests": tests.collect::<Vec<_>>(), "seed": seed }))
+    json!({ "errors": [], "tests": tests.collect::<Vec<_>>(), "seed": seed })
 }
 
 /// What must not be there, or is not there, is left out: `null` is a value like any other.
@@ -82,8 +82,8 @@ fn difference_as_json(Difference { of, path, expected, found, why }: &Difference
 }
 
 /// The same where nothing was played, because of these mistakes in the files.
-pub(super) fn rejected(errors: &[Json]) -> String {
-    format!("{:#}", json!({ "errors": errors, "tests": [], "seed": null }))
+pub(super) fn rejected(errors: &[Json]) -> Json {
+    json!({ "errors": errors, "tests": [], "seed": null })
 }
 
 /// What files say is shown without codes that a terminal obeys.

@@ -79,6 +79,13 @@ async fn a_rebuild_brings_what_is_declared_anew_and_can_be_undone() {
     let sidecar = twice.start().await;
     scene.consumer.count_is("things", doc! { "size": 10_i64 }, 11).await;
     sidecar.stop().await;
+    let looked = plan.run(&["read-model", "undo", "things", "--dry-run", "--manifest", "{manifest}"]);
+    let said = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(
+        said.contains("10 documents would be put back in the place of 11, 11 of them different"),
+        "{said}"
+    );
+    scene.consumer.count_is("things", doc! { "size": 10_i64 }, 11).await;
     let undone = plan.run(&["read-model", "undo", "things", "--manifest", "{manifest}"]);
     assert_eq!(undone.status.code(), Some(0), "{}", String::from_utf8_lossy(&undone.stderr));
     scene.consumer.count_is("things", doc! { "size": 5_i64 }, 10).await;
