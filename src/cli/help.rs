@@ -73,6 +73,26 @@ Example:
   nearcopy openapi nearcopy.yaml > replicas.openapi.json
 It is OpenAPI 3.1. What runs serves the same at /openapi.json of read.listen.";
 
+/// Of `status`.
+pub(super) const STATUS: &str = "\
+Needs mongodb.url, and rabbitmq.url for what waits in queues. It changes nothing.
+Ends with 1 where something needs a person, and says which command helps; with 5 where the database
+cannot be reached.
+
+Examples:
+  nearcopy status
+  nearcopy status --output json | jq '.needs[]'";
+
+/// Of `explain`.
+pub(super) const EXPLAIN: &str = "\
+Needs mongodb.url. It changes nothing, and shows no values without --values.
+
+Examples:
+  nearcopy explain users 42              what is held of a user, what brought it, what is still to come
+  nearcopy explain products p1 user.name why a product shows that name, or does not
+  nearcopy explain products p1           all that embeds write there
+  nearcopy explain foos f7               where a document of a read model stands";
+
 /// Of `parked`.
 pub(super) const PARKED: &str = "\
 Needs mongodb.url. Examples:

@@ -6,6 +6,7 @@ mod backfill;
 mod check;
 mod diff;
 mod erase;
+mod explain;
 mod failure;
 mod help;
 mod output;
@@ -17,6 +18,7 @@ mod read_model;
 mod rebase;
 mod reload;
 mod run;
+mod status;
 mod table;
 mod test;
 mod wiring;
@@ -75,6 +77,12 @@ enum Command {
     /// Describes what can be read by REST, for tools.
     #[command(after_help = help::OPENAPI)]
     Openapi(Manifest),
+    /// Shows how everything stands, and what of it needs a person.
+    #[command(after_help = help::STATUS)]
+    Status(status::Arguments),
+    /// Says why a value is there, or is not.
+    #[command(after_help = help::EXPLAIN)]
+    Explain(explain::Arguments),
     /// Shows, retries and drops events that were put aside.
     #[command(after_help = help::PARKED)]
     Parked {
@@ -182,6 +190,8 @@ fn dispatch(arguments: &Arguments) -> Outcome {
             let replicas = declared.readable().map(|of| &**of);
             print(&format!("{:#}", api::read::openapi(&declared.service, replicas)))
         }
+        Command::Status(arguments) => status::status(&settings()?, arguments),
+        Command::Explain(arguments) => explain::explain(&settings()?, arguments),
         Command::Parked { command } => parked::parked(&settings()?, command),
         Command::ReadModel { command } => read_model::read_model(&settings()?, command),
         Command::Plan { manifest, output } => plan::plan(&settings()?, manifest, *output),

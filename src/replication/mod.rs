@@ -39,6 +39,7 @@ mod record_write;
 mod revise;
 mod settlement;
 mod shape;
+mod sight;
 mod subscription;
 
 pub use class::Class;
@@ -73,4 +74,5 @@ pub use record_write::{Content, Due, RecordWrite};
 pub use revise::{Revised, Revision, revise};
 pub use settlement::{Expected, Judgement, Outcome, judge};
 pub use shape::{History, Shape, Standing};
+pub use sight::{Noted, Sight, Spot, value_at};
 pub use subscription::{Gaps, Misread, Reaction, Subscription};

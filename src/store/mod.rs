@@ -11,6 +11,7 @@ mod collection;
 mod epoch;
 pub mod memory;
 pub mod mongo;
+mod overview;
 mod parked;
 mod read_model;
 mod reading;
@@ -26,6 +27,9 @@ use crate::replication::{Class, Embed, EmbedWrite, Record, RecordWrite, Subscrip
 
 pub use collection::{CollectionStore, Since, Tail};
 pub use epoch::{EpochStore, Epochs, Presence, Timelines};
+pub use overview::{
+    Embedding, Lease, Outbox, Overview, Position, ReadModelOverview, ReplicaOverview, States,
+};
 pub use parked::{Parked, ParkedStore};
 pub use read_model::{
     Checkpoint, Comparison, Encoded, Fold, Folded, Found, Frozen, Lapsed, Misfit, Needs, Noted, OutboxStore,

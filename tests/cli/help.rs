@@ -3,12 +3,14 @@
 use crate::agreed;
 use crate::program::{CANARY, folder, nearcopy};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "run",
     "check",
     "test",
     "schema",
     "openapi",
+    "status",
+    "explain",
     "parked",
     "read-model",
     "plan",

@@ -26,6 +26,19 @@ fn parked_events_need_the_database() {
 }
 
 #[test]
+fn status_and_explain_need_the_manifest_and_the_database() {
+    agreed("parked_unreachable", &nearcopy(&["status", "good.yaml"]).with_addresses().end());
+    agreed("parked_without_address", &nearcopy(&["status", "good.yaml"]).end());
+    agreed("check_missing", &nearcopy(&["status", "nowhere.yaml"]).with_addresses().end());
+    let of =
+        |name, more: &[&'static str]| [&["explain", name, "42"], more, &["--manifest", "good.yaml"]].concat();
+    agreed("parked_unreachable", &nearcopy(&of("users", &[])).with_addresses().end());
+    agreed("parked_unreachable", &nearcopy(&of("orders", &["user.name"])).with_addresses().end());
+    agreed("parked_without_address", &nearcopy(&of("users", &[])).end());
+    agreed("explain_unknown", &nearcopy(&of("teams", &[])).with_addresses().end());
+}
+
+#[test]
 fn a_program_may_read_yaml() {
     let yaml = ["check", "--online", "good.yaml", "--output", "yaml"];
     agreed("online_unreachable_yaml", &nearcopy(&yaml).with_addresses().end());

@@ -1,6 +1,6 @@
 //! What is on the broker, compared with what is declared, without changing anything.
 
-use super::topology::{Topology, depth, has_exchange};
+use super::topology::{Depth, Topology, depth, has_exchange, short};
 use super::wire::Wire;
 use super::{Options, SourceError};
 use crate::replication::{Finding, Level, SourceSpec};
@@ -16,6 +16,30 @@ pub async fn inspect(spec: &SourceSpec, options: &Options) -> Result<Vec<Finding
     let findings = look(&topology, &wire).await;
     wire.close().await;
     findings
+}
+
+/// What a queue or a stream of this name holds, if it is there, and what was dead-lettered from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What it holds.
+    pub depth: Option<Depth>,
+    /// How many messages came back too often to be delivered again.
+    pub dead: u32,
+}
+
+/// Looks how much waits, changing nothing.
+pub async fn waiting(queue: &str, options: &Options) -> Result<Waiting, SourceError> {
+    let address = options.checked()?;
+    let (queue, dead) = (short("queue", queue)?, short("dead-letter queue", &format!("{queue}.dead"))?);
+    let name = format!("nearcopy {} status", options.service);
+    let wire = Wire::dial(&address, &name, options.ca.clone(), options.connect_timeout).await?;
+    let found = async {
+        let dead = depth(&wire, &dead).await?.map_or(0, |dead| dead.messages);
+        Ok(Waiting { depth: depth(&wire, &queue).await?, dead })
+    };
+    let found = found.await;
+    wire.close().await;
+    found
 }
 
 async fn look(topology: &Topology, wire: &Wire) -> Result<Vec<Finding>, SourceError> {

@@ -29,10 +29,13 @@ pub(super) struct Topology {
     bindings: Vec<ShortString>,
 }
 
-/// What a queue holds.
-pub(super) struct Depth {
-    pub(super) messages: u32,
-    pub(super) consumers: u32,
+/// What a queue or a stream holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// The messages that wait in a queue, or lie in a stream.
+    pub messages: u32,
+    /// Who reads it now.
+    pub consumers: u32,
 }
 
 impl Topology {

@@ -162,7 +162,7 @@ impl Mongo {
         ))
     }
 
-    async fn fence_finding(&self, service: &str) -> Result<Option<Finding>, StoreError> {
+    pub(super) async fn fence_finding(&self, service: &str) -> Result<Option<Finding>, StoreError> {
         let command = doc! { "find": "nearcopy.shapes", "filter": { "_id": "service" } };
         let found = self.fetch_all("reading the fence", command).await?;
         let holder = found.first().and_then(|fence| fence.get_str("service").ok());

@@ -2,6 +2,7 @@
 
 mod examples;
 mod feed;
+mod oncall;
 mod partitions;
 mod queue;
 mod rebuild;
