@@ -33,6 +33,17 @@ Examples:
   nearcopy check --online                before a deployment, with the addresses it will have
   nearcopy check --output json manifests/";
 
+/// Of `init`.
+pub(super) const INIT: &str = "\
+Needs neither broker nor database. Events are CloudEvents in structured mode, JSON with type and
+data, or bare. The draft goes to standard output; comments in it say what was guessed, and DECIDE
+marks what only you can know. Values of events are never in it. What looks personal is left out.
+
+Examples:
+  nearcopy init --from-events events.jsonl > nearcopy.yaml
+  nearcopy init --from-events events.jsonl --from-openapi users.openapi.yaml --exchange users
+  nearcopy init --from-asyncapi users.asyncapi.yaml --from-openapi users.openapi.yaml";
+
 /// Of `test`.
 pub(super) const TEST: &str = "\
 Beside x.yaml stands x.test.yaml:

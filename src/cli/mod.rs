@@ -9,6 +9,7 @@ mod erase;
 mod explain;
 mod failure;
 mod help;
+mod init;
 mod output;
 mod parked;
 mod plan;
@@ -68,6 +69,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
+    /// Drafts a manifest from sample events or descriptions of an API.
+    #[command(after_help = help::INIT)]
+    Init(init::Arguments),
     /// Plays the tests of manifests, without broker and database.
     #[command(after_help = help::TEST)]
     Test(test::Arguments),
@@ -183,6 +187,7 @@ fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Check { manifest, online, output } => {
             check::check(&settings()?, &manifest.paths, *online, *output)
         }
+        Command::Init(arguments) => init::init(arguments),
         Command::Test(arguments) => test::test(arguments),
         Command::Schema => print(&format!("{:#}", manifest::schema())),
         Command::Openapi(manifest) => {

@@ -3,9 +3,10 @@
 use crate::agreed;
 use crate::program::{CANARY, folder, nearcopy};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "run",
     "check",
+    "init",
     "test",
     "schema",
     "openapi",

@@ -7,6 +7,7 @@ mod check;
 mod help;
 #[path = "../support/impostor/mod.rs"]
 mod impostor;
+mod init;
 mod online;
 mod pipe;
 mod program;
