@@ -129,16 +129,13 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 
 fn summary(of: &Subscription, done: Backfilled, arguments: &Arguments) -> String {
     let Backfilled { entities, wanted } = done;
-    match arguments.output {
-        Output::Json => format!(
-            "{:#}",
-            json!({ "replica": of.name.as_str(), "entities": entities, "wanted": wanted, "dryRun": arguments.dry_run })
-        ),
-        Output::Table if arguments.dry_run => {
-            format!("{entities} looked at; {wanted} are not known and would be fetched")
-        }
-        Output::Table => format!(
+    let table = || match arguments.dry_run {
+        true => format!("{entities} looked at; {wanted} are not known and would be fetched"),
+        false => format!(
             "{entities} looked at; {wanted} were not known and are wanted now: the sidecars ask their owner for them"
         ),
-    }
+    };
+    arguments.output.say(table, || {
+        json!({ "replica": of.name.as_str(), "entities": entities, "wanted": wanted, "dryRun": arguments.dry_run })
+    })
 }

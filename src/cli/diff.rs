@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
+use super::table::visible;
 use super::{Exit, Failure, Outcome, Output, print, wiring};
 use crate::event::EntityId;
-use crate::manifest::picture;
 use crate::pipeline::{Survey, Surveyed};
 use crate::replication::{Difference, Subscription};
 use crate::settings::Settings;
@@ -95,15 +95,9 @@ async fn carry_out(settings: &Settings, arguments: &Arguments, repair: bool) -> 
     let found = pipeline.survey(&survey).await;
     progress.end();
     let found = found.map_err(|halted| Failure::new(Exit::Failed, &halted))?;
-    print(&report(&of, &found, arguments.output, repair))?;
+    let said = arguments.output.say(|| table(&of, &found, repair), || object(&of, &found, repair));
+    print(&said)?;
     Ok(if found.is_same() || repair { Exit::Done } else { Exit::Different })
-}
-
-fn report(of: &Subscription, found: &Surveyed, output: Output, repair: bool) -> String {
-    match output {
-        Output::Json => format!("{:#}", object(of, found, repair)),
-        Output::Table => table(of, found, repair),
-    }
 }
 
 fn object(of: &Subscription, found: &Surveyed, repair: bool) -> Value {
@@ -145,7 +139,7 @@ fn table(of: &Subscription, found: &Surveyed, repair: bool) -> String {
         };
         // Much of it was written by others, and must not reach a terminal as a command.
         let line = format!("    {id}  {}{fields}", difference.as_str());
-        lines.push(line.chars().map(picture).collect());
+        lines.push(visible(&line));
     }
     lines.push(format!("{} documents compared with their records", found.documents));
     for (embed, count) in found.outdated.iter().filter(|(_, count)| **count > 0) {

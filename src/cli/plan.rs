@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::init::is_personal;
 use super::{Exit, Manifest, Outcome, Output, print, wiring};
 use crate::replication::{Declaration, EmbedChange, EmbedTurn, Plan, ReplicaChange, Standing};
 use crate::settings::Settings;
@@ -42,10 +43,7 @@ async fn carry_out(settings: &Settings, manifest: &Manifest, output: Output) -> 
     let declared = wiring::manifest(settings, &manifest.paths)?;
     let store = wiring::mongodb(settings).await?;
     let priced = price(&store, &declared).await?;
-    print(&match output {
-        Output::Table => table(&priced),
-        Output::Json => format!("{:#}", object(&priced)),
-    })?;
+    print(&output.say(|| table(&priced), || object(&priced)))?;
     let nothing = priced.plan.is_empty() && priced.read_models.is_empty();
     Ok(if nothing { Exit::Done } else { Exit::Different })
 }
@@ -115,8 +113,15 @@ fn table(priced: &Priced) -> String {
 }
 
 impl PricedReplica {
+    /// The fields that come to be copied and look like a person's. That is a guess, so that somebody looks.
+    fn personal(&self) -> Vec<String> {
+        let fields = self.change.brought.iter();
+        fields.filter(|name| is_personal(std::slice::from_ref(name))).cloned().collect()
+    }
+
     fn lines(&self) -> Vec<String> {
-        let ReplicaChange { name, is_new, brought, dropped, personal } = &self.change;
+        let ReplicaChange { name, is_new, brought, dropped } = &self.change;
+        let personal = self.personal();
         let mut lines = vec![match is_new {
             true => format!("replica {name}: new, with {} fields", brought.len()),
             false => format!("replica {name}: about {} records", self.records),
@@ -135,7 +140,7 @@ impl PricedReplica {
         }
         if !personal.is_empty() {
             lines.push(format!(
-                "  ! copied for the first time, and by the name about a person: {}",
+                "  ! looks personal, and is copied for the first time: {}",
                 personal.join(", ")
             ));
         }
@@ -159,14 +164,14 @@ fn object(priced: &Priced) -> Value {
     let Priced { plan, replicas, embeds, read_models } = priced;
     let (Standing::Newest(number) | Standing::Older(number) | Standing::New(number)) = plan.standing;
     let replica = |replica: &PricedReplica| {
-        let ReplicaChange { name, is_new, brought, dropped, personal } = &replica.change;
+        let ReplicaChange { name, is_new, brought, dropped } = &replica.change;
         json!({
             "name": name.as_str(),
             "new": is_new,
             "records": replica.records,
             "brought": brought,
             "dropped": dropped,
-            "personal": personal,
+            "personal": replica.personal(),
             "requests": replica.requests,
         })
     };

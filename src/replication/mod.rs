@@ -62,7 +62,7 @@ pub use key::{Key, Rank};
 pub use leftover::Leftover;
 pub use lineage::{Lineage, Step, upgrade};
 pub use merge::{Answer, back_off, has_gone_back, merge, merge_overtaken};
-pub use plan::{EmbedChange, EmbedTurn, Plan, ReplicaChange, is_personal};
+pub use plan::{EmbedChange, EmbedTurn, Plan, ReplicaChange};
 pub use query::{Bound, Comparison, Place, Query, QueryError, Range};
 pub use read_model::{
     Aim, Alert, Bench, Declared, Deed, Effect, Facts, Held, How, Memory, Move, Operation, ReadModel, Rule,

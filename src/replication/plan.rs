@@ -3,13 +3,6 @@
 use super::{Declaration, History, Lineage, Shape, Standing};
 use crate::event::EntityType;
 
-/// Parts of names that tell of a person; `_` and `-` are left out of names, and letters are small.
-const PERSONAL: [&str; 24] = [
-    "email", "mail", "phone", "mobile", "name", "birth", "address", "street", "city", "zip", "postal",
-    "iban", "card", "passport", "tax", "ssn", "gender", "religion", "health", "salary", "password", "secret",
-    "token", "ip",
-];
-
 /// What is to be done before records and documents are as declared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -36,8 +29,6 @@ pub struct ReplicaChange {
     pub brought: Vec<String>,
     /// The fields that go.
     pub dropped: Vec<String>,
-    /// Of those that are added, the ones whose names tell of a person.
-    pub personal: Vec<String>,
 }
 
 /// What becomes of the documents that an embed is in.
@@ -82,7 +73,6 @@ impl Plan {
             let is_new = before == Lineage::default();
             let step = of.lineage.since(newest);
             if is_new || !step.brought.is_empty() || !step.dropped.is_empty() {
-                let personal = step.brought.iter().filter(|name| is_personal(name)).cloned().collect();
                 let (brought, dropped) = (step.brought, step.dropped);
                 plan.replicas.push(ReplicaChange {
                     name: of.name.clone(),
@@ -126,11 +116,4 @@ impl EmbedTurn {
             Self::Gone => "gone",
         }
     }
-}
-
-/// Whether a field's name tells of a person. That is a guess, so that somebody looks.
-pub fn is_personal(name: &str) -> bool {
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    let plain = plain.to_ascii_lowercase();
-    PERSONAL.iter().any(|part| if part.len() > 2 { plain.contains(part) } else { plain == *part })
 }

@@ -93,6 +93,7 @@ fn every_setting_can_be_given_by_the_environment() {
         None,
         &[
             ("NEARCOPY__MANIFEST__PATHS", "/etc/a.yaml, /etc/b"),
+            ("NEARCOPY__MANIFEST__RELOAD", "no"),
             ("NEARCOPY__MANIFEST__DOWNGRADE_FROM", "3"),
             ("NEARCOPY__RABBITMQ__URL", "amqps://broker/shop"),
             ("NEARCOPY__RABBITMQ__PREFETCH", "5"),
@@ -128,6 +129,7 @@ fn every_setting_can_be_given_by_the_environment() {
     assert_eq!(settings.read.grants.len(), 1);
     assert_eq!(settings.owner_tokens.len(), 2);
     assert_eq!(settings.manifest, [PathBuf::from("/etc/a.yaml"), PathBuf::from("/etc/b")]);
+    assert!(!settings.reload);
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(90));
     assert_eq!(settings.sweep.every, Duration::from_millis(200));
     assert_eq!(settings.sweep.retire_grace, Duration::from_hours(2));

@@ -1,6 +1,6 @@
 //! What a comparison with the owner calls different.
 
-use nearcopy::replication::{Difference, is_personal};
+use nearcopy::replication::Difference;
 
 use crate::merge::{answers, record, states};
 
@@ -32,14 +32,4 @@ fn what_is_held_from_an_epoch_that_is_over_is_behind() {
     let held = record(state, key, None, true);
     assert_eq!(Difference::between(&held, &answer, 0), Some(Difference::Ahead));
     assert_eq!(Difference::between(&held, &answer, 1), Some(Difference::Behind));
-}
-
-#[test]
-fn names_of_fields_tell_of_persons() {
-    for name in ["email", "userName", "date_of_birth", "IBAN", "ip", "homeAddress", "phone-number"] {
-        assert!(is_personal(name), "{name}");
-    }
-    for name in ["price", "status", "tip", "isActive", "zone", "version"] {
-        assert!(!is_personal(name), "{name}");
-    }
 }

@@ -24,6 +24,7 @@ use asyncapi::Promised;
 use draft::{Bindings, Draft, Exchange};
 use guess::Replica;
 use sample::{Envelope, Sample};
+pub(super) use word::is_personal;
 use word::{binding, plural, slug};
 
 /// What a draft is made from.

@@ -93,7 +93,7 @@ pub(super) fn is_gone(kind: &str) -> bool {
 }
 
 /// Whether a field looks like a person's.
-pub(super) fn is_personal(path: &[String]) -> bool {
+pub(in crate::cli) fn is_personal(path: &[String]) -> bool {
     path.iter().any(|name| {
         let (name, whole) = (folded(name), words(name));
         PERSONAL

@@ -53,7 +53,11 @@ async fn a_plan_says_what_a_deploy_would_do() {
         (&json!("changed"), &json!(1), &json!(true))
     );
     let table = String::from_utf8(wider.run(&["plan", "{manifest}"]).stdout).unwrap();
-    assert!(table.contains("about a person: email") && table.contains("in about 1 requests"), "{table}");
+    assert!(
+        table.contains("looks personal, and is copied for the first time: email")
+            && table.contains("in about 1 requests"),
+        "{table}"
+    );
 
     let none = old.split("embeds:").next().unwrap().replace("keep: referenced", "keep: all");
     let (_, gone) = planned(&stage.plan_of(none));
