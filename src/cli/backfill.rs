@@ -129,12 +129,12 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 
 fn summary(of: &Subscription, done: Backfilled, arguments: &Arguments) -> String {
     let Backfilled { entities, wanted } = done;
-    let table = || match arguments.dry_run {
-        true => format!("{entities} looked at; {wanted} are not known and would be fetched"),
-        false => format!(
-            "{entities} looked at; {wanted} were not known and are wanted now: the sidecars ask their owner for them"
-        ),
+    let became = if arguments.dry_run {
+        "are not known and would be fetched"
+    } else {
+        "were not known and are wanted now: the sidecars ask their owner for them"
     };
+    let table = || format!("{entities} looked at; {wanted} {became}");
     arguments.output.say(table, || {
         json!({ "replica": of.name.as_str(), "entities": entities, "wanted": wanted, "dryRun": arguments.dry_run })
     })

@@ -1,8 +1,10 @@
 //! Columns for a person.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::manifest::picture;
+use crate::store::Checkpoint;
 
 /// Rows in columns, each as wide as its widest cell.
 pub(super) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
@@ -37,4 +39,23 @@ pub(super) fn time(millis: i64) -> Option<String> {
 /// The same for a table, where it may be missing.
 pub(super) fn time_or_none(millis: Option<i64>) -> String {
     millis.and_then(time).unwrap_or_else(|| "-".into())
+}
+
+/// Where a read model of a stream stands: at one offset, or in each partition at one.
+pub(super) fn offsets(at: &[Checkpoint]) -> String {
+    match at {
+        [Checkpoint { partition: None, place, .. }] => format!("offset {place}"),
+        parts => {
+            let place = |at: &Checkpoint| at.last().map_or("-".to_owned(), |place| place.to_string());
+            format!("offsets {}", parts.iter().map(place).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// The same for a program: a number, or one for each partition.
+pub(super) fn offsets_value(at: &[Checkpoint]) -> Value {
+    match at {
+        [Checkpoint { partition: None, place, .. }] => (*place).into(),
+        parts => parts.iter().map(Checkpoint::last).collect(),
+    }
 }

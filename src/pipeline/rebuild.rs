@@ -278,7 +278,9 @@ impl Rebuild<'_> {
     /// How what was served before the last rebuild differs from what is served now.
     pub async fn look_back(&self) -> Result<Comparison, RebuildError> {
         let (of, before) = (&self.of.name, before_of(&self.of.name));
-        self.store.checkpoint(&before).await?.ok_or_else(|| RebuildError::Nothing(before.clone()))?;
+        if self.store.checkpoints(&before).await?.is_empty() {
+            return Err(RebuildError::Nothing(before));
+        }
         Ok(self.store.compare(of, &before).await?)
     }
 

@@ -74,13 +74,7 @@ impl Plan {
             let step = of.lineage.since(newest);
             if is_new || !step.brought.is_empty() || !step.dropped.is_empty() {
                 let (brought, dropped) = (step.brought, step.dropped);
-                plan.replicas.push(ReplicaChange {
-                    name: of.name.clone(),
-                    is_new,
-                    brought,
-                    dropped,
-                    personal,
-                });
+                plan.replicas.push(ReplicaChange { name: of.name.clone(), is_new, brought, dropped });
             }
         }
         for embed in placed.embeds.iter().filter(|embed| embed.shape == number) {

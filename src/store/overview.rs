@@ -62,8 +62,8 @@ pub struct States {
 pub struct ReadModelOverview {
     /// Its name.
     pub name: EntityType,
-    /// How far it is folded; nowhere, where nothing was folded yet.
-    pub at: Option<Checkpoint>,
+    /// How far it is folded, in each partition or in the whole; nowhere, where nothing was folded yet.
+    pub at: Vec<Checkpoint>,
     /// When its last turn was, in milliseconds since 1970.
     pub turned: Option<i64>,
     /// By which declaration, as a hash of it, where that was noted.
@@ -75,7 +75,7 @@ pub struct ReadModelOverview {
     /// How many events of it are parked.
     pub parked: u64,
     /// How far it is folded anew, where somebody is at it.
-    pub rebuilt: Option<Checkpoint>,
+    pub rebuilt: Vec<Checkpoint>,
 }
 
 /// A piece of work that a pod has taken on.

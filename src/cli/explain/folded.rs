@@ -3,7 +3,7 @@
 use bson::Document;
 use serde_json::{Map, Value, json};
 
-use super::super::table::{time, time_or_none};
+use super::super::table::{offsets, offsets_value, time, time_or_none};
 use super::{Account, parked, parked_row, parked_value, shown};
 use crate::event::{EntityId, FieldPath};
 use crate::replication::{Declaration, How, Inflow, ReadModel};
@@ -15,7 +15,7 @@ struct Known<'k> {
     of: &'k ReadModel,
     key: &'k EntityId,
     document: Option<Document>,
-    at: Option<Checkpoint>,
+    at: Vec<Checkpoint>,
     is_stream: bool,
     parked: (usize, Vec<Parked>),
 }
@@ -35,7 +35,7 @@ pub(super) async fn account(
         of,
         key,
         document,
-        at: store.checkpoint(&of.name).await?,
+        at: store.checkpoints(&of.name).await?,
         is_stream: matches!(placed.inflow(of), Ok(Inflow::Stream(_))),
         parked: parked(store, &of.name, key).await?,
     };
@@ -94,12 +94,17 @@ impl Known<'_> {
     }
 
     fn stands(&self) -> String {
-        match &self.at {
+        match self.at.first() {
             None => "nothing is folded yet".to_owned(),
-            Some(at) if self.is_stream => format!("is folded up to offset {}", at.place),
+            Some(_) if self.is_stream => format!("is folded up to {}", offsets(&self.at)),
             Some(at) if at.mark.is_empty() => "is folded as events come".to_owned(),
             Some(at) => format!("is folded up to {}", at.mark),
         }
+    }
+
+    fn stands_at(&self) -> Option<Value> {
+        let first = self.at.first()?;
+        Some(if self.is_stream { offsets_value(&self.at) } else { json!(first.mark) })
     }
 
     fn why(&self) -> Vec<String> {
@@ -116,7 +121,7 @@ impl Known<'_> {
         if let Some(first) = self.parked.1.first() {
             why.push(format!("mend what it complains of, then `nearcopy parked retry {}`", first.id));
         }
-        if self.at.as_ref().is_some_and(|at| at.frozen.is_some()) {
+        if self.at.iter().any(|at| at.frozen.is_some()) {
             why.push("nothing is folded at this moment: the documents are about to be replaced".to_owned());
         }
         why
@@ -136,7 +141,7 @@ impl Known<'_> {
             "changedAt": self.millis("at").and_then(time),
             "foldedAt": self.folded().and_then(time),
             "waitsFor": self.held(),
-            "standsAt": self.at.as_ref().map(|at| if self.is_stream { json!(at.place) } else { json!(at.mark) }),
+            "standsAt": self.stands_at(),
             "fields": fields,
             "parked": self.parked.1.iter().map(parked_value).collect::<Vec<_>>(),
             "parkedInAll": self.parked.0,

@@ -131,8 +131,8 @@ fn of_read_model(of: &Declaration, model: &ReadModelOverview) -> Vec<Need> {
         let text = format!("`{name}`: {} documents wait for {} parked events", model.held, model.parked);
         needs.push(Need::wrong(text, format!("nearcopy parked list --replica {name}")));
     }
-    let is_frozen = model.at.as_ref().is_some_and(|at| at.frozen.is_some());
-    if is_frozen && model.rebuilt.is_none() {
+    let is_frozen = model.at.iter().any(|at| at.frozen.is_some());
+    if is_frozen && model.rebuilt.is_empty() {
         let text = format!(
             "`{name}` stands still, because its documents are about to be replaced; if nobody is at it, repeat what was \
              cut off"

@@ -181,16 +181,16 @@ mod tests {
         seen.overview.newest = 2;
         seen.overview.outbox = Outbox { waiting: 2, oldest: Some(90_000) };
         let checkpoint =
-            |place, frozen| Checkpoint { place, mark: String::new(), memory: String::new(), turn: 1, frozen };
+            |place, frozen| Checkpoint { frozen, ..Checkpoint::after(None, place, String::new()) };
         seen.overview.read_models = vec![ReadModelOverview {
             name: EntityType::new("counts"),
-            at: Some(checkpoint(41, Some(Frozen::Still))),
+            at: vec![checkpoint(41, Some(Frozen::Still))],
             turned: Some(1_700_000_000_000),
             folded_by: None,
             documents: 5,
             held: 1,
             parked: 2,
-            rebuilt: Some(checkpoint(17, None)),
+            rebuilt: vec![checkpoint(17, None)],
         }];
         let position = bson::doc! { "rev": 1_i64, "s": 1, "embed": "order-user", "after": "o\u{1b}7" };
         let name = "fan-out:users:42".into();

@@ -3,10 +3,10 @@
 use bson::Bson;
 use serde_json::{Value, json};
 
-use super::super::table::{columns, time, time_or_none, visible};
+use super::super::table::{columns, offsets, offsets_value, time, time_or_none, visible};
 use super::judge::Need;
 use super::{Inbound, Looked, Seen};
-use crate::replication::{Declaration, Inflow, Level, Standing};
+use crate::replication::{Declaration, Inflow, Level, Standing, Teller};
 use crate::store::{Overview, Position, ReadModelOverview, ReplicaOverview};
 
 /// One screen.
@@ -85,13 +85,13 @@ fn inbound_row(of: &Inbound) -> Vec<String> {
 }
 
 fn model_row(of: &Declaration, overview: &Overview, model: &ReadModelOverview) -> Vec<String> {
-    let is_frozen = model.at.as_ref().is_some_and(|at| at.frozen.is_some());
-    let now = match (&model.rebuilt, is_frozen) {
-        (Some(at), true) => format!("frozen, being rebuilt, at {}", at.place),
-        (Some(at), false) => format!("being rebuilt, at {}", at.place),
-        (None, true) => "frozen".to_owned(),
-        (None, false) if overview.pods.is_empty() => "-".to_owned(),
-        (None, false) => "folded".to_owned(),
+    let is_frozen = model.at.iter().any(|at| at.frozen.is_some());
+    let now = match (model.rebuilt.is_empty(), is_frozen) {
+        (false, true) => format!("frozen, being rebuilt, at {}", offsets(&model.rebuilt)),
+        (false, false) => format!("being rebuilt, at {}", offsets(&model.rebuilt)),
+        (true, true) => "frozen".to_owned(),
+        (true, false) if overview.pods.is_empty() => "-".to_owned(),
+        (true, false) => "folded".to_owned(),
     };
     vec![
         model.name.to_string(),
@@ -106,12 +106,15 @@ fn model_row(of: &Declaration, overview: &Overview, model: &ReadModelOverview) -
 
 /// Where a read model stands: a queue has no places, a feed's position is its owner's.
 fn stands(of: &Declaration, model: &ReadModelOverview) -> String {
-    let Some(at) = &model.at else { return "nothing is folded".to_owned() };
+    let Some(at) = model.at.first() else { return "nothing is folded".to_owned() };
     let declared = of.read_models.iter().find(|declared| declared.name == model.name);
     match declared.and_then(|model| of.inflow(model).ok()) {
         Some(Inflow::Queue(_)) => "as events come".to_owned(),
+        Some(Inflow::Feed(feed)) if matches!(feed.teller, Teller::Collection(_)) => {
+            "as changes come".to_owned()
+        }
         Some(Inflow::Feed(_)) => at.mark.clone(),
-        Some(Inflow::Stream(_)) | None => format!("offset {}", at.place),
+        Some(Inflow::Stream(_)) | None => offsets(&model.at),
     }
 }
 
@@ -204,8 +207,8 @@ fn model_value(of: &Declaration, model: &ReadModelOverview) -> Value {
         "documents": model.documents,
         "waiting": model.held,
         "parked": model.parked,
-        "frozen": model.at.as_ref().is_some_and(|at| at.frozen.is_some()),
-        "rebuiltTo": model.rebuilt.as_ref().map(|at| at.place),
+        "frozen": model.at.iter().any(|at| at.frozen.is_some()),
+        "rebuiltTo": (!model.rebuilt.is_empty()).then(|| offsets_value(&model.rebuilt)),
     })
 }
 

@@ -2,8 +2,8 @@
 
 use bson::{Bson, Document, doc};
 
+use super::checkpoint::{self, CHECKPOINTS};
 use super::outbox::OUTBOX;
-use super::read_model::CHECKPOINTS;
 use super::{Mongo, command};
 use crate::event::EntityType;
 use crate::replication::{Declaration, Level, ReadModel, Shape, Standing, Subscription, Timeline};
@@ -109,9 +109,9 @@ impl Mongo {
         let next = EntityType::new(&format!("{name}.next"));
         // The checkpoint of a standalone server cannot be read as others are, and there is none.
         let (at, rebuilt) = if self.is_replica_set() {
-            (self.checkpoint(name).await?, self.checkpoint(&next).await?)
+            (self.checkpoints(name).await?, self.checkpoints(&next).await?)
         } else {
-            (None, None)
+            (Vec::new(), Vec::new())
         };
         Ok(ReadModelOverview {
             name: name.clone(),
@@ -128,12 +128,12 @@ impl Mongo {
     async fn turned(&self, of: &EntityType) -> Result<Option<i64>, StoreError> {
         let command = doc! {
             "find": CHECKPOINTS,
-            "filter": { "_id": of.as_str() },
+            "filter": checkpoint::any_of(of),
             "projection": { "at": 1 },
             "readConcern": self.read_concern(None),
         };
         let found = self.fetch_all(&format!("reading when `{of}` was folded"), command).await?;
-        Ok(found.first().and_then(at))
+        Ok(found.iter().filter_map(at).max())
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
