@@ -213,7 +213,7 @@ mod tests {
         users   order-service.users  7        0        3
 
         READ MODEL  STANDS AT  LAST TURN             DOCUMENTS  WAITING  PARKED  NOW
-        counts      offset 41  2023-11-14T22:13:20Z  5          1        2       frozen, being rebuilt, at 17
+        counts      offset 41  2023-11-14T22:13:20Z  5          1        2       frozen, being rebuilt, at offset 17
 
         AT WORK ON     POD
         follow:orders  web-1
