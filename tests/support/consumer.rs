@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
+use mongodb::options::ReadConcern;
 use mongodb::{Client, Collection, Database, IndexModel};
 use tokio::time::{Instant, sleep};
 
@@ -66,7 +67,9 @@ impl Consumer {
     pub(crate) async fn one(&self, collection: &str, id: impl Into<Bson>) -> Option<Document> {
         // Raw, since the driver takes `{"$oid": …}` inside a document for an id written in JSON.
         let raw: Collection<RawDocumentBuf> = self.database.collection(collection);
-        let found = raw.find_one(doc! { "_id": id.into() }).await.unwrap();
+        // By the majority, as readers of nearcopy see it: what it is told here, they are told, too.
+        let found =
+            raw.find_one(doc! { "_id": id.into() }).read_concern(ReadConcern::majority()).await.unwrap();
         found.map(|raw| Document::try_from(raw).unwrap())
     }
 
