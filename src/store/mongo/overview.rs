@@ -70,7 +70,7 @@ impl Mongo {
         let vain = doc! { "_nearcopy.state": "pending", "_nearcopy.tries": { "$gte": MANY_TRIES } };
         Ok(ReplicaOverview {
             name: of.name.clone(),
-            records: self.count_of_all(of.name.as_str()).await?,
+            records: self.about_how_many(of.name.as_str()).await?,
             states: self.states(of).await?,
             backlog: self.backlog(of).await?,
             unanswered: self.count_within(of.name.as_str(), vain).await?.unwrap_or_default(),
@@ -118,7 +118,7 @@ impl Mongo {
             at,
             turned: self.turned(name).await?,
             folded_by: self.folded_by(name).await?,
-            documents: self.count_of_all(name.as_str()).await?,
+            documents: self.about_how_many(name.as_str()).await?,
             held: self.count_within(name.as_str(), held).await?.unwrap_or_default(),
             parked,
             rebuilt,
@@ -180,12 +180,6 @@ impl Mongo {
             waiting: command::count(all, "n"),
             oldest: all.get_i64("oldest").ok(),
         }))
-    }
-
-    /// How many documents a collection has, as the server knows without counting them.
-    async fn count_of_all(&self, collection: &str) -> Result<u64, StoreError> {
-        let counted = self.run(&format!("counting `{collection}`"), doc! { "count": collection }).await?;
-        Ok(command::count(&counted, "n"))
     }
 
     /// How many documents match; nothing, where that would take too long.
