@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -55,11 +54,7 @@ pub(super) fn backfill(settings: &Settings, arguments: &Arguments) -> Outcome {
 }
 
 async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
-    let declared = wiring::manifest(settings, &arguments.manifest)?;
-    let store = wiring::mongodb(settings).await?;
-    let declaration = Arc::new(store.placed(&declared).await?);
-    let of = declaration.replica(&arguments.replica);
-    let of = of.map_err(|error| Failure::new(Exit::Failed, &error))?.clone();
+    let (of, declaration, store) = wiring::replica(settings, &arguments.manifest, &arguments.replica).await?;
     if of.fetch.is_none() {
         let text = format!("`{}` declares no `fetch`, so its owner cannot be asked for anybody", of.name);
         return Err(Failure::saying(Exit::Failed, text)

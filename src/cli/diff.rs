@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -60,11 +59,7 @@ pub(super) fn reconcile(settings: &Settings, arguments: &Reconcile) -> Outcome {
 }
 
 async fn carry_out(settings: &Settings, arguments: &Arguments, repair: bool) -> Outcome {
-    let declared = wiring::manifest(settings, &arguments.manifest)?;
-    let store = wiring::mongodb(settings).await?;
-    let declaration = Arc::new(store.placed(&declared).await?);
-    let of = declaration.replica(&arguments.replica);
-    let of = of.map_err(|error| Failure::new(Exit::Failed, &error))?.clone();
+    let (of, declaration, store) = wiring::replica(settings, &arguments.manifest, &arguments.replica).await?;
     let id = |text: &String| {
         EntityId::parse(text, of.selection.id_kind())
             .map_err(|error| Failure::saying(Exit::Failed, format!("`{text}`: {error}")))

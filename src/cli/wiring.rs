@@ -128,6 +128,20 @@ pub(super) async fn mongodb(settings: &Settings) -> Result<Mongo, StoreError> {
     Mongo::connect(mongo::Options { url: url.clone(), database, parked_for }).await
 }
 
+/// A replica of the manifest as its generation, for a command that runs beside pods; with it, all that is declared, and where
+/// it is kept.
+pub(super) async fn replica(
+    settings: &Settings,
+    paths: &[PathBuf],
+    name: &str,
+) -> Result<(Arc<Subscription>, Arc<Declaration>, Mongo), Failure> {
+    let declared = manifest(settings, paths)?;
+    let store = mongodb(settings).await?;
+    let declaration = Arc::new(store.placed(&declared).await?);
+    let of = declaration.replica(name).map_err(|error| Failure::new(Exit::Failed, &error))?.clone();
+    Ok((of, declaration, store))
+}
+
 /// The pipeline over its adapters.
 pub(super) fn pipeline(
     settings: &Settings,
