@@ -48,6 +48,10 @@ impl Pipeline {
         work: impl Future<Output = Result<(), Halted>>,
     ) -> Result<(), Halted> {
         let ended = work.await;
+        // What has begun to be stored ends first: else it would be left half-way in the database, and whoever comes next could
+        // not write there.
+        self.under_way.close();
+        self.under_way.wait().await;
         // A lease that is not given back ends by itself.
         let _given_back = self.store.release(lease).await;
         ended

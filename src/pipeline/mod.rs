@@ -52,6 +52,7 @@ use std::time::Duration;
 
 use tokio::sync::watch as signal;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Stopwatch;
 use crate::event::EventId;
@@ -118,6 +119,8 @@ pub struct Pipeline {
     regressions: Regressions,
     settled: Settled,
     shares: Shares,
+    /// Turns of read models that are being stored.
+    under_way: TaskTracker,
 }
 
 impl Pipeline {
@@ -146,6 +149,7 @@ impl Pipeline {
             regressions,
             settled: Settled::default(),
             shares: Shares::default(),
+            under_way: TaskTracker::new(),
         })
     }
 

@@ -186,7 +186,7 @@ impl Pipeline {
                 projection.prepare(Some(&checkpoint), place, Bench::default(), items, lapsed);
             order.next.reached = reached.or(checkpoint.reached);
             let next = order.next.clone();
-            let mut storing = order.begin(projection);
+            let mut storing = order.begin(projection, &self.under_way);
             self.gather(projection, hand, Some(&mut storing)).await?;
             match self.finish(projection, storing, hand).await {
                 Ok(_) => (checkpoint, waits) = (next, moments()),

@@ -140,7 +140,7 @@ impl Pipeline {
             let (order, known) =
                 projection.prepare(checkpoint.as_ref(), place, bench, Arc::new(items), lapsed);
             checkpoint = Some(order.next.clone());
-            let stored = projection.finish(order.begin(projection), &self.settled).await?;
+            let stored = projection.finish(order.begin(projection, &self.under_way), &self.settled).await?;
             bench = known.or(stored).filter(|bench| bench.bytes() <= REMEMBERED).unwrap_or_default();
         }
     }

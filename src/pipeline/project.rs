@@ -251,7 +251,7 @@ impl Pipeline {
             }
             checkpoint = Some(order.next.clone());
             bench = known.map(|known| if known.bytes() > REMEMBERED { Bench::default() } else { known });
-            storing = Some(order.begin(projection));
+            storing = Some(order.begin(projection, &self.under_way));
         }
     }
 

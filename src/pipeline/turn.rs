@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bson::Bson;
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use super::fold::{Done, Item, Manner, Outcomes, Work};
 use super::project::{Interrupted, Projection, Tap};
@@ -169,13 +170,13 @@ impl Projection {
 }
 
 impl Order {
-    /// Begins to store it.
-    pub(super) fn begin(self, projection: &Projection) -> Storing {
+    /// Begins to store it. Who stops waits for all that has begun.
+    pub(super) fn begin(self, projection: &Projection, under_way: &TaskTracker) -> Storing {
         let (store, name): (Arc<dyn RebuildStore>, _) =
             (projection.store.clone(), projection.of.name.clone());
         let Self { next, expected, needs, fold, came, taken, watch } = self;
-        let task =
-            tokio::spawn(async move { store.turn(&name, expected.as_ref(), &next, &needs, fold).await });
+        let storing = async move { store.turn(&name, expected.as_ref(), &next, &needs, fold).await };
+        let task = under_way.spawn(storing);
         Storing { task, stored: None, came, taken, watch }
     }
 }

@@ -27,10 +27,20 @@ pub(super) fn note_of(of: &EntityType, partition: Option<u16>) -> String {
 
 /// All checkpoints of a read model, whole or by partitions, and no note.
 pub(super) fn any_of(of: &EntityType) -> Document {
-    // What comes after the digits is a colon.
-    let numbered = doc! { "$gte": format!("{of}.0"), "$lt": format!("{of}.:") };
-    let named = vec![doc! { "_id": of.as_str() }, doc! { "_id": numbered }];
+    let named = vec![doc! { "_id": of.as_str() }, doc! { "_id": numbered(of) }];
     doc! { "$or": named, "turn": { "$exists": true } }
+}
+
+/// All notes of sessions in which a read model is folded, whole or by partitions.
+pub(super) fn notes_of(of: &EntityType) -> Document {
+    let named = vec![doc! { "_id": note_of(of, None) }, doc! { "_id": numbered(of) }];
+    doc! { "$or": named, "session": { "$exists": true } }
+}
+
+/// Names that begin with that of a partition.
+fn numbered(of: &EntityType) -> Document {
+    // What comes after the digits is a colon.
+    doc! { "$gte": format!("{of}.0"), "$lt": format!("{of}.:") }
 }
 
 /// A checkpoint as an expression.

@@ -15,6 +15,8 @@ use crate::store::{Checkpoint, Comparison, ReadModelStore, RebuildStore, StoreEr
 
 /// How long all documents may take to be read or copied.
 pub(super) const LONG: Duration = Duration::from_mins(60);
+/// How long a turn that is under way may go on when nobody may have one.
+const TURN_MS: i64 = 3_000;
 
 #[async_trait]
 impl RebuildStore for Mongo {
@@ -29,8 +31,18 @@ impl RebuildStore for Mongo {
             "frozen": record_statement::from_now(hold),
             "turn": { "$add": ["$turn", 1_i64] },
         };
-        let statement = doc! { "q": checkpoint::any_of(of), "u": [{ "$set": frozen }], "multi": true };
-        self.update(CHECKPOINTS, vec![statement], true).await?;
+        let action = format!("freezing `{of}`");
+        let command = doc! {
+            "update": CHECKPOINTS,
+            "updates": [{ "q": checkpoint::any_of(of), "u": [{ "$set": frozen }], "multi": true }],
+            "writeConcern": command::write_concern(),
+            "maxTimeMS": TURN_MS,
+        };
+        if self.run(&action, command.clone()).await.is_err() {
+            // What a pod had under way that died stays under way for a minute, and nobody else can write there.
+            self.end_turns_of(of).await?;
+            self.run(&action, command).await?;
+        }
         self.checkpoints_of(of).await
     }
 
@@ -154,6 +166,19 @@ impl RebuildStore for Mongo {
 }
 
 impl Mongo {
+    /// Ends whatever turns of a read model are under way, in the sessions that are noted.
+    async fn end_turns_of(&self, of: &EntityType) -> Result<(), StoreError> {
+        let action = format!("ending the turns of `{of}`");
+        let notes = doc! { "find": CHECKPOINTS, "filter": checkpoint::notes_of(of) };
+        let notes = self.fetch_all(&action, notes).await?;
+        let noted = notes.iter().filter_map(|note| note.get_document("session").ok());
+        let sessions: Vec<&Document> = noted.collect();
+        if !sessions.is_empty() {
+            self.run(&action, doc! { "killSessions": sessions }).await?;
+        }
+        Ok(())
+    }
+
     async fn count_of(&self, of: &EntityType) -> Result<u64, StoreError> {
         let command = doc! { "count": of.as_str() };
         Ok(command::count(&self.run(&format!("counting `{of}`"), command).await?, "n"))

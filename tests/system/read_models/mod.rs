@@ -9,6 +9,7 @@ mod rebuild;
 mod remember;
 mod routing_keys;
 mod rules;
+mod under_way;
 
 use std::time::Duration;
 
