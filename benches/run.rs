@@ -22,8 +22,9 @@ const MANY_USERS: u32 = 200_000;
 const ROUNDS: usize = 3;
 const EVENTS: usize = 200_000;
 const REPLAYED: usize = 1_000_000;
-/// Users of fan-outs change so many times: a median of more would take too long.
+/// Users of fan-outs change, and a stream is replayed, so many times: a median of more would take too long.
 const FAN_OUTS: usize = 2;
+const REPLAYS: usize = 2;
 /// The rates at which latency is measured, in events a second.
 const RATES: [u32; 2] = [500, 2_000];
 /// Of what one can do at most, so much is what one can do for long.
@@ -72,7 +73,7 @@ async fn parts(arguments: &Arguments, arena: &Arena, began: Instant, results: &m
         growth(arguments, arena, results).await?;
     }
     if arguments.wants(Part::Replay) {
-        results.replay = replay::measure(arena, arguments.replay, arguments.rounds).await?;
+        results.replay = replay::measure(arena, arguments.replay, arguments.rounds.min(REPLAYS)).await?;
     }
     if arguments.wants(Part::FanOut) {
         let is_early = arguments.has_time(began, UNTIL_FAN_OUT);

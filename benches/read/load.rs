@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::ask::Ask;
 use crate::event::Event;
+use crate::machine;
 
 /// How many ask at once.
 const ABREAST: usize = 16;
@@ -85,6 +86,7 @@ pub(super) async fn open<A: Ask, F: Future<Output = Result<A>>>(
 
 /// Says each time that somebody has to ask.
 fn pace(sender: &mpsc::UnboundedSender<Instant>, rate: f64) {
+    machine::goes_first();
     let began = Instant::now();
     for at in 0_u32.. {
         let due = Duration::from_secs_f64(f64::from(at) / rate);
