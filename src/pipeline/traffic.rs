@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::clock::Stopwatch;
 
-/// Without a batch of events for so long, there is nobody to make room for.
-const LULL: Duration = Duration::from_secs(1);
+/// Without a batch of events for so long, there is nobody to make room for: whoever comes more rarely waits for one step of
+/// what goes at full speed, which is shorter still.
+const LULL: Duration = Duration::from_millis(250);
 
 /// The batches of events that have been begun.
 #[derive(Default)]
