@@ -157,6 +157,12 @@ impl Sidecar {
         Some((status, serde_json::from_str(&answer.text().await.ok()?).unwrap()))
     }
 
+    /// With which status another path of the probes answers; nothing before they are served.
+    pub(crate) async fn asked(&self, path: &str) -> Option<u16> {
+        let answer = self.http.get(format!("http://{}{path}", self.admin)).send().await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
     /// Everything measured, as Prometheus sees it.
     pub(crate) async fn metrics(&self) -> Metrics {
         let answer = self.http.get(format!("http://{}/metrics", self.admin)).send().await.unwrap();

@@ -54,6 +54,7 @@ mod generations;
 mod grpc;
 mod grpc_own;
 mod hydration;
+mod life;
 mod oncall;
 mod parked;
 mod patches;
