@@ -22,6 +22,7 @@ pub struct Lifecycle {
     work: Handle,
     watch: Handle,
     stop: CancellationToken,
+    told: CancellationToken,
     interrupted: CancellationToken,
     hard_stop: CancellationToken,
     tasks: TaskTracker,
@@ -64,13 +65,14 @@ impl Lifecycle {
             work,
             watch: Handle::current(),
             stop: CancellationToken::new(),
+            told: CancellationToken::new(),
             interrupted: CancellationToken::new(),
             hard_stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             fallen: Arc::default(),
         };
-        let (stop, interrupted) = (lifecycle.stop.clone(), lifecycle.interrupted.clone());
-        let listening = listen(signals, stop, interrupted);
+        let (stop, told) = (lifecycle.stop.clone(), lifecycle.told.clone());
+        let listening = listen(signals, stop, told, lifecycle.interrupted.clone());
         let over = lifecycle.hard_stop.clone();
         tokio::spawn(async move { over.run_until_cancelled(listening).await });
         Ok(lifecycle)
@@ -79,6 +81,11 @@ impl Lifecycle {
     /// Is cancelled when a stop begins; cancelling it begins one.
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Is cancelled when a signal asks for the end, also where a stop has begun for another reason.
+    pub fn told_token(&self) -> CancellationToken {
+        self.told.clone()
     }
 
     /// Runs a task without which the program is no good: it ends only after the stop token is cancelled. What
@@ -125,18 +132,24 @@ impl Lifecycle {
     }
 }
 
-/// The first signal begins a stop; one that comes when a stop has begun ends all patience.
-async fn listen(signals: (Signal, Signal), stop: CancellationToken, interrupted: CancellationToken) {
+/// The first signal begins a stop, if none has begun; the second ends all patience.
+async fn listen(
+    signals: (Signal, Signal),
+    stop: CancellationToken,
+    told: CancellationToken,
+    interrupted: CancellationToken,
+) {
     let (mut terminate, mut interrupt) = signals;
     loop {
         let signal = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        if stop.is_cancelled() {
+        if told.is_cancelled() {
             return interrupted.cancel();
         }
         tracing::info!(event = "stopping", signal, "a stop was asked for");
+        told.cancel();
         stop.cancel();
     }
 }

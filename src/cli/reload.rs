@@ -43,6 +43,11 @@ impl Reload {
         self.is_wanted.load(Ordering::Acquire)
     }
 
+    /// The program is to end, whatever the manifest is.
+    pub(super) fn give_up(&self) {
+        self.is_wanted.store(false, Ordering::Release);
+    }
+
     /// Looks until the program stops, or is to begin anew, which this stops it for.
     pub(super) async fn watch(self, settings: Settings, health: Health, stop: CancellationToken) {
         metric::manifest_refused(false);

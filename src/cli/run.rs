@@ -78,14 +78,19 @@ async fn serve(
         }
     });
     if settings.reload {
-        let watching = reload.watch(settings.clone(), health.clone(), stop.clone());
+        let watching = reload.clone().watch(settings.clone(), health.clone(), stop.clone());
         lifecycle.spawn_beside("manifest", watching);
     }
     let starting = work.spawn(start(settings.clone(), declaration, lifecycle.clone(), health));
     // Nothing where a stop came first.
     let started = stop.run_until_cancelled(AbortOnDropHandle::new(starting)).await.transpose();
     started.map_err(|error| Failure::new(Exit::Failed, &error))?.transpose()?;
-    Ok(lifecycle.run_until_stopped(settings.shutdown_grace).await)
+    let told = lifecycle.told_token();
+    let reason = lifecycle.run_until_stopped(settings.shutdown_grace).await;
+    if told.is_cancelled() {
+        reload.give_up();
+    }
+    Ok(reason)
 }
 
 /// Prepares the database, opens the sources, and sets the pipeline to work.

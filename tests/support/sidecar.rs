@@ -229,11 +229,16 @@ impl Sidecar {
 
     /// The same, in whatever format it logs.
     pub(crate) async fn terminate(&mut self) -> String {
-        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(told.success());
+        self.tell();
         let status = self.ended().await;
         assert!(status.success(), "it ended with {status}:\n{}", self.log());
         self.log()
+    }
+
+    /// SIGTERM alone.
+    pub(crate) fn tell(&self) {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
     }
 
     /// Waits until it ends by itself.

@@ -70,6 +70,37 @@ async fn one_pod_becomes_three_and_one_again_amid_updates() {
     stage.clear().await;
 }
 
+/// C8: a pod that is told to end while it ends for the sake of a changed manifest ends for good, and well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_told_to_end_does_not_begin_anew() {
+    let stage = Stage::new().await;
+    let address = free_address();
+    let (plan, host) = plan_at(&stage, &address);
+    let proxy = Proxy::at(&address, host).await;
+    stage.owner.has("u", 1, "Ada");
+    stage.consumer.sells("p", "u").await;
+    let mut sidecar = plan.start().await;
+    stage.consumer.shows("p", "Ada").await;
+
+    // What is under way cannot end, so the stop takes its time.
+    proxy.freeze(true);
+    stage.user("u", 2, "Ada King").await;
+    takes(&sidecar).await;
+    let new =
+        products(&stage.owner.url()).replace("fields: { name: {", "fields: { handle: data.name, name: {");
+    sidecar.is_given(&new);
+    eventually("it ends for the manifest's sake", async || !sidecar.logged("manifest.changed").is_empty())
+        .await;
+    sidecar.tell();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    proxy.freeze(false);
+    let status = sidecar.ended().await;
+    assert!(status.success(), "it ended with {status}:\n{}", sidecar.last_words());
+    assert_eq!(sidecar.logged("running").len(), 1, "it has begun anew");
+    sidecar.assert_sound();
+    stage.clear().await;
+}
+
 fn updated(user: u64, version: u64) -> serde_json::Value {
     event("user.updated", &format!("u{user}"), version, &format!("name {version}"))
 }
