@@ -249,7 +249,7 @@ async fn wait_for(database: &mongodb::Database, id: &str) -> Result<Document> {
 pub(crate) async fn quiet(process: &Process) -> Result<()> {
     const LOOKS: u32 = 4;
     let deadline = Instant::now() + PATIENCE;
-    let group = crate::process::Group::only(process.id());
+    let group = crate::usage::Group::only(process.id());
     let mut looks = 0;
     while looks < LOOKS {
         let before = group.cpu_us();

@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use crate::process::{Group, busy_us};
 use crate::result::Cost;
+use crate::usage::{Group, busy_us};
 
 /// The clocks as they stood at the beginning.
 pub(crate) struct Meter {

@@ -16,6 +16,8 @@ mod latency;
 mod library;
 mod machine;
 mod manifest;
+#[path = "../tests/support/markdown.rs"]
+mod markdown;
 mod meter;
 mod metrics;
 mod process;
@@ -30,6 +32,8 @@ mod statistics;
 mod svg;
 mod table;
 mod throughput;
+#[path = "../tests/support/usage.rs"]
+mod usage;
 
 use std::process::ExitCode;
 

@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 use crate::contender::{Arena, Contender};
 use crate::event::Event;
 use crate::manifest::manifest;
-use crate::process::{Group, Process};
+use crate::process::Process;
 use crate::result::Start;
+use crate::usage::Group;
 
 const TIMES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(30);

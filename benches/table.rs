@@ -2,47 +2,12 @@
 
 use crate::contender;
 use crate::figure::{Figure, Wanted, fan_out_rates, figures, groupings, ratios, replay_ratios};
+use crate::markdown::Table;
 use crate::result::{Replay, Results, Run};
 use crate::statistics::Spread;
 
 /// So many cores may be busy with something else before it is worth a word.
 const DISTURBED: f64 = 0.1;
-
-/// A table in Markdown, which reads well on a terminal, too.
-pub(crate) struct Table {
-    head: Vec<String>,
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    pub(crate) fn new(head: &[&str]) -> Self {
-        Self { head: head.iter().map(|text| (*text).to_owned()).collect(), rows: Vec::new() }
-    }
-
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
-    }
-
-    /// All cells of a column are as wide as the widest; the first column leads left, figures lead right.
-    pub(crate) fn text(&self) -> String {
-        let all = || std::iter::once(&self.head).chain(&self.rows);
-        let width = |at: usize| {
-            all().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0).max(3)
-        };
-        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
-        let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(&widths).enumerate().map(|(at, (cell, width))| {
-                if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            });
-            format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
-        };
-        let rule = widths.iter().enumerate().map(|(at, width)| {
-            if at == 0 { "-".repeat(*width) } else { format!("{}:", "-".repeat(width - 1)) }
-        });
-        let rule = format!("| {} |\n", rule.collect::<Vec<_>>().join(" | "));
-        format!("{}{rule}{}", line(&self.head), self.rows.iter().map(line).collect::<String>())
-    }
-}
 
 /// All that was measured.
 pub(crate) fn all(results: &Results) -> String {
@@ -212,7 +177,7 @@ fn met(figure: &Figure) -> String {
 }
 
 fn titled(title: impl Into<String>, table: &Table) -> Titled {
-    (!table.rows.is_empty()).then(|| (title.into(), table.text()))
+    (!table.is_empty()).then(|| (title.into(), table.text()))
 }
 
 fn median(spread: Option<Spread>, digits: usize) -> String {

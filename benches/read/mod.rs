@@ -11,10 +11,11 @@ use anyhow::{Context, Result};
 use crate::contender::Arena;
 use crate::event::Workload;
 use crate::manifest::manifest;
-use crate::process::{Group, Process};
+use crate::process::Process;
 use crate::report::{self, note};
 use crate::statistics::Spread;
 use crate::throughput::last_visible;
+use crate::usage::Group;
 use crate::{machine, run};
 
 use ask::{Driver, Grpc, Rest};

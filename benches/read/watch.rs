@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 use super::{ADDRESS, PATIENCE, USERS, ask, start};
 use crate::contender::Arena;
 use crate::event::Event;
-use crate::process::Group;
 use crate::report::note;
+use crate::usage::Group;
 
 /// How many watch.
 const WATCHERS: usize = 1_000;

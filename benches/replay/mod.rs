@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::contender::Arena;
 use crate::event::{Spread as Chosen, Workload};
-use crate::process::Group;
 use crate::report::note;
 use crate::result::Replay;
+use crate::usage::Group;
 
 /// The stream.
 pub(crate) const STREAM: &str = "bench.history";
