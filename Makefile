@@ -20,7 +20,7 @@ model: .toolchain ## every interleaving of the protocol in the small, and what b
 simulate: .toolchain ## the real pipeline under seeded faults, in virtual time (SEEDS=2000, SEED=n replays one)
 	@cargo run --quiet --release --example simulate -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
-chaos: .toolchain ## real processes, killed, paused and cut off, judged by an oracle (KILLS=20, MINUTES=10, SEED=n; or SCENARIO=read-model, hot-entity, outage, failover; MEMBERS=1 for hot-entity)
+chaos: .toolchain ## real processes, killed, paused and cut off, judged by an oracle (KILLS=20, MINUTES=10, SEED=n; or SCENARIO=read-model, hot-entity, outage, failover, lifecycle; MEMBERS=1 for hot-entity)
 	@cargo build --quiet --release --bin nearcopy --example chaos
 	@target/release/examples/chaos --kills $(or $(KILLS),20) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(MEMBERS),--members $(MEMBERS))
 

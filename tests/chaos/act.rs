@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep};
 
 use crate::faults::{Counts, Fault, kill_until, trouble_until};
 use crate::machine::broker::{QUEUE, depth};
@@ -87,18 +87,11 @@ async fn heal(stage: &Stage) -> Result<()> {
     }
     stage.set.lock().await.heal().await.context("the database does not heal")?;
     stage.sidecars.heal().await?;
-    timeout(Duration::from_secs(60), async {
-        sleep(Duration::from_millis(100)).await;
-        while stage.publisher.waiting() > 0 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await
-    .context("the publisher cannot publish")
+    stage.published().await
 }
 
 /// Reads the sidecars' numbers, and starts those again that ended by themselves, as an orchestrator would.
-async fn look_after(stage: &Stage) {
+pub(crate) async fn look_after(stage: &Stage) {
     let mut ticks = interval(Duration::from_secs(1));
     loop {
         ticks.tick().await;
@@ -114,7 +107,7 @@ pub(crate) async fn judge_at_rest(stage: &Stage) -> Result<Verdict> {
     while lag.is_none() && stopped.elapsed() < LAG_LIMIT + Duration::from_secs(10) {
         sleep(Duration::from_millis(500)).await;
         stage.sidecars.look_after().await?;
-        findings = judge(&stage.database, &stage.owner).await?;
+        findings = judge(&stage.database, &stage.owner, stage.declared()).await?;
         let (books, _) = stage.sidecars.books().await;
         let open = books.current("events_received").abs_diff(books.current_of("events "));
         let left = depth(&stage.broker_url, QUEUE).await?;
@@ -152,23 +145,36 @@ impl Verdict {
         for kind in ["lost", "diverged", "resurrected", "unfinished", "unsettled", "parked", "kept"] {
             row(kind, &found(kind).to_string(), found(kind) == 0);
         }
-        let lists = [
+        for (what, all) in self.lists() {
+            row(what, &all.len().to_string(), all.is_empty());
+        }
+        row("reader's looks", &self.noticed.looks.to_string(), self.noticed.looks > 0);
+        let wrong = self.wrong();
+        ensure!(wrong.is_empty(), "{name} broke a promise:\n{}", wrong.join("\n"));
+        Ok(())
+    }
+
+    /// Some of each kind of what is not as it must be.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        let some = |(what, all): (&'static str, &[String])| {
+            all.iter().take(3).map(|one| format!("{what}: {one}")).collect::<Vec<_>>()
+        };
+        self.findings.examples().into_iter().chain(self.lists().into_iter().flat_map(some)).collect()
+    }
+
+    /// How long it took until nothing was wrong.
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        self.lag
+    }
+
+    fn lists(&self) -> [(&'static str, &[String]); 6] {
+        [
             ("regressed before a reader's eyes", &self.noticed.regressed),
             ("resurrected before a reader's eyes", &self.noticed.resurrected),
             ("shown and never true", &self.noticed.torn),
             ("leaked canaries", &self.leaks),
             ("the shop's fields changed", &self.denied),
             ("sidecars in trouble", &self.troubles),
-        ];
-        for (what, all) in lists {
-            row(what, &all.len().to_string(), all.is_empty());
-        }
-        row("reader's looks", &self.noticed.looks.to_string(), self.noticed.looks > 0);
-        let examples = self.findings.examples().into_iter();
-        let more =
-            lists.iter().flat_map(|(what, all)| all.iter().take(3).map(move |one| format!("{what}: {one}")));
-        let wrong: Vec<String> = examples.chain(more).collect();
-        ensure!(wrong.is_empty(), "{name} broke a promise:\n{}", wrong.join("\n"));
-        Ok(())
+        ]
     }
 }

@@ -8,8 +8,21 @@ use crate::machine::secret;
 /// How long an answer of the owner may be behind, as declared; its API is less.
 pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
+/// What is declared of users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fields {
+    /// Name, address and city.
+    Three,
+    /// Their language, too, which products show.
+    Four,
+}
+
 /// One embed of each kind; the owner is asked again after that time, if it is given.
-pub(crate) fn manifest(api: &str, reconcile: Option<Duration>) -> String {
+pub(crate) fn manifest(api: &str, reconcile: Option<Duration>, fields: Fields) -> String {
+    let (more, shown) = match fields {
+        Fields::Three => ("", ""),
+        Fields::Four => ("\n      language: data.language", ", language"),
+    };
     let token = secret("url");
     let settle = SETTLE.as_secs();
     let reconcile =
@@ -31,7 +44,7 @@ replicas:
     fields:
       username: {{ from: data.username, type: string }}
       email: data.email
-      city: data.address.city
+      city: data.address.city{more}
     on: {{ user.created: upsert, user.updated: upsert, user.deleted: delete }}
     fetch:
       url: "{api}/{{id}}?token={token}"
@@ -40,7 +53,7 @@ replicas:
       settle: {settle}s{reconcile}
       from: {{ id: id, version: version }}
 embeds:
-  product-user: {{ in: products, ref: userId, from: users, into: user, fields: [username, email], when_deleted: clear }}
+  product-user: {{ in: products, ref: userId, from: users, into: user, fields: [username, email{shown}], when_deleted: clear }}
   contributor: {{ in: products, ref: "contributors[].userId", from: users, into: user, fields: [username], when_deleted: keep }}
   order-user: {{ in: orders, ref: customerId, from: users, set: {{ customer_name: username, customer_city: city }}, when_deleted: mark }}
 "#

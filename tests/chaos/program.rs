@@ -7,9 +7,13 @@
 #![expect(clippy::disallowed_methods, reason = "chaos is timed by the real clock, not by nearcopy's")]
 
 mod act;
+mod application;
 mod faults;
+mod kubelet;
 mod machine;
 mod manifest;
+#[path = "../support/markdown.rs"]
+mod markdown;
 mod oracle;
 mod proxy;
 mod report;
@@ -17,15 +21,16 @@ mod run;
 mod scenarios;
 mod stage;
 mod tally;
+#[path = "../support/usage.rs"]
+mod usage;
 mod world;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
 use machine::process::Place;
-use machine::replica_set::MEMBERS;
 
 /// Kills, pauses and cuts off real processes, and proves that nothing is lost.
 #[derive(Clone, Parser)]
@@ -51,15 +56,18 @@ struct Arguments {
     /// How many products the hot entity has.
     #[arg(long, default_value_t = 1_000_000)]
     documents: u32,
-    /// How many members the database has meanwhile.
-    #[arg(long, default_value_t = MEMBERS)]
-    members: usize,
+    /// How many members the database has, in the scenarios that leave that open.
+    #[arg(long)]
+    members: Option<usize>,
     /// How long each party is gone.
     #[arg(long, default_value_t = 60)]
     outage_seconds: u64,
     /// Events in a second meanwhile.
     #[arg(long, default_value_t = 2_000)]
     outage_rate: u32,
+    /// Plays the application of a pod instead, beside the sidecar that is read there.
+    #[arg(long, hide = true)]
+    beside: Option<String>,
     /// Tells of each fault.
     #[arg(long)]
     verbose: bool,
@@ -85,12 +93,21 @@ enum Scenario {
     HotEntity,
     /// A stream is folded, and rebuilt.
     ReadModel,
+    /// Pods of a sidecar and an application are started, probed, ended, killed, replaced and scaled, as on Kubernetes.
+    Lifecycle,
 }
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     report::begin(arguments.verbose);
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        report::note("FAILED: another TLS provider is installed already");
+        return ExitCode::FAILURE;
+    }
+    if let Some(sidecar) = &arguments.beside {
+        return application::play(sidecar).await;
+    }
     match play(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -101,9 +118,6 @@ async fn main() -> ExitCode {
 }
 
 async fn play(arguments: &Arguments) -> Result<()> {
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        bail!("another TLS provider is installed already");
-    }
     let place = Place::new()?;
     let played = tokio::select! {
         played = run::scenario(arguments, &place) => played,

@@ -12,9 +12,9 @@ use crate::faults::{Counts, HARMLESS, LOSSY};
 use crate::machine::process::Place;
 use crate::machine::replica_set::MEMBERS;
 use crate::machine::sidecars::Sidecars;
-use crate::manifest::manifest;
+use crate::manifest::{Fields, manifest};
 use crate::report::{note, row, title};
-use crate::scenarios::{failover, hot_entity, outage, read_model};
+use crate::scenarios::{failover, hot_entity, lifecycle, outage, read_model};
 use crate::stage::{Size, Stage};
 use crate::{Arguments, Scenario};
 
@@ -37,8 +37,15 @@ pub(crate) async fn scenario(arguments: &Arguments, place: &Place) -> Result<()>
             outage::play(place, &size(arguments, seed), seconds, rate).await
         }
         Scenario::ReadModel => read_model::play(place, &size(arguments, seed), arguments.kills).await,
+        Scenario::Lifecycle => {
+            // One member, as in the figures of the bench, so that both can be compared.
+            let size =
+                Size { members: arguments.members.unwrap_or(1), tended: true, ..size(arguments, seed) };
+            lifecycle::play(place, &size).await
+        }
         Scenario::HotEntity => {
-            let size = Size { members: arguments.members, ..size(arguments, seed) };
+            let members = arguments.members.unwrap_or(MEMBERS);
+            let size = Size { members, ..size(arguments, seed) };
             hot_entity::play(place, &size, arguments.documents).await
         }
     }
@@ -52,6 +59,7 @@ fn size(arguments: &Arguments, seed: u64) -> Size {
         oplog: LARGE_LOG,
         reconcile: None,
         proxies: false,
+        tended: false,
         seed,
     }
 }
@@ -67,7 +75,7 @@ async fn main(arguments: &Arguments, place: &Place, seed: u64) -> Result<()> {
     for (number, (act, reconcile)) in acts.iter().enumerate() {
         if number > 0 {
             stage.sidecars.stop().await?;
-            Sidecars::declare(place, &manifest(&stage.api.url(), *reconcile), size.sidecars)?;
+            Sidecars::declare(place, &manifest(&stage.api.url(), *reconcile, Fields::Three), size.sidecars)?;
             stage.sidecars.heal().await?;
             stage.sidecars.all_well().await?;
         }

@@ -1,19 +1,19 @@
 //! All that a run needs, put up.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex as Plain};
+use std::sync::{Arc, Mutex as Plain, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mongodb::Database;
-use tokio::sync::Mutex;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::machine::broker::{self, Broker};
 use crate::machine::process::Place;
 use crate::machine::replica_set::{self, ReplicaSet};
 use crate::machine::sidecars::{Plan, Sidecars};
-use crate::manifest::manifest;
+use crate::manifest::{Fields, manifest};
 use crate::proxy::{Proxy, Wire};
 use crate::world::api::Api;
 use crate::world::owner::{Owner, garbage};
@@ -37,6 +37,8 @@ pub(crate) struct Size {
     pub(crate) reconcile: Option<Duration>,
     /// Whether proxies stand between the sidecars and the rest.
     pub(crate) proxies: bool,
+    /// Whether a kubelet starts the sidecars and ends them.
+    pub(crate) tended: bool,
     pub(crate) seed: u64,
 }
 
@@ -58,6 +60,8 @@ pub(crate) struct Stage {
     pub(crate) hands: Mutex<()>,
     /// Events that the owner makes in a second.
     pub(crate) rate: AtomicU32,
+    /// What the manifest at work declares.
+    pub(crate) fields: Plain<Fields>,
 }
 
 impl Stage {
@@ -75,11 +79,15 @@ impl Stage {
         let shop = Shop::open(&set.url(), USERS, size.seed).await?;
         let ways: Vec<String> = to_database.iter().map(Proxy::authority).collect();
         let plan = Plan {
-            manifest: manifest(&api.url(), size.reconcile),
+            manifest: manifest(&api.url(), size.reconcile, Fields::Three),
             broker: if size.proxies { broker::url_at(&to_broker.authority()) } else { broker.url() },
             database: if size.proxies { replica_set::url_at(&ways) } else { set.url() },
         };
-        let sidecars = Sidecars::start(place, &plan, size.sidecars).await?;
+        let sidecars = if size.tended {
+            Sidecars::tended(place, &plan, size.sidecars).await?
+        } else {
+            Sidecars::start(place, &plan, size.sidecars).await?
+        };
         let stage = Self {
             broker_url: broker.url(),
             publisher: Publisher::start(broker.url()),
@@ -95,8 +103,41 @@ impl Stage {
             shop: Mutex::new(shop),
             hands: Mutex::new(()),
             rate: AtomicU32::new(0),
+            fields: Plain::new(Fields::Three),
         };
         Ok(Arc::new(stage))
+    }
+
+    /// The fields that must be held at rest.
+    pub(crate) fn declared(&self) -> Fields {
+        *self.fields.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on these are.
+    pub(crate) fn declare(&self, fields: Fields) {
+        *self.fields.lock().unwrap_or_else(PoisonError::into_inner) = fields;
+    }
+
+    /// Nothing changes any more: whoever holds this keeps the shop from its work, and the owner's last event is
+    /// confirmed.
+    pub(crate) async fn rest(&self) -> Result<MutexGuard<'_, Shop>> {
+        self.rate.store(0, Ordering::Relaxed);
+        // The shop ends what it is at, and then knows what became of it.
+        let resting = self.shop.lock().await;
+        self.published().await?;
+        Ok(resting)
+    }
+
+    /// Waits until the last event is confirmed; some may be about to be published.
+    pub(crate) async fn published(&self) -> Result<()> {
+        timeout(Duration::from_secs(60), async {
+            sleep(Duration::from_millis(100)).await;
+            while self.publisher.waiting() > 0 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .context("the publisher cannot publish")
     }
 
     /// The owner's users change, for ever, at the rate of the moment; some events come twice, some late.
@@ -150,6 +191,6 @@ impl Stage {
 }
 
 /// Some user; those that the anchors refer to come often.
-fn somebody(rng: &mut fastrand::Rng) -> String {
+pub(crate) fn somebody(rng: &mut fastrand::Rng) -> String {
     if rng.u8(..5) == 0 { anchor_user(rng.u64(..ANCHORS)) } else { format!("u{}", rng.u64(..USERS)) }
 }

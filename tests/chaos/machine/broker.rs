@@ -71,6 +71,11 @@ impl Broker {
         self.process.is_started()
     }
 
+    /// The number of its first process, if it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// Host and port, for a proxy.
     pub(crate) fn authority(&self) -> String {
         format!("127.0.0.1:{}", self.port)

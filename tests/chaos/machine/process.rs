@@ -5,8 +5,10 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tokio::time::{Instant, sleep};
 
 /// The variable by which everything that a run started is known, even what its children started.
 const MARK: &str = "NEARCOPY_CHAOS";
@@ -98,8 +100,14 @@ impl Process {
     }
 
     pub(crate) fn environment(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.environment.push((name.to_owned(), value.into()));
+        self.set(name, value);
         self
+    }
+
+    /// From its next start on, this variable is so.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.retain(|(set, _)| set != name);
+        self.environment.push((name.to_owned(), value.into()));
     }
 
     /// Starts it; what it says is added to its log.
@@ -122,6 +130,26 @@ impl Process {
     /// Whether we started it and have not ended it.
     pub(crate) fn is_started(&self) -> bool {
         self.child.is_some()
+    }
+
+    /// By which number the kernel knows it, if it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// SIGTERM, and how it ended; SIGKILL where it still runs at that time, and then nothing.
+    pub(crate) async fn end(&mut self, by: Instant) -> Result<Option<ExitStatus>> {
+        self.signal("-TERM")?;
+        while self.is_started() {
+            if let Some(status) = self.ended()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= by {
+                self.kill()?;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(None)
     }
 
     /// SIGKILL, for it and its children: no chance to finish anything.

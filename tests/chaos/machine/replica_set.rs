@@ -68,6 +68,11 @@ impl ReplicaSet {
         self.members.iter().map(|member| address(member.port)).collect()
     }
 
+    /// The numbers of the processes that run.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.members.iter().filter_map(|member| member.process.id()).collect()
+    }
+
     /// A connection to one member alone.
     pub(crate) fn client(&self, member: usize) -> &Client {
         self.members[member].admin.client()

@@ -1,5 +1,7 @@
 //! nearcopy itself, as several pods of one service.
 
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -8,6 +10,9 @@ use tokio::time::{Instant, timeout};
 
 use super::process::{Place, Process, free_port, read};
 use crate::tally::Books;
+
+/// How long one that is told to stop may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a sidecar runs with; all pods share it.
 #[derive(Clone)]
@@ -21,11 +26,15 @@ pub(crate) struct Plan {
 pub(crate) struct Sidecars {
     pods: Vec<Mutex<Pod>>,
     http: reqwest::Client,
+    /// Whether somebody else starts them, and starts those again that end by themselves.
+    tended: bool,
 }
 
 struct Pod {
     process: Process,
+    manifest: PathBuf,
     admin: String,
+    reads: String,
     books: Books,
     /// Ends that nobody brought about.
     fallen: Vec<String>,
@@ -34,13 +43,37 @@ struct Pod {
 impl Sidecars {
     /// Starts so many, and waits until they are well.
     pub(crate) async fn start(place: &Place, plan: &Plan, count: usize) -> Result<Self> {
+        let sidecars = Self::new(place, plan, count, false)?;
+        Self::declare(place, &plan.manifest, count)?;
+        for pod in 0..count {
+            sidecars.launch(pod).await?;
+        }
+        sidecars.all_well().await?;
+        Ok(sidecars)
+    }
+
+    /// Places for so many, which a kubelet starts and ends. Each is read at an address of its own, and lets go within
+    /// seconds of what nobody refers to, so that each phase can be judged.
+    pub(crate) async fn tended(place: &Place, plan: &Plan, count: usize) -> Result<Self> {
+        let sidecars = Self::new(place, plan, count, true)?;
+        for pod in &sidecars.pods {
+            let mut pod = pod.lock().await;
+            let reads = pod.reads.clone();
+            let process = &mut pod.process;
+            process.set("NEARCOPY__READ__LISTEN", reads);
+            process.set("NEARCOPY__SWEEP__RETIRE_GRACE", "1s");
+            process.set("NEARCOPY__SWEEP__RETIRE_EVERY", "1s");
+        }
+        Ok(sidecars)
+    }
+
+    fn new(place: &Place, plan: &Plan, count: usize, tended: bool) -> Result<Self> {
         let program = program()?;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build()?;
         let mut pods = Vec::new();
-        Self::declare(place, &plan.manifest, count)?;
         for number in 0..count {
             let manifest = place.folder.join(format!("manifest-{number}.yaml"));
-            let admin = format!("127.0.0.1:{}", free_port()?);
+            let [admin, reads] = [free_port()?, free_port()?].map(|port| format!("127.0.0.1:{port}"));
             let arguments = ["run".to_owned(), manifest.display().to_string()];
             let process = place
                 .process(&format!("sidecar-{number}"), &program)
@@ -53,14 +86,10 @@ impl Sidecars {
                 .environment("NEARCOPY__SWEEP__DRIFT_EVERY", "1h")
                 .environment("NEARCOPY__SWEEP__RETIRE_GRACE", "5s")
                 .environment("NEARCOPY__SWEEP__RETIRE_EVERY", "5s");
-            pods.push(Mutex::new(Pod { process, admin, books: Books::default(), fallen: Vec::new() }));
+            let books = Books::default();
+            pods.push(Mutex::new(Pod { process, manifest, admin, reads, books, fallen: Vec::new() }));
         }
-        let sidecars = Self { pods, http };
-        for pod in 0..count {
-            sidecars.launch(pod).await?;
-        }
-        sidecars.all_well().await?;
-        Ok(sidecars)
+        Ok(Self { pods, http, tended })
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -100,15 +129,9 @@ impl Sidecars {
             if !pod.process.is_started() {
                 continue;
             }
-            pod.process.signal("-TERM")?;
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while pod.process.is_started() {
-                if let Some(status) = pod.process.ended()? {
-                    ensure!(status.success(), "{} ended with {status} when told to stop", pod.process.name);
-                }
-                ensure!(Instant::now() < deadline, "{} does not stop", pod.process.name);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            let ended = pod.process.end(Instant::now() + PATIENCE).await?;
+            let status = ended.with_context(|| format!("{} does not stop", pod.process.name))?;
+            ensure!(status.success(), "{} ended with {status} when told to stop", pod.process.name);
         }
         Ok(())
     }
@@ -116,6 +139,44 @@ impl Sidecars {
     /// A signal for one, such as `-STOP`.
     pub(crate) async fn signal(&self, pod: usize, name: &str) -> Result<bool> {
         self.pods[pod].lock().await.process.signal(name)
+    }
+
+    /// The files and settings with which one is started next: a manifest, and the generation that it replaces, if any.
+    pub(crate) async fn equip(&self, pod: usize, manifest: &str, downgrade_from: u32) -> Result<()> {
+        let mut pod = self.pods[pod].lock().await;
+        std::fs::write(&pod.manifest, manifest)?;
+        pod.process.set("NEARCOPY__MANIFEST__DOWNGRADE_FROM", downgrade_from.to_string());
+        Ok(())
+    }
+
+    /// How one ended by itself, or by a signal.
+    pub(crate) async fn ended(&self, pod: usize) -> Result<Option<ExitStatus>> {
+        self.pods[pod].lock().await.ended()
+    }
+
+    /// Tells one to end, and kills it where it still runs at that time.
+    pub(crate) async fn end(&self, pod: usize, by: Instant) -> Result<Option<ExitStatus>> {
+        let mut pod = self.pods[pod].lock().await;
+        let ended = pod.process.end(by).await?;
+        pod.books.new_life();
+        Ok(ended)
+    }
+
+    /// The number of its process, if it runs.
+    pub(crate) async fn id(&self, pod: usize) -> Option<u32> {
+        self.pods[pod].lock().await.process.id()
+    }
+
+    /// What the address of one answers to a probe, within so long; nothing where it does not.
+    pub(crate) async fn probe(&self, pod: usize, path: &str, within: Duration) -> Option<u16> {
+        let url = format!("http://{}{path}", self.pods[pod].lock().await.admin);
+        let answer = self.http.get(url).timeout(within).send().await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
+    /// Where one is read by REST, if a kubelet tends it.
+    pub(crate) async fn reads(&self, pod: usize) -> String {
+        self.pods[pod].lock().await.reads.clone()
     }
 
     /// Lets all go on, and starts again those that do not run.
@@ -146,22 +207,30 @@ impl Sidecars {
         .await
     }
 
-    /// Reads the numbers of all that answer, and starts those that have ended by themselves.
+    /// Reads the numbers of all that answer, and starts those that have ended by themselves, unless somebody else does.
     pub(crate) async fn look_after(&self) -> Result<()> {
         for number in 0..self.pods.len() {
             let mut pod = self.pods[number].lock().await;
-            if let Some(status) = pod.process.ended()? {
+            if !self.tended
+                && let Some(status) = pod.ended()?
+            {
                 let told =
                     format!("{} ended by itself ({status}):\n{}", pod.process.name, pod.process.last_words());
                 pod.fallen.push(told);
-                pod.books.new_life();
                 pod.process.start()?;
+            }
+            let life = pod.process.id();
+            if life.is_none() {
+                continue;
             }
             let asking = self.http.get(format!("http://{}/metrics", pod.admin)).send();
             drop(pod);
             let Ok(Ok(answer)) = timeout(Duration::from_millis(500), asking).await else { continue };
-            if let Ok(text) = answer.text().await {
-                self.pods[number].lock().await.books.note(&text)?;
+            let Ok(text) = answer.text().await else { continue };
+            let mut pod = self.pods[number].lock().await;
+            // What an earlier life said comes too late.
+            if pod.process.id() == life {
+                pod.books.note(&text)?;
             }
         }
         Ok(())
@@ -189,6 +258,17 @@ impl Sidecars {
             logs.push((pod.process.name.clone(), read(&pod.process.log)));
         }
         logs
+    }
+}
+
+impl Pod {
+    /// How it ended, whose numbers then belong to the past.
+    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let ended = self.process.ended()?;
+        if ended.is_some() {
+            self.books.new_life();
+        }
+        Ok(ended)
     }
 }
 

@@ -10,6 +10,7 @@ use futures::TryStreamExt;
 use mongodb::Database;
 use mongodb::options::ReadConcern;
 
+use crate::manifest::Fields;
 use crate::world::owner::{Change, Owner, User};
 use crate::world::shop::{ORDERS, PRODUCTS};
 
@@ -39,8 +40,8 @@ impl Findings {
     }
 }
 
-/// Compares everything that is held with everything that is true. It is exact only at rest.
-pub(crate) async fn judge(database: &Database, owner: &Owner) -> Result<Findings> {
+/// Compares everything that is held with everything that is true, where these fields are declared. It is exact only at rest.
+pub(crate) async fn judge(database: &Database, owner: &Owner, fields: Fields) -> Result<Findings> {
     let mut findings = Findings::default();
     let records = all(database, "users").await?;
     let records: BTreeMap<String, Document> = records
@@ -49,14 +50,14 @@ pub(crate) async fn judge(database: &Database, owner: &Owner) -> Result<Findings
         .collect();
     let mut wanted = BTreeSet::new();
     for product in all(database, PRODUCTS).await? {
-        judge_product(&product, owner, &mut wanted, &mut findings);
+        judge_product(&product, owner, fields, &mut wanted, &mut findings);
     }
     for order in all(database, ORDERS).await? {
         judge_order(&order, owner, &mut wanted, &mut findings);
     }
     for id in &wanted {
         match records.get(id) {
-            Some(record) => judge_record(id, record, owner.last(id).as_ref(), &mut findings),
+            Some(record) => judge_record(id, record, owner.last(id).as_ref(), fields, &mut findings),
             None => findings.add("lost", format!("record {id} is referred to and not there")),
         }
     }
@@ -72,7 +73,7 @@ pub(crate) async fn judge(database: &Database, owner: &Owner) -> Result<Findings
 }
 
 /// I1, I2, I4 and I6 for one record: it is what the owner says, and owes nothing.
-fn judge_record(id: &str, record: &Document, last: Option<&Change>, findings: &mut Findings) {
+fn judge_record(id: &str, record: &Document, last: Option<&Change>, fields: Fields, findings: &mut Findings) {
     let meta = record.get_document("_nearcopy").cloned().unwrap_or_default();
     let state = meta.get_str("state").unwrap_or_default();
     let version = meta.get_document("key").ok().and_then(|key| key.get_i64("v").ok());
@@ -90,10 +91,10 @@ fn judge_record(id: &str, record: &Document, last: Option<&Change>, findings: &m
             );
         }
         Some((is, Some(user))) => {
-            let text = |name: &str| record.get_str(name).unwrap_or_default();
-            let same =
-                text("username") == user.name && text("email") == user.email && text("city") == user.city;
-            let only = record.len() == 5;
+            let mut expected = told(user, fields);
+            expected.insert("city", &user.city);
+            let same = expected.iter().all(|(name, value)| record.get(name) == Some(value));
+            let only = record.len() == expected.len() + 2;
             if version != Some(is) || !same || !only {
                 findings.add("diverged", format!("record {record}, the owner has {user:?} at {is}"));
             }
@@ -102,12 +103,18 @@ fn judge_record(id: &str, record: &Document, last: Option<&Change>, findings: &m
 }
 
 /// I5 for a product: what it shows is what its users are.
-fn judge_product(product: &Document, owner: &Owner, wanted: &mut BTreeSet<String>, findings: &mut Findings) {
+fn judge_product(
+    product: &Document,
+    owner: &Owner,
+    fields: Fields,
+    wanted: &mut BTreeSet<String>,
+    findings: &mut Findings,
+) {
     let id = product.get("_id");
     let user = refers(product, "userId", owner, wanted);
     let shown = product.get_document("user").ok();
     let expected = user.as_ref().and_then(|(_, user)| user.as_ref());
-    let expected = expected.map(|user| doc! { "username": &user.name, "email": &user.email });
+    let expected = expected.map(|user| told(user, fields));
     // Where there is neither reference nor stamp, nothing is nearcopy's.
     let is_ours = user.is_some() || stamped(product, "product-user");
     if is_ours && shown != expected.as_ref() {
@@ -147,6 +154,15 @@ fn judge_order(order: &Document, owner: &Owner, wanted: &mut BTreeSet<String>, f
     if !is_right {
         findings.add("diverged", format!("order {order} and not {user:?} of {id}"));
     }
+}
+
+/// What a product shows of a user.
+fn told(user: &User, fields: Fields) -> Document {
+    let mut told = doc! { "username": &user.name, "email": &user.email };
+    if fields == Fields::Four {
+        told.insert("language", user.language());
+    }
+    told
 }
 
 fn stamped(holder: &Document, embed: &str) -> bool {

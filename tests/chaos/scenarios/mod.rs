@@ -2,6 +2,7 @@
 
 pub(crate) mod failover;
 pub(crate) mod hot_entity;
+pub(crate) mod lifecycle;
 pub(crate) mod outage;
 mod probe;
 pub(crate) mod read_model;

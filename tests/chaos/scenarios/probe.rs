@@ -31,7 +31,10 @@ pub(crate) struct Probes {
 
 /// The times of many changes.
 #[derive(Clone, Default)]
-pub(crate) struct Times(Vec<Duration>);
+pub(crate) struct Times {
+    each: Vec<Duration>,
+    still: Duration,
+}
 
 impl Probes {
     /// Makes them, and waits until each shows its user.
@@ -43,7 +46,7 @@ impl Probes {
         probes.products.insert_many(all).await?;
         let mut first = Times::default();
         for _ in 0..PROBES {
-            first.0.push(probes.once().await?);
+            first.each.push(probes.once().await?);
         }
         Ok(probes)
     }
@@ -111,7 +114,7 @@ impl Probes {
 impl Times {
     /// The time within which this share of the changes showed.
     pub(crate) fn at(&self, share: f64) -> Duration {
-        let mut sorted = self.0.clone();
+        let mut sorted = self.each.clone();
         sorted.sort();
         #[expect(
             clippy::cast_possible_truncation,
@@ -122,10 +125,15 @@ impl Times {
         sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
     }
 
+    /// The longest time for which changes waited and none of them came to show.
+    pub(crate) fn still(&self) -> Duration {
+        self.still
+    }
+
     /// For people.
     pub(crate) fn summary(&self) -> String {
         let [half, most, worst] = [0.5, 0.99, 1.0].map(|share| shown(self.at(share)));
-        format!("p50 {half}, p99 {most}, worst {worst} of {}", self.0.len())
+        format!("p50 {half}, p99 {most}, worst {worst} of {}", self.each.len())
     }
 }
 
@@ -134,6 +142,8 @@ struct Waiting {
     products: Collection<Document>,
     probes: Vec<Probe>,
     times: Times,
+    /// Since when changes wait and none has come to show.
+    since: Instant,
 }
 
 struct Probe {
@@ -144,12 +154,15 @@ struct Probe {
 
 impl Waiting {
     fn new(products: Collection<Document>) -> Self {
-        Self { products, probes: Vec::new(), times: Times::default() }
+        Self { products, probes: Vec::new(), times: Times::default(), since: Instant::now() }
     }
 
     fn add(&mut self, id: String, wanted: &str) {
-        let version = version(wanted).unwrap_or_default();
-        self.probes.push(Probe { id, version, began: Instant::now() });
+        let (version, began) = (version(wanted).unwrap_or_default(), Instant::now());
+        if self.probes.is_empty() {
+            self.since = began;
+        }
+        self.probes.push(Probe { id, version, began });
     }
 
     /// Takes out those that show by now; a later name of the same user is as good.
@@ -168,14 +181,18 @@ impl Waiting {
                 }
             }
         }
-        let (now, times) = (Instant::now(), &mut self.times);
+        let (now, times, before) = (Instant::now(), &mut self.times, self.probes.len());
         self.probes.retain(|probe| {
             let shows = shown.get(&probe.id).is_some_and(|version| *version >= probe.version);
             if shows {
-                times.0.push(now - probe.began);
+                times.each.push(now - probe.began);
             }
             !shows
         });
+        if self.probes.len() < before {
+            times.still = times.still.max(now - self.since);
+            self.since = now;
+        }
         let oldest = self.probes.iter().map(|probe| probe.began.elapsed()).max().unwrap_or_default();
         ensure!(oldest < PATIENCE, "a change has not been shown for {oldest:?}");
         Ok(())

@@ -17,6 +17,17 @@ pub(crate) struct User {
     pub(crate) city: String,
 }
 
+impl User {
+    /// What is told of everybody, and declared by one of the manifests only.
+    pub(crate) fn language(&self) -> &'static str {
+        match self.city.as_str() {
+            "London" => "en",
+            "São Paulo" => "pt",
+            _ => "none",
+        }
+    }
+}
+
 /// One entry of the owner's log.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
@@ -114,7 +125,7 @@ pub(crate) fn garbage(rng: &mut fastrand::Rng) -> Event {
 pub(crate) fn answer(id: &str, version: i64, user: &User) -> Value {
     json!({
         "id": id, "version": version, "username": user.name, "email": user.email,
-        "address": { "city": user.city }, "password": secret("answer"),
+        "address": { "city": user.city }, "language": user.language(), "password": secret("answer"),
     })
 }
 
@@ -149,6 +160,7 @@ fn body(id: &str, version: i64, kind: &str, user: Option<&User>, name: Value) ->
         data["username"] = name;
         data["email"] = user.email.clone().into();
         data["address"] = json!({ "city": user.city });
+        data["language"] = user.language().into();
     }
     let time = u64::try_from(now.as_millis()).unwrap_or_default();
     json!({ "id": format!("{id}/{version}"), "type": kind, "occurredAt": time, "data": data }).to_string()
