@@ -17,9 +17,10 @@ use crate::machine::process::Process;
 use crate::report::trace;
 use crate::stage::Stage;
 
-/// How long a kubelet waits before it starts again what has ended, the first time, the second and so on.
+/// How long a kubelet waits before it starts again what has ended, the first time, the second and so on. The first time it
+/// only has to notice: it lists containers once a second.
 const BACK_OFF: [Duration; 4] =
-    [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(20), Duration::from_secs(40)];
+    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(20), Duration::from_secs(40)];
 
 /// A pod, as it is seen from outside. Dropping it leaves its processes to their ends.
 pub(crate) struct Pod {
@@ -153,8 +154,9 @@ impl Life {
         }
         drop(application);
         let ready = self.verdict(&self.rules.readiness, |well| {
-            self.is_ready(state, well);
+            // First this, for whoever waits until it is ready wants to know.
             state.send_modify(|state| state.served = state.served.or(well.then(|| born.elapsed())));
+            self.is_ready(state, well);
             false
         });
         let alive = self.verdict(&self.rules.liveness, |well| !well);

@@ -57,7 +57,7 @@ fn phases(entries: &[Entry]) -> Table {
         "slowest change",
         "longest standstill",
         "lag at the end",
-        "ended",
+        "ended with 0",
         "promises",
     ]);
     let none = || "-".to_owned();
@@ -71,7 +71,7 @@ fn phases(entries: &[Entry]) -> Table {
             .map_or_else(|| (none(), none()), |times| (shown(times.at(1.0)), shown(times.still())));
         let lag = entry.lag.map_or_else(none, shown);
         let ends =
-            entry.ends.map_or_else(none, |(pods, slowest)| format!("{pods}, within {}", shown(slowest)));
+            entry.ends.map_or_else(none, |(pods, slowest)| format!("{pods} within {}", shown(slowest)));
         let promises = if entry.wrong.is_empty() { "held" } else { "BROKEN" };
         let least = entry.least.to_string();
         table.row([

@@ -79,7 +79,7 @@ impl Play<'_> {
         self.stage.shop.lock().await.furnish(FURNITURE).await;
         let began = self.deployment.scale(1).await?;
         let mut probes = Probes::new(&self.stage).await?;
-        self.begins(&began).await?;
+        self.begins(&began)?;
         self.backlog("a backlog, 1 pod", &mut probes).await?;
         self.phase("scaled out", Course::Calm, &mut probes, async |deployment, _| {
             let served = deployment.scale(3).await?;
@@ -108,7 +108,7 @@ impl Play<'_> {
     }
 
     /// The first pod: its application began behind its sidecar.
-    async fn begins(&mut self, began: &[State]) -> Result<()> {
+    fn begins(&mut self, began: &[State]) -> Result<()> {
         let ready: Vec<Duration> = began.iter().filter_map(|state| state.served).collect();
         let entry = self.entry("the first pod", Course::Calm, (0, 1), 0)?;
         self.entries.push(Entry { ready, ..entry });
