@@ -138,16 +138,18 @@ async fn surroundings(settings: &Settings, declaration: &Declaration) -> Vec<Fou
 
 /// The queues that are read: one for all replicas of a source, and one for each read model.
 pub(super) fn queues(declaration: &Declaration) -> Vec<Arc<SourceSpec>> {
-    let of_replicas =
-        declaration.sources.iter().filter(|source| declaration.fed_by(&source.name).next().is_some());
     let of_model = |of: &Arc<ReadModel>| match declaration.inflow(of) {
         Ok(Inflow::Queue(source)) => Some(source),
         Ok(Inflow::Stream(_) | Inflow::Feed(_)) | Err(_) => None,
     };
-    of_replicas.cloned().chain(declaration.read_models.iter().filter_map(of_model)).collect()
+    declaration.queues().cloned().chain(declaration.read_models.iter().filter_map(of_model)).collect()
 }
 
-async fn look_at_source(settings: &Settings, declaration: &Declaration, source: &SourceSpec) -> Vec<Finding> {
+async fn look_at_source(
+    settings: &Settings,
+    declaration: &Declaration,
+    source: &Arc<SourceSpec>,
+) -> Vec<Finding> {
     let looked = match wiring::rabbitmq(settings, &declaration.service) {
         Ok(options) => rabbitmq::inspect(source, &options).await.map_err(|error| error.report()),
         Err(error) => Err(report(&error)),

@@ -19,6 +19,7 @@ mod read_model;
 mod rebase;
 mod reload;
 mod run;
+mod split;
 mod status;
 mod table;
 mod test;

@@ -1,10 +1,26 @@
-//! What a replica's declaration promises, where that is less than one would think.
+//! What a declaration promises, where that is less than one would think.
 
-use crate::replication::{Declaration, Finding, Keep, Reaction, Subscription};
+use crate::replication::{Declaration, Finding, HashedBy, Keep, Reaction, SourceSpec, Subscription};
 
 /// What deserves a look in what is declared, in words.
 pub(super) fn promises(declaration: &Declaration) -> Vec<Finding> {
-    declaration.replicas.iter().flat_map(|of| promises_of(of)).collect()
+    let of_replicas = declaration.replicas.iter().flat_map(|of| promises_of(of));
+    of_replicas.chain(declaration.sources.iter().filter_map(|of| promise_of_source(of))).collect()
+}
+
+/// Routing keys of which there are only a few name no entities.
+fn promise_of_source(of: &SourceSpec) -> Option<Finding> {
+    let is_by_key = of.queue.split.as_ref().is_some_and(|split| split.by == HashedBy::RoutingKey);
+    let is_open = |key: &String| key.contains(['*', '#']);
+    if !is_by_key || of.queue.bindings.is_empty() || of.queue.bindings.iter().any(is_open) {
+        return None;
+    }
+    Some(Finding::advice(format!(
+        "`{}` is split by the routing key, and the bindings let {} of them through: what is published under one of them goes \
+         into one partition; if it is the entity that has to tell, name a header that does: `by: {{ header: … }}`",
+        of.name,
+        of.queue.bindings.len()
+    )))
 }
 
 fn promises_of(of: &Subscription) -> Vec<Finding> {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::reload::{self, Reload};
-use super::{Exit, Failure, Outcome, wiring};
+use super::{Exit, Failure, Outcome, split, wiring};
 use crate::api::Health;
 use crate::api::admin::Admin;
 use crate::api::read::Reads;
@@ -104,9 +104,7 @@ async fn start(
     let (store, declaration) = database(&settings, &declaration, &health).await?;
     let pipeline = wiring::pipeline(&settings, declaration.clone(), store.clone(), stop.clone())?;
     let mut inboxes = Vec::new();
-    // A source that feeds read models only has a queue for each of them, and none besides.
-    let fed = declaration.sources.iter().filter(|source| declaration.fed_by(&source.name).next().is_some());
-    for spec in fed {
+    for spec in declaration.queues().filter(|spec| spec.queue.split.is_none()) {
         let options = wiring::rabbitmq(&settings, &declaration.service)?;
         let source = rabbitmq::open(spec, options, stop.clone())
             .map_err(|error| Failure::new(Exit::Invalid, &error))?;
@@ -117,7 +115,9 @@ async fn start(
     let emission = emission(&settings, &declaration, &store, &told)?;
     let emission = emission.map(|emission| pipeline.emission(emission));
     let pollings = pipeline.pollings(pollings(&settings, &declaration, &store, &lifecycle, &health)?);
-    let tasks = pipeline.tasks(inboxes).into_iter().chain(pollings);
+    let intakes = pipeline.intakes(split::intakes(&settings, &declaration, &lifecycle, &health)?);
+    let leftovers = pipeline.leftovers(split::leftovers(&settings, &declaration, &lifecycle)?);
+    let tasks = pipeline.tasks(inboxes).into_iter().chain(intakes).chain(leftovers).chain(pollings);
     for (name, task) in tasks.chain(pipeline.projections(projections)).chain(emission) {
         // A task ends only because the program stops.
         lifecycle.spawn_critical(name, async move { task.await.unwrap_or(()) });
@@ -295,7 +295,7 @@ fn watch_source(
                         metric::reconnected(&name);
                     }
                     health.source(&name, Ok(()));
-                    if new_queue && pipeline.resync(&spec).await.is_err() {
+                    if pipeline.note_read(&spec, new_queue).await.is_err() {
                         break;
                     }
                 }

@@ -64,7 +64,9 @@ pub(super) fn tap(
             rabbitmq::Stream::new(stream, options()?).map(|stream| Tap::Log(Arc::new(stream)))
         }
         Inflow::Queue(source) => {
-            rabbitmq::ModelQueue::new(source, options()?).map(|queue| Tap::Queue(Arc::new(queue)))
+            // What is not settled at a stop comes again, and is known.
+            let queue = rabbitmq::TurnQueue::new(source, options()?, CancellationToken::new());
+            queue.map(|queue| Tap::Queue(Arc::new(queue)))
         }
         Inflow::Feed(spec) => {
             return feed(settings, declaration, store, spec, CollectionReader::Once).map(Tap::Feed);

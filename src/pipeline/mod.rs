@@ -19,6 +19,7 @@ mod feed;
 mod fold;
 mod hand;
 mod hydrate;
+mod intake;
 mod lane;
 mod lease;
 mod load;
@@ -70,6 +71,7 @@ use epoch::{Heard, Regressions};
 pub use erase::{Erased, Holding};
 use fan_out_large::Backlog;
 pub use feed::Changed;
+pub use intake::{Intake, Leftovers, Troubles};
 use load::Load;
 pub use park::Retry;
 use partition::Shares;
@@ -119,7 +121,7 @@ pub struct Pipeline {
     regressions: Regressions,
     settled: Settled,
     shares: Shares,
-    /// Turns of read models that are being stored.
+    /// What a stop waits for: turns of read models and batches that are being stored, and queues that are being closed.
     under_way: TaskTracker,
 }
 

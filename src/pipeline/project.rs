@@ -111,7 +111,7 @@ impl From<Halted> for Interrupted {
 }
 
 impl Interrupted {
-    fn class(&self) -> Class {
+    pub(super) fn class(&self) -> Class {
         match self {
             Self::Log(error) => error.class,
             Self::Feed(error) => error.class(),
@@ -134,8 +134,11 @@ impl Pipeline {
         match projection.inflow.part() {
             None => self.leased(&lease, self.project_for_ever(&projection, &lease)).await,
             Some(part) => {
-                let lease = format!("{lease}.{}", part.number);
-                self.leased(&lease, self.project_partition(&projection, part, &lease)).await
+                let say = |why: Option<&Interrupted>| match why {
+                    Some(interrupted) => complain(&projection, interrupted),
+                    None => drop(projection.trouble.send_replace(None)),
+                };
+                self.share_out(&lease, part, || self.fold_on(&projection), say).await
             }
         }
     }
@@ -176,7 +179,7 @@ impl Pipeline {
                     checkpoint => self.fold_turns(projection, checkpoint, &mut hand).await,
                 }
             }
-            Tap::Queue(queue) => self.fold_from_queue(projection, Hand::new(queue.open().await?)).await,
+            Tap::Queue(queue) => self.fold_from_queue(projection, Hand::new(queue.open().await?.inbox)).await,
             Tap::Feed(feed) => self.fold_from_feed(projection, &**feed).await,
         }
     }

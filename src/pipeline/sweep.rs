@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::upgrade::Upgrade;
-use super::{Emission, Halted, Pipeline, Polling, Projection, suspect};
+use super::{Emission, Halted, Intake, Leftovers, Pipeline, Polling, Projection, suspect};
 use crate::replication::{Embed, Inflow, SourceSpec, Subscription};
 use crate::source::Inbox;
 use crate::store::Backlog;
@@ -40,6 +40,20 @@ impl Pipeline {
             (format!("feed {}", polling.of.name), Box::pin(self.clone().poll(polling)))
         };
         pollings.into_iter().map(task).collect()
+    }
+
+    /// The tasks that read queues which are split, one for each partition.
+    pub fn intakes(self: &Arc<Self>, intakes: Vec<Intake>) -> Vec<Task> {
+        let task = |intake: Intake| -> Task { (intake.name(), Box::pin(self.clone().take_part(intake))) };
+        intakes.into_iter().map(task).collect()
+    }
+
+    /// The tasks that empty the queues which sources were read from before, one for each source.
+    pub fn leftovers(self: &Arc<Self>, leftovers: Vec<Leftovers>) -> Vec<Task> {
+        let task = |left: Leftovers| -> Task {
+            (format!("former queues of {}", left.of.name), Box::pin(self.clone().empty_former(left)))
+        };
+        leftovers.into_iter().map(task).collect()
     }
 
     /// The task that tells others what rules have found.
@@ -104,10 +118,17 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Takes batches from a source: whatever has arrived while the ones before were under way.
+    /// Takes batches from a source, until it ends with the program.
     async fn replicate_source(self: Arc<Self>, source: Inflow, mut inbox: Inbox) -> Result<(), Halted> {
-        let slots = Arc::new(Semaphore::new(self.rhythm.in_flight));
         self.has_heard().await?;
+        self.work_off(&source, &mut inbox).await?;
+        Err(Halted)
+    }
+
+    /// Works off what comes, in batches of whatever has arrived while the ones before were under way, until nothing comes any
+    /// more and all of it is done.
+    pub(super) async fn work_off(self: &Arc<Self>, source: &Inflow, inbox: &mut Inbox) -> Result<(), Halted> {
+        let slots = Arc::new(Semaphore::new(self.rhythm.in_flight));
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return Err(Halted) };
             let (suspects, deliveries) = suspect::apart(inbox.take(self.rhythm.batch).await);
@@ -116,16 +137,16 @@ impl Pipeline {
                 let others = u32::try_from(self.rhythm.in_flight).unwrap_or(u32::MAX).saturating_sub(1);
                 let Ok(all) = slots.clone().acquire_many_owned(others).await else { return Err(Halted) };
                 if suspects.is_empty() {
-                    return Err(Halted);
+                    return Ok(());
                 }
-                self.work_apart(&source, suspects).await?;
+                self.work_apart(source, suspects).await?;
                 drop(all);
             }
             if deliveries.is_empty() {
                 continue;
             }
             let (pipeline, source) = (self.clone(), source.clone());
-            tokio::spawn(async move {
+            self.under_way.spawn(async move {
                 let taken = deliveries.len();
                 if pipeline.run_batch(&source, deliveries).await.is_err() {
                     metric::abandoned(source.name(), taken);

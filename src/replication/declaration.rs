@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Contract, Embed, FeedSpec, History, Leftover, ReadModel, Subscription};
+use super::{Contract, Embed, FeedSpec, History, Leftover, ReadModel, Split, Subscription};
 use crate::event::{EntityType, Envelope};
 
 /// What this sidecar is to do, checked and complete.
@@ -75,6 +75,11 @@ impl Declaration {
     /// The replicas that a source feeds.
     pub fn fed_by<'a>(&'a self, source: &'a str) -> impl Iterator<Item = &'a Arc<Subscription>> {
         self.replicas.iter().filter(move |replica| replica.source == source)
+    }
+
+    /// The queues that feed replicas. One that feeds read models only is not read: each of them has one of its own.
+    pub fn queues(&self) -> impl Iterator<Item = &Arc<SourceSpec>> {
+        self.sources.iter().filter(|source| self.fed_by(&source.name).next().is_some())
     }
 
     /// Whether anything comes from the broker, or goes there.
@@ -221,11 +226,12 @@ pub struct SourceSpec {
 }
 
 impl SourceSpec {
-    /// The same source for a read model, with a queue of its own: a message of a queue goes to one reader only.
+    /// The same source for a read model, with a queue of its own: a message of a queue goes to one reader only. It is one
+    /// queue, whatever that of replicas is: a read model of a queue goes by the order in which events come.
     #[must_use]
     pub fn for_model(&self, of: &EntityType) -> Self {
         let queue = format!("{}.{of}", self.queue.queue);
-        Self { queue: QueueSpec { queue, ..self.queue.clone() }, ..self.clone() }
+        Self { queue: QueueSpec { queue, split: None, ..self.queue.clone() }, ..self.clone() }
     }
 }
 
@@ -234,12 +240,16 @@ impl SourceSpec {
 pub struct QueueSpec {
     /// The owner's topic exchange.
     pub exchange: String,
-    /// This service's own durable quorum queue.
+    /// This service's own durable quorum queue; where it is split, what the names of all partitions begin with.
     pub queue: String,
     /// The binding keys.
     pub bindings: Vec<String>,
     /// Whether queue, bindings and dead-letter exchange are declared, or only checked to exist.
     pub declare: bool,
+    /// How it is split into partitions, each of which is a queue of its own; not at all, if it is one queue.
+    pub split: Option<Split>,
+    /// Which partition this is; none, where it is the whole.
+    pub part: Option<Partition>,
 }
 
 /// Whether a topic exchange takes a message with this key to what is bound by that binding: words between dots, `*` for

@@ -40,6 +40,7 @@ mod revise;
 mod settlement;
 mod shape;
 mod sight;
+mod split;
 mod subscription;
 
 pub use class::Class;
@@ -75,4 +76,5 @@ pub use revise::{Revised, Revision, revise};
 pub use settlement::{Expected, Judgement, Outcome, judge};
 pub use shape::{History, Shape, Standing};
 pub use sight::{Noted, Sight, Spot, value_at};
+pub use split::{HashedBy, Split};
 pub use subscription::{Gaps, Misread, Reaction, Subscription};

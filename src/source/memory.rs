@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, Inbox, Ledger, Log, LogError, Outlet, Start};
+use super::{Delivery, Inbox, Ledger, Log, LogError, Opened, Outlet, Start};
 use crate::event::Headers;
 use crate::replication::Alert;
 
@@ -70,8 +70,9 @@ impl Queue {
 
 #[async_trait]
 impl super::Queue for Queue {
-    async fn open(&self) -> Result<Inbox, LogError> {
-        Ok(Self::open(self, PREFETCH))
+    async fn open(&self) -> Result<Opened, LogError> {
+        let inbox = Self::open(self, PREFETCH);
+        Ok(Opened { inbox, is_new: false, closed: Box::pin(std::future::ready(())) })
     }
 }
 

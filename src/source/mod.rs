@@ -20,4 +20,4 @@ pub mod rabbitmq;
 pub use delivery::{Delivery, Inbox, Ledger};
 pub use log::{Log, LogError, Start};
 pub use outlet::Outlet;
-pub use queue::Queue;
+pub use queue::{Former, Left, Opened, Queue};

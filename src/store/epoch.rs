@@ -26,6 +26,8 @@ pub struct Presence {
     pub version: String,
     /// The epochs that it knows.
     pub epochs: Epochs,
+    /// Whether it is the one that asks.
+    pub is_own: bool,
 }
 
 /// Keeps what pods must have heard of. Who is present is judged by the database's clock.

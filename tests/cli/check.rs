@@ -53,6 +53,30 @@ fn a_program_gets_json() {
     agreed("check_missing_json", &check(&["nowhere.yaml", "--output", "json"]));
 }
 
+/// A queue that is split by routing keys of which there are few is split, but not by its entities.
+#[test]
+fn a_split_that_tells_no_entities_is_said_to_be_one() {
+    let text = include_str!("good.yaml");
+    let split = |bindings: &str, more: &str| {
+        let with = format!("bindings: [{bindings}]\n      partitions: 4{more}");
+        let text = text.replace("bindings: [\"user.*\"]", &with);
+        assert!(text.contains("partitions"), "{text}");
+        text
+    };
+    let few = "user.created, user.updated";
+    let path = scratch("split.yaml", split(few, "").as_bytes());
+    agreed("check_split", &check(&[path.to_str().unwrap()]));
+    for (name, text) in [
+        ("split_by_header.yaml", split(few, "\n      by: { header: user-id }")),
+        ("split_open.yaml", split("\"user.*\"", "")),
+    ] {
+        let path = scratch(name, text.as_bytes());
+        let ended = check(&[path.to_str().unwrap()]);
+        assert_eq!(ended.code, 0, "{ended}");
+        assert!(!ended.to_string().contains("is split by"), "{ended}");
+    }
+}
+
 /// V3: what an owner without versions can promise is said, and not taken for granted.
 #[test]
 fn what_is_promised_without_versions_is_said() {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use nearcopy::event::IdKind;
 use nearcopy::manifest;
-use nearcopy::replication::{Declaration, Gaps, Inflow, Keep, Reaction, Shows, Teller, WhenDeleted};
+use nearcopy::replication::{
+    Declaration, Gaps, HashedBy, Inflow, Keep, Reaction, Shows, Teller, WhenDeleted,
+};
 
 use super::{manifests, name_of, root};
 
@@ -81,6 +83,20 @@ fn each_partition_of_a_stream_is_read_by_itself() {
     };
     let parts: Vec<(String, u16)> = whole.parts().iter().map(named).collect();
     assert_eq!(parts, [("orders-0".into(), 0), ("orders-1".into(), 1), ("orders-2".into(), 2)]);
+}
+
+#[test]
+fn a_queue_is_split_for_replicas_only() {
+    let declared = good("queue_partitions.yaml");
+    let split = |name: &str| {
+        let source = declared.sources.iter().find(|source| source.name == name).unwrap();
+        (source.queue.names(), source.queue.split.clone().unwrap().by)
+    };
+    let names: Vec<String> = (0..4).map(|number| format!("shop.users-{number}")).collect();
+    assert_eq!(split("users"), (names, HashedBy::RoutingKey));
+    assert_eq!(split("orders").1, HashedBy::Header("order-id".into()));
+    let Ok(Inflow::Queue(folded)) = declared.inflow(&declared.read_models[0]) else { panic!("no queue") };
+    assert_eq!(folded.queue.names(), ["shop.users.counts"]);
 }
 
 #[test]

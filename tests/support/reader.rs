@@ -103,6 +103,8 @@ pub(crate) fn spec(declare: bool) -> SourceSpec {
             queue: QUEUE.into(),
             bindings: vec!["user.#".into()],
             declare,
+            split: None,
+            part: None,
         },
         envelope: Envelope::new(WireFormat::CloudEvents, Limits::default()),
     }

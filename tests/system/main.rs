@@ -57,6 +57,7 @@ mod hydration;
 mod life;
 mod oncall;
 mod parked;
+mod partitions;
 mod patches;
 mod pipeline;
 mod protocol;

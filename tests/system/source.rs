@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::BasicProperties;
@@ -182,7 +183,7 @@ async fn attempts_in_vain_leave_nothing_behind() {
     };
     let before = (io_threads(), descriptors());
     for _ in 0..CYCLES {
-        let error = inspect(&spec(true), &options).await.unwrap_err();
+        let error = inspect(&Arc::new(spec(true)), &options).await.unwrap_err();
         assert_eq!(error.class(), Class::Transient, "{error:?}");
     }
     // Other tests of this process have connections of their own.

@@ -2,6 +2,7 @@
 //! waited for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nearcopy::replication::Class;
@@ -26,7 +27,7 @@ async fn what_the_broker_gives_up_is_kept() {
     broker.reject_one(QUEUE).await;
     broker.holds(QUEUE, 0).await;
     broker.holds(&format!("{QUEUE}.dead"), 1).await;
-    let findings = inspect(&spec(true), &options(&broker)).await.unwrap();
+    let findings = inspect(&Arc::new(spec(true)), &options(&broker)).await.unwrap();
     assert!(
         findings.iter().any(|f| f.level == Level::Advice && f.text.contains("1 messages were dead-lettered"))
     );
@@ -77,7 +78,7 @@ async fn a_queue_of_another_form_is_misconfigured() {
     let attempts = source.counters.attempts.get();
     assert!((2..=4).contains(&attempts), "{attempts} attempts in 3 s");
 
-    let findings = inspect(&spec(true), &options(&broker)).await.unwrap();
+    let findings = inspect(&Arc::new(spec(true)), &options(&broker)).await.unwrap();
     assert!(
         findings.iter().any(|f| f.level == Level::Wrong && f.text.contains("inequivalent arg")),
         "{findings:?}"
@@ -128,7 +129,7 @@ async fn refused_credentials_are_told_without_the_password() {
         let mut source = open(&spec(true), options.clone(), CancellationToken::new()).unwrap();
         let reason = misconfigured(&mut source).await;
         assert!(reason.contains(&broker.authority()) && !reason.contains("c4nary"), "{reason}");
-        let error = inspect(&spec(true), &options).await.unwrap_err();
+        let error = inspect(&Arc::new(spec(true)), &options).await.unwrap_err();
         assert_eq!(error.class(), Class::Misconfigured);
         assert!(!format!("{error:?} {}", error.report()).contains("c4nary"));
     }
@@ -139,13 +140,13 @@ async fn refused_credentials_are_told_without_the_password() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_inspection_changes_nothing_and_counts_messages() {
     let broker = broker_with_exchange().await;
-    let findings = inspect(&spec(true), &options(&broker)).await.unwrap();
+    let findings = inspect(&Arc::new(spec(true)), &options(&broker)).await.unwrap();
     assert!(findings.iter().any(|f| f.level == Level::Advice && f.text.contains("does not exist yet")));
     assert_eq!(broker.waiting(QUEUE).await, None, "the inspection made a queue");
 
     Reader::open(options(&broker)).await.stop().await;
     broker.publish(EXCHANGE, "user.changed", bodies(0..3)).await;
-    let findings = inspect(&spec(true), &options(&broker)).await.unwrap();
+    let findings = inspect(&Arc::new(spec(true)), &options(&broker)).await.unwrap();
     assert!(findings.iter().all(|f| f.level == Level::Fine), "{findings:?}");
     assert!(findings.iter().any(|f| f.text.contains("3 messages")), "{findings:?}");
     broker.remove().await;

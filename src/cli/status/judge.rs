@@ -87,12 +87,11 @@ fn of_inbound(inbound: &Inbound, is_at_work: bool) -> Vec<Need> {
         }
         _ => {}
     }
-    if waiting.dead > 0 {
+    if let (Some(count @ 1..), Some(dead)) = (waiting.dead, &inbound.dead) {
         let text = format!(
-            "`{source}`: {} messages were dead-lettered into `{name}.dead`: they came back too often",
-            waiting.dead
+            "`{source}`: {count} messages were dead-lettered into `{dead}`: they came back too often"
         );
-        needs.push(Need::wrong(text, format!("rabbitmqadmin get queue={name}.dead count={}", waiting.dead)));
+        needs.push(Need::wrong(text, format!("rabbitmqadmin get queue={dead} count={count}")));
     }
     needs
 }

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use super::check::queues;
 use super::failure::report;
 use super::{Exit, Failure, Outcome, Output, print, wiring};
-use crate::replication::{Declaration, Level};
+use crate::replication::{Declaration, Level, StreamSpec};
 use crate::settings::Settings;
 use crate::source::rabbitmq::{self, Waiting};
 use crate::store::Overview;
@@ -37,6 +37,8 @@ struct Inbound {
     name: String,
     /// Whether it is a stream, which one pod at a time reads and from which nothing is taken away.
     is_stream: bool,
+    /// The queue of its dead letters, where it is asked for them; partitions have one together.
+    dead: Option<String>,
     waiting: Looked,
 }
 
@@ -68,18 +70,22 @@ async fn look(settings: &Settings, declaration: &Declaration) -> Result<Seen, Fa
 }
 
 async fn look_at_broker(settings: &Settings, declaration: &Declaration) -> Vec<Inbound> {
-    let queues = queues(declaration).into_iter().map(|of| (of.name.clone(), of.queue.queue.clone(), false));
-    let streams = declaration.streams.iter().map(|of| (of.name.clone(), of.stream.clone(), true));
+    let queues = queues(declaration).into_iter().flat_map(|whole| whole.parts()).map(|of| {
+        let is_first = of.queue.part.is_none_or(|part| part.number == 0);
+        (of.name.clone(), of.queue.name(), false, is_first.then(|| format!("{}.dead", of.queue.queue)))
+    });
+    let streams = declaration.streams.iter().flat_map(StreamSpec::parts);
+    let streams = streams.map(|of| (of.name.clone(), of.stream.clone(), true, None));
     let options = wiring::rabbitmq(settings, &declaration.service).ok();
-    let look = async |(source, name, is_stream): (String, String, bool)| {
+    let look = async |(source, name, is_stream, dead): (String, String, bool, Option<String>)| {
         let waiting = match &options {
             None => Looked::Unasked,
-            Some(options) => match rabbitmq::waiting(&name, options).await {
+            Some(options) => match rabbitmq::waiting(&name, dead.as_deref(), options).await {
                 Ok(found) => Looked::Found(found),
                 Err(error) => Looked::Failed(report(&error)),
             },
         };
-        Inbound { source, name, is_stream, waiting }
+        Inbound { source, name, is_stream, dead, waiting }
     };
     join_all(queues.chain(streams).map(look)).await
 }
@@ -111,6 +117,7 @@ mod tests {
             host: host.into(),
             version: "0.1.0".into(),
             epochs: BTreeMap::new(),
+            is_own: false,
         };
         let replica = |name: &EntityType| ReplicaOverview {
             name: name.clone(),
@@ -123,9 +130,13 @@ mod tests {
         };
         let inbound = |queue: String, source: String| Inbound {
             source,
+            dead: Some(format!("{queue}.dead")),
             name: queue,
             is_stream: false,
-            waiting: Looked::Found(Waiting { depth: Some(Depth { messages: 0, consumers: 2 }), dead: 0 }),
+            waiting: Looked::Found(Waiting {
+                depth: Some(Depth { messages: 0, consumers: 2 }),
+                dead: Some(0),
+            }),
         };
         let lease = |name: &str, holder: &str| Lease { name: name.into(), holder: holder.into() };
         let overview = Overview {
@@ -172,7 +183,7 @@ mod tests {
     fn in_trouble(of: &Declaration) -> Seen {
         let mut seen = well(of);
         seen.inbound[0].waiting =
-            Looked::Found(Waiting { depth: Some(Depth { messages: 7, consumers: 0 }), dead: 3 });
+            Looked::Found(Waiting { depth: Some(Depth { messages: 7, consumers: 0 }), dead: Some(3) });
         let users = &mut seen.overview.replicas[0];
         (users.parked, users.unanswered, users.states) = (2, 4, None);
         users.backlog.owing = 1;

@@ -75,7 +75,7 @@ fn inbound_row(of: &Inbound) -> Vec<String> {
             [
                 depth(found.depth.map(|depth| depth.messages)),
                 depth(found.depth.map(|depth| depth.consumers)),
-                found.dead.to_string(),
+                found.dead.map_or("-".to_owned(), |dead| dead.to_string()),
             ]
         }
         Looked::Failed(_) => [unknown(), unknown(), unknown()],
@@ -184,7 +184,7 @@ fn replica_value(of: &ReplicaOverview) -> Value {
 
 fn inbound_value(of: &Inbound) -> Value {
     let (depth, dead, error) = match &of.waiting {
-        Looked::Found(found) => (found.depth, Some(found.dead), None),
+        Looked::Found(found) => (found.depth, found.dead, None),
         Looked::Failed(error) => (None, None, Some(error.as_str())),
         Looked::Unasked => (None, None, Some("rabbitmq.url is not set")),
     };

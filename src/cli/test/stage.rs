@@ -81,9 +81,7 @@ impl Stage {
         let owners = Owners::new(case.owners.clone());
         let (store, stop) = (Arc::new(pod.clone()), CancellationToken::new());
         let pipeline = Pipeline::new(declaration.clone(), store, Arc::new(owners), RHYTHM, stop);
-        let fed =
-            declaration.sources.iter().filter(|source| declaration.fed_by(&source.name).next().is_some());
-        let queues = fed.map(|source| (source.name.clone(), Queue::default()));
+        let queues = declaration.queues().map(|source| (source.name.clone(), Queue::default()));
         let streams = declaration.streams.iter().map(|stream| (stream.name.clone(), Stream::default()));
         let mut stage = Self {
             answering: case.owners.keys().map(ToString::to_string).collect(),

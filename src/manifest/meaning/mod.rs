@@ -20,6 +20,7 @@ mod reads;
 mod replica;
 mod size;
 mod source;
+mod split;
 mod suite;
 mod url;
 mod version;

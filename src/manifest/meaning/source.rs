@@ -1,12 +1,12 @@
 //! Sources: where events come from, and how they are written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::place::Place;
 use super::super::raw::{self, EventPaths, Format};
 use super::super::{Code, Diagnostic};
-use super::{Noted, collection, entry, feed, path, read_model, size};
+use super::{Noted, collection, entry, feed, path, read_model, size, split};
 use crate::event::{Envelope, Limits, WireFormat};
 use crate::replication::{FeedSpec, QueueSpec, SourceSpec, StreamSpec};
 
@@ -42,12 +42,12 @@ pub(super) enum Kind {
 /// The keys of what a source may be.
 const KINDS: [&str; 4] = ["rabbitmq", "stream", "feed", "collection"];
 /// RabbitMQ's bound on names and binding keys, in bytes.
-const LONGEST: usize = 255;
+pub(super) const LONGEST: usize = 255;
 
 /// Reads every source.
 pub(super) fn read_all<'t>(root: Place<'t>, findings: &mut Vec<Diagnostic>) -> BTreeMap<&'t str, Known> {
     let mut known = BTreeMap::new();
-    let mut queues: BTreeMap<&str, Place<'_>> = BTreeMap::new();
+    let mut queues: BTreeMap<String, Place<'_>> = BTreeMap::new();
     for (name, at) in root.get("sources").into_iter().flat_map(Place::entries) {
         let raw = entry::<raw::Source>(at, findings);
         let format = raw.as_ref().map(|raw| raw.format).filter(|_| !at.at("format").is_broken());
@@ -63,13 +63,18 @@ pub(super) fn read_all<'t>(root: Place<'t>, findings: &mut Vec<Diagnostic>) -> B
         let (spec, stream, feed) = (queue.map(Arc::new), stream.map(Arc::new), feed.map(Arc::new));
         known.insert(name, Known { format, kind, spec, stream, feed });
         let queue = at.get("rabbitmq").and_then(|at| at.get("queue"));
-        if let Some((queue, at)) = queue.and_then(|at| Some((at.text()?, at)))
-            && let Some(first) = queues.insert(queue, at)
-        {
-            findings.push(shared(queue, first, at));
+        let partitions = known.get(name).and_then(|known| known.spec.as_ref()).map(|spec| spec.queue.names());
+        if let Some((queue, at)) = queue.and_then(|at| Some((at.text()?, at))) {
+            // The whole is one of them, too, since it may be left from before it was split.
+            let names: BTreeSet<String> =
+                partitions.into_iter().flatten().chain([queue.to_owned()]).collect();
+            let taken = names.iter().find_map(|name| Some((name, *queues.get(name)?)));
+            findings.extend(taken.map(|(name, first)| shared(name, first, at)));
+            queues.extend(names.into_iter().map(|name| (name, at)));
         }
     }
     findings.extend(unread(root));
+    findings.extend(split::idle(root));
     known
 }
 
@@ -187,6 +192,7 @@ fn queue(raw: &raw::RabbitMq, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> 
     let before = findings.len();
     rabbit_name(&raw.exchange, "exchange", at.at("exchange")).noted(findings);
     rabbit_name(&raw.queue, "queue", at.at("queue")).noted(findings);
+    let split = split::read(raw, at, findings);
     let bindings = at.at("bindings");
     if raw.declare && bindings.items().next().is_none() && !bindings.is_broken() {
         let help = "add `bindings: [\"user.#\"]` with the keys you want; or say `declare: false`";
@@ -202,6 +208,8 @@ fn queue(raw: &raw::RabbitMq, at: Place<'_>, findings: &mut Vec<Diagnostic>) -> 
         queue: raw.queue.clone(),
         bindings: raw.bindings.clone(),
         declare: raw.declare,
+        split,
+        part: None,
     })
 }
 

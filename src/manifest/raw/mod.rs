@@ -24,7 +24,7 @@ pub(super) use replica::{
     VersionPath,
 };
 pub(super) use short::Short;
-pub(super) use source::{Collection, EventPaths, Feed, Format, RabbitMq, Source, Stream};
+pub(super) use source::{Collection, EventPaths, Feed, Format, HashedBy, Property, RabbitMq, Source, Stream};
 pub(super) use suite::{Emitted, Event, Suite};
 
 /// What this sidecar keeps near, for which service, and which of the service's documents show it.

@@ -41,6 +41,30 @@ pub(in crate::manifest) struct RabbitMq {
     /// Whether queue, bindings and dead-letter exchange are declared here, or only checked to exist.
     #[serde(default = "yes")]
     pub declare: bool,
+    /// Into how many queues it is split for replicas, from 1 to 100: `shop.users` is then `shop.users-0`, `shop.users-1` and so
+    /// on, each read by one pod at a time. RabbitMQ needs the plugin rabbitmq_consistent_hash_exchange for that.
+    #[schemars(range(min = 1, max = 100))]
+    pub partitions: Option<u16>,
+    /// What tells the entity that a message is about, where its routing key does not; only with `partitions`.
+    pub by: Option<HashedBy>,
+}
+
+/// What of a message is hashed, so that all events of an entity go into one partition. Either `header` or `property`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "what tells the partition", deny_unknown_fields)]
+pub(in crate::manifest) struct HashedBy {
+    /// A header that the owner sets, by its name.
+    pub header: Option<String>,
+    /// A property of AMQP.
+    pub property: Option<Property>,
+}
+
+/// A property that may tell an entity. RabbitMQ hashes message ids and timestamps, too; these tell no two messages alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::manifest) enum Property {
+    /// The correlation id.
+    CorrelationId,
 }
 
 /// A stream on RabbitMQ: its events stay there, and can be read from the beginning.

@@ -73,6 +73,17 @@ impl Supervisor {
         self.status.send_replace(Status::Stopped);
     }
 
+    /// Connects once, and says nothing of how that went but by the status, nor by a log line of how often: whoever reads
+    /// decides what follows.
+    pub(super) async fn run_once(self) {
+        let Err(error) = self.attempt().await else { return drop(self.status.send_replace(Status::Stopped)) };
+        let (class, reason) = (error.class(), error.report());
+        if self.counters.connections.get() > 0 {
+            warn!(event = "queue.lost", %class, "{reason}");
+        }
+        self.status.send_replace(Status::Lost { class, reason, retry_in: Duration::ZERO });
+    }
+
     /// One connection, from dialling to its end. It ends well only when it is over for good.
     async fn attempt(&self) -> Result<(), SourceError> {
         self.counters.attempts.add(1);

@@ -68,6 +68,15 @@ pub enum SourceError {
         /// The command that declares it.
         hint: String,
     },
+    /// A queue is to be split, and the broker does not know how.
+    #[error(
+        "RabbitMQ at {place} cannot split a queue into partitions: its plugin rabbitmq_consistent_hash_exchange is not \
+         enabled; run `rabbitmq-plugins enable rabbitmq_consistent_hash_exchange` on each of its nodes, and reading begins"
+    )]
+    NoPlugin {
+        /// Where.
+        place: String,
+    },
     /// The stream is not there, and it is not ours to declare.
     #[error(
         "stream `{stream}` does not exist on {place}; its owner declares it, or name the `exchange` that it is to be \
@@ -154,6 +163,7 @@ impl SourceError {
             | Self::NoExchange { .. }
             | Self::NoQueue { .. }
             | Self::NoStream { .. }
+            | Self::NoPlugin { .. }
             | Self::Differs { .. } => Class::Misconfigured,
             Self::Connect { cause, .. } | Self::Refused { cause, .. } => class_before_consuming(cause),
             Self::Lost { cause, .. } => class_while_consuming(cause),
@@ -179,6 +189,17 @@ pub(super) fn is_not_found(error: &lapin::Error) -> bool {
 /// Whether the broker says that something exists in another form.
 pub(super) fn is_otherwise(error: &lapin::Error) -> bool {
     soft(error) == Some(&AMQPSoftError::PRECONDITIONFAILED)
+}
+
+/// Whether the broker says that it knows no exchanges that hash; by which code depends on its version.
+pub(super) fn is_no_plugin(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(told) => {
+            let said = told.get_message().as_str();
+            said.contains("exchange type") && said.contains(super::hash::KIND)
+        }
+        _ => false,
+    }
 }
 
 /// While dialling and declaring, a plain refusal means that names, rights or credentials are wrong.
@@ -254,6 +275,30 @@ mod tests {
             assert_eq!(before(told(soft.into(), "no")), Class::Misconfigured);
         }
         assert_eq!(before(told(AMQPHardError::NOTALLOWED.into(), "no such vhost")), Class::Misconfigured);
+    }
+
+    /// D10: brokers say it in different ways, some by ending the connection.
+    #[test]
+    fn a_plugin_that_is_missing_is_told_from_other_trouble() {
+        let unknown = "unknown exchange type 'x-consistent-hash'";
+        for error in [
+            told(AMQPHardError::COMMANDINVALID.into(), &format!("COMMAND_INVALID - {unknown}")),
+            told(AMQPSoftError::PRECONDITIONFAILED.into(), &format!("PRECONDITION_FAILED - {unknown}")),
+        ] {
+            assert!(is_no_plugin(&error), "{error}");
+        }
+        let otherwise = "PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'q' in vhost '/': received \
+                         'x-consistent-hash' but current is 'topic'";
+        for error in [
+            told(AMQPSoftError::PRECONDITIONFAILED.into(), otherwise),
+            told(AMQPHardError::COMMANDINVALID.into(), "COMMAND_INVALID - unknown exchange type 'x-other'"),
+            ErrorKind::MissingHeartbeatError.into(),
+        ] {
+            assert!(!is_no_plugin(&error), "{error}");
+        }
+        let error = SourceError::NoPlugin { place: "here".into() };
+        assert_eq!(error.class(), Class::Misconfigured);
+        assert!(error.report().contains("`rabbitmq-plugins enable rabbitmq_consistent_hash_exchange`"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod acknowledge;
 mod address;
 mod connection;
 mod error;
+mod former;
+mod hash;
 mod headers;
 mod inspect;
 mod outlet;
@@ -25,14 +27,15 @@ use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, Span, info_span};
 
 use self::address::Address;
 use self::connection::Supervisor;
 pub use self::error::SourceError;
+pub use self::former::FormerQueues;
 pub use self::inspect::{Waiting, inspect, waiting};
 pub use self::outlet::Publisher;
-pub use self::queue::ModelQueue;
+pub use self::queue::TurnQueue;
 pub use self::status::{Counter, SourceCounters, Status};
 pub use self::stream::Stream;
 pub use self::topology::Depth;
@@ -101,13 +104,34 @@ pub struct Source {
 /// It must be called within a Tokio runtime, and rustls must have its provider installed if the address is
 /// `amqps`.
 pub fn open(spec: &SourceSpec, options: Options, stop: CancellationToken) -> Result<Source, SourceError> {
+    let (supervisor, source) = prepare(spec, options, stop)?;
+    let task = tokio::spawn(supervisor.run().instrument(span_of(spec)));
+    Ok(source(task))
+}
+
+/// The same for one connection only: lost or never made, it is not made again.
+fn open_once(spec: &SourceSpec, options: Options, stop: CancellationToken) -> Result<Source, SourceError> {
+    let (supervisor, source) = prepare(spec, options, stop)?;
+    let task = tokio::spawn(supervisor.run_once().instrument(span_of(spec)));
+    Ok(source(task))
+}
+
+fn span_of(spec: &SourceSpec) -> Span {
+    info_span!("source", source = spec.name, queue = spec.queue.name())
+}
+
+/// Who keeps a source open, and what becomes of it once he is at work.
+fn prepare(
+    spec: &SourceSpec,
+    options: Options,
+    stop: CancellationToken,
+) -> Result<(Supervisor, impl FnOnce(JoinHandle<()>) -> Source), SourceError> {
     let address = options.checked()?;
     let topology = Topology::new(&spec.queue)?;
     let (sender, deliveries) = mpsc::channel::<Delivery>(usize::from(options.prefetch.get()));
     let inbox = Inbox::new(deliveries);
     let (status, watched) = watch::channel(Status::Connecting);
     let counters = Arc::new(SourceCounters::default());
-    let span = info_span!("source", source = spec.name, queue = spec.queue.queue);
     let supervisor = Supervisor {
         address,
         topology,
@@ -118,6 +142,5 @@ pub fn open(spec: &SourceSpec, options: Options, stop: CancellationToken) -> Res
         counters: Arc::clone(&counters),
         stop,
     };
-    let task = tokio::spawn(supervisor.run().instrument(span));
-    Ok(Source { inbox, status: watched, counters, task })
+    Ok((supervisor, move |task| Source { inbox, status: watched, counters, task }))
 }

@@ -6,49 +6,53 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::topology::Topology;
-use super::{Options, Source, SourceError, Status, open};
+use super::{Options, Source, SourceError, Status, open_once};
 use crate::replication::{Class, SourceSpec};
-use crate::source::{Inbox, LogError, Queue};
+use crate::source::{LogError, Opened, Queue};
 
-/// A read model's own queue.
-pub struct ModelQueue {
+/// A read model's own queue, or a partition.
+pub struct TurnQueue {
     spec: Arc<SourceSpec>,
     options: Options,
+    stop: CancellationToken,
 }
 
-impl ModelQueue {
-    /// Prepares it; nothing is asked of the broker yet. Only what no broker could ever accept is an error.
-    pub fn new(spec: &Arc<SourceSpec>, options: Options) -> Result<Self, SourceError> {
+impl TurnQueue {
+    /// Prepares it; nothing is asked of the broker yet. Only what no broker could ever accept is an error. Once it is to stop,
+    /// it ends, and what is settled by then, or soon after, is acknowledged.
+    pub fn new(
+        spec: &Arc<SourceSpec>,
+        options: Options,
+        stop: CancellationToken,
+    ) -> Result<Self, SourceError> {
         options.checked()?;
         Topology::new(&spec.queue)?;
-        Ok(Self { spec: spec.clone(), options })
+        Ok(Self { spec: spec.clone(), options, stop })
     }
 }
 
 #[async_trait]
-impl Queue for ModelQueue {
-    async fn open(&self) -> Result<Inbox, LogError> {
-        let stop = CancellationToken::new();
-        let refused = |error: SourceError| LogError { class: error.class(), reason: error.report() };
-        let Source { inbox, mut status, .. } =
-            open(&self.spec, self.options.clone(), stop.clone()).map_err(refused)?;
+impl Queue for TurnQueue {
+    async fn open(&self) -> Result<Opened, LogError> {
+        let opened = open_once(&self.spec, self.options.clone(), self.stop.child_token());
+        let Source { inbox, mut status, task, .. } = opened.map_err(LogError::from)?;
         let is_settled = |now: &Status| !matches!(now, Status::Connecting);
-        let opened = status.wait_for(is_settled).await.map(|now| now.clone());
-        if let Ok(Status::Connected { new_queue, .. }) = opened {
-            let (source, queue) = (&self.spec.name, &self.spec.queue.queue);
-            tracing::info!(event = "queue.reading", source, queue, new_queue, "the queue is read");
-            tokio::spawn(async move {
-                let is_over = |now: &Status| !matches!(now, Status::Connected { .. });
-                // However it ends: nobody connects again.
-                let _lost = status.wait_for(is_over).await.is_ok();
-                stop.cancel();
-            });
-            return Ok(inbox);
-        }
-        stop.cancel();
-        match opened {
+        match status.wait_for(is_settled).await.map(|now| now.clone()) {
+            Ok(Status::Connected { new_queue, .. }) => {
+                let (source, queue) = (&self.spec.name, self.spec.queue.name());
+                tracing::info!(event = "queue.reading", source, queue, new_queue, "the queue is read");
+                // A panic in there has been reported.
+                let closed = Box::pin(async move { drop(task.await) });
+                Ok(Opened { inbox, is_new: new_queue, closed })
+            }
             Ok(Status::Lost { class, reason, .. }) => Err(LogError { class, reason }),
             _ => Err(LogError { class: Class::Transient, reason: "the queue is not read any more".into() }),
         }
+    }
+}
+
+impl From<SourceError> for LogError {
+    fn from(error: SourceError) -> Self {
+        Self { class: error.class(), reason: error.report() }
     }
 }

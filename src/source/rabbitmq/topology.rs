@@ -5,7 +5,8 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 
 use super::SourceError;
-use super::error::{is_not_found, is_otherwise};
+use super::error::{is_no_plugin, is_not_found, is_otherwise};
+use super::hash::{Hash, SHARE};
 use super::wire::Wire;
 use crate::replication::QueueSpec;
 
@@ -25,6 +26,8 @@ pub(super) struct Topology {
     pub(super) queue: ShortString,
     pub(super) dead_queue: ShortString,
     pub(super) declare: bool,
+    /// What splits the queue of which this is a partition.
+    pub(super) hash: Option<Hash>,
     dead_exchange: ShortString,
     bindings: Vec<ShortString>,
 }
@@ -43,7 +46,8 @@ impl Topology {
     pub(super) fn new(spec: &QueueSpec) -> Result<Self, SourceError> {
         Ok(Self {
             exchange: short("exchange", &spec.exchange)?,
-            queue: short("queue", &spec.queue)?,
+            queue: short("queue", &spec.name())?,
+            hash: spec.split.as_ref().map(|split| Hash::new(&spec.queue, split)).transpose()?,
             dead_exchange: short("dead-letter exchange", &format!("{}.dlx", spec.queue))?,
             dead_queue: short("dead-letter queue", &format!("{}.dead", spec.queue))?,
             bindings: spec.bindings.iter().map(|key| short("binding", key)).collect::<Result<_, _>>()?,
@@ -79,24 +83,51 @@ impl Topology {
         declare_queue(wire, channel, &self.queue, self.queue_arguments()).await
     }
 
-    /// The command that declares the queue as nearcopy would.
+    /// The command that declares the queue as nearcopy would; a partition has to be bound, too.
     pub(super) fn command(&self) -> String {
-        let Self { queue, dead_exchange, .. } = self;
-        format!(
+        let Self { queue, dead_exchange, hash, .. } = self;
+        let single = if hash.is_some() { ",\"x-single-active-consumer\":true" } else { "" };
+        let declare = format!(
             "rabbitmqadmin declare queue name={queue} durable=true arguments='{{\"x-queue-type\":\"quorum\",\
              \"x-delivery-limit\":{DELIVERY_LIMIT},\"x-dead-letter-exchange\":\"{dead_exchange}\",\
-             \"x-dead-letter-strategy\":\"at-least-once\",\"x-overflow\":\"reject-publish\"}}'"
+             \"x-dead-letter-strategy\":\"at-least-once\",\"x-overflow\":\"reject-publish\"{single}}}'"
+        );
+        let Some(Hash { exchange, .. }) = hash else { return declare };
+        format!(
+            "{declare}; rabbitmqadmin declare binding source={exchange} destination={queue} routing_key={SHARE}"
         )
+    }
+
+    /// The commands that declare what splits the queue.
+    pub(super) fn commands_of(&self, hash: &Hash) -> String {
+        hash.commands(&self.exchange, &self.bindings)
+    }
+
+    /// Takes the queue out of the flow of events: what was bound for it, by these bindings, is not any more.
+    pub(super) async fn unbind(&self, wire: &Wire) -> Result<(), SourceError> {
+        let channel = wire.channel().await?;
+        for key in &self.bindings {
+            let (queue, exchange, none) = (self.queue.clone(), self.exchange.clone(), FieldTable::default());
+            let unbound = channel.queue_unbind(queue, exchange, key.clone(), none).await;
+            unbound.map_err(|error| refused(wire, "unbind queue", &self.queue, error))?;
+        }
+        Ok(())
     }
 
     async fn declare_all(&self, wire: &Wire) -> Result<(), SourceError> {
         let channel = wire.channel().await?;
         self.declare_dead_letters(wire, &channel).await?;
+        let Some(hash) = &self.hash else {
+            self.declare_queue(wire, &channel).await?;
+            for key in &self.bindings {
+                bind(wire, &channel, &self.queue, &self.exchange, key).await?;
+            }
+            return Ok(());
+        };
+        hash.declare(wire, &channel).await?;
         self.declare_queue(wire, &channel).await?;
-        for key in &self.bindings {
-            bind(wire, &channel, &self.queue, &self.exchange, key).await?;
-        }
-        Ok(())
+        bind(wire, &channel, &self.queue, &hash.exchange, &ShortString::from(SHARE)).await?;
+        hash.feed(wire, &channel, &self.exchange, &self.bindings).await
     }
 
     /// The second net. What falls into it stays until a person looks.
@@ -111,21 +142,24 @@ impl Topology {
             )
             .await
             .map_err(|error| differs(wire, "exchange", "declare exchange", &self.dead_exchange, error))?;
-        let quorum = table([("x-queue-type", text("quorum"))]);
+        let quorum = table([("x-queue-type", text("quorum"))].into_iter());
         declare_queue(wire, channel, &self.dead_queue, quorum).await?;
         bind(wire, channel, &self.dead_queue, &self.dead_exchange, &ShortString::default()).await
     }
 
     /// Dead letters leave the queue only once they are safe in the other one (`at-least-once`), which the
-    /// broker offers only together with `reject-publish`; without a length limit that never rejects anything.
+    /// broker offers only together with `reject-publish`; without a length limit that never rejects anything. A partition
+    /// is delivered to one consumer at a time.
     fn queue_arguments(&self) -> FieldTable {
-        table([
+        let single = self.hash.as_ref().map(|_| ("x-single-active-consumer", AMQPValue::Boolean(true)));
+        let all = [
             ("x-queue-type", text("quorum")),
             ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
             ("x-dead-letter-exchange", text(self.dead_exchange.as_str())),
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-overflow", text("reject-publish")),
-        ])
+        ];
+        table(all.into_iter().chain(single))
     }
 }
 
@@ -189,7 +223,9 @@ pub(super) fn differs(
     name: &ShortString,
     cause: lapin::Error,
 ) -> SourceError {
-    if is_otherwise(&cause) {
+    if is_no_plugin(&cause) {
+        SourceError::NoPlugin { place: wire.place() }
+    } else if is_otherwise(&cause) {
         SourceError::Differs { what, name: name.to_string(), place: wire.place(), cause: Box::new(cause) }
     } else {
         refused(wire, act, name, cause)
@@ -209,7 +245,7 @@ pub(super) fn short(what: &'static str, name: &str) -> Result<ShortString, Sourc
     ShortString::try_new(name).map_err(|_| SourceError::NameTooLong { what, name: name.to_owned() })
 }
 
-fn table<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
+fn table<'n>(entries: impl Iterator<Item = (&'n str, AMQPValue)>) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in entries {
         table.insert(name.into(), value);

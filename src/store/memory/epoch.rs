@@ -19,6 +19,7 @@ impl EpochStore for Pod {
             host: "memory".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             epochs: epochs.clone(),
+            is_own: false,
         };
         database.contents.present.insert(self.name.clone(), (until, presence));
         database.next();
@@ -36,7 +37,9 @@ impl EpochStore for Pod {
         let database = self.lock();
         let now = database.now();
         let present = database.seen(&self.name, None).present.values();
-        Ok(present.filter(|(until, _)| *until > now).map(|(_, presence)| presence.clone()).collect())
+        let presence =
+            |presence: &Presence| Presence { is_own: presence.id == *self.name, ..presence.clone() };
+        Ok(present.filter(|(until, _)| *until > now).map(|(_, of)| presence(of)).collect())
     }
 
     async fn timelines(&self, after: Option<Moment>) -> Result<Timelines, StoreError> {

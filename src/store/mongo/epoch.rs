@@ -42,7 +42,7 @@ impl EpochStore for Mongo {
             "readConcern": self.read_concern(None),
         };
         let found = self.fetch_all("looking who is at work", command).await?;
-        Ok(found.iter().filter_map(presence).collect())
+        Ok(found.iter().filter_map(|stored| presence(stored, &self.pod)).collect())
     }
 
     async fn timelines(&self, after: Option<Moment>) -> Result<Timelines, StoreError> {
@@ -89,14 +89,16 @@ impl Mongo {
     }
 }
 
-fn presence(stored: &Document) -> Option<Presence> {
+fn presence(stored: &Document, own: &str) -> Option<Presence> {
     let text = |name: &str| stored.get_str(name).ok().map(str::to_owned);
     let known = |epoch: &Bson| {
         let epoch = epoch.as_document()?;
         Some((EntityType::new(epoch.get_str("replica").ok()?), epoch.get_i64("epoch").ok()?))
     };
+    let id = text("_id")?.trim_start_matches("pod:").to_owned();
     Some(Presence {
-        id: text("_id")?.trim_start_matches("pod:").to_owned(),
+        is_own: id == own,
+        id,
         host: text("host")?,
         version: text("version")?,
         epochs: stored.get_array("epochs").ok()?.iter().filter_map(known).collect(),

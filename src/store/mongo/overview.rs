@@ -154,7 +154,8 @@ impl Mongo {
     async fn positions(&self) -> Result<Vec<Position>, StoreError> {
         let command = doc! {
             "find": "nearcopy.cursors",
-            "filter": {},
+            // Which queues are read is no position.
+            "filter": { "_id": { "$not": { "$regex": "^queue:" } } },
             "sort": { "_id": 1 },
             "readConcern": self.read_concern(None),
         };
