@@ -1,6 +1,6 @@
 # What a person types. Everything else is cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo test model simulate chaos bench bench-read bench-replay bench-publish instructions fuzz openapi chart check deny services-up services-down
+.PHONY: help demo test model simulate chaos bench bench-read bench-replay bench-publish instructions fuzz openapi pictures chart check deny services-up services-down
 
 services = tests/services up && urls=$$(tests/services env) && eval "$$urls"
 
@@ -12,7 +12,7 @@ demo: .toolchain ## two services, nearcopy between them, and every promise check
 	@$(services) && target/release/examples/demo $(if $(KEEP),--keep)
 
 test: .toolchain ## every test, upon a real RabbitMQ and MongoDB
-	@$(services) && if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
+	@$(services) && { tests/services chromium >/dev/null || true; } && if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
 
 model: .toolchain ## every interleaving of the protocol in the small, and what breaks when a guard is taken out
 	@cargo run --quiet --release --example model
@@ -50,6 +50,9 @@ fuzz: .toolchain ## what must hold of any bytes, sought by coverage in every rea
 openapi: .toolchain ## whatever can be asked for by REST, and whatever cannot: no answer is another than is described (EXAMPLES=50)
 	@cargo build --quiet --bin nearcopy
 	@$(services) && tests/openapi
+
+pictures: .toolchain ## the pictures of the console in README.md, taken anew
+	@$(services) && CONSOLE_PICTURES=src/api/console cargo test --test system -- a_person_sees_how_everything_stands
 
 chart: .toolchain ## the charts, the alerts and the image: rendered, validated, refused what is wrong, built and run (PART=charts needs no compiler; UPDATE=1 accepts what is rendered)
 	@$(if $(UPDATE),UPDATE=1) tests/chart/run $(PART)

@@ -1,4 +1,5 @@
-//! Probes and metrics, where the kubelet and Prometheus can reach them. Nothing here shows data.
+//! Probes and metrics, where the kubelet and Prometheus can reach them, and beside them the console, where it is turned on.
+//! Nothing here shows data.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
+use super::console::Console;
 use super::health::{Health, Report, Status};
 use super::listener::{Limits, Listener};
 use crate::telemetry::Metrics;
@@ -30,6 +32,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 pub struct Admin {
     listener: Listener,
     router: Router,
+    health: Health,
     metrics: Metrics,
 }
 
@@ -53,8 +56,16 @@ impl Admin {
             .route("/readyz", get(|State(health): State<Health>| async move { told(health.ready()) }))
             .route("/startupz", get(|State(health): State<Health>| async move { told(health.started()) }))
             .route("/metrics", get(|| async move { exposed(&scraped) }))
-            .with_state(health);
-        Ok(Self { listener, router, metrics })
+            .with_state(health.clone());
+        Ok(Self { listener, router, health, metrics })
+    }
+
+    /// With the console, too. Where only this machine can come, it answers to no other name.
+    #[must_use]
+    pub fn with_console(self, console: &Console) -> Self {
+        let alone = self.listener.address().is_ok_and(|address| address.ip().is_loopback());
+        let served = console.router(self.health.clone(), self.metrics.clone(), alone);
+        Self { router: self.router.merge(served), ..self }
     }
 
     /// Where it listens, which matters if the port was left to the system.

@@ -1,6 +1,7 @@
-//! What nearcopy serves to others: probes and metrics on one listener, replicas for readers on another.
+//! What nearcopy serves to others: probes, metrics and the console on one listener, replicas for readers on another.
 
 pub mod admin;
+pub mod console;
 mod grpc;
 mod health;
 mod listener;

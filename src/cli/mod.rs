@@ -4,6 +4,7 @@
 
 mod backfill;
 mod check;
+mod desk;
 mod diff;
 mod erase;
 mod explain;

@@ -9,12 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::table::{columns, time, time_or_none, visible};
 use super::{Exit, Failure, Outcome, Output, complain, print, wiring};
-use crate::event::{EntityId, EntityType};
-use crate::pipeline::{Release, Released, Retry};
-use crate::replication::Declaration;
+use crate::event::EntityId;
+use crate::pipeline::{Pipeline, Release, Released, Retry};
+use crate::replication::{Declaration, ReadModel};
 use crate::settings::Settings;
 use crate::store::mongo::Mongo;
 use crate::store::{Parked, ParkedStore};
+
+/// Why what names no document cannot be folded any more.
+const PLACELESS: &str = "it names no document, so its place among the others is gone; rebuild the read model, or have the \
+                         event published again, and drop it here";
 
 /// What to do with parked events.
 #[derive(clap::Subcommand)]
@@ -90,7 +94,8 @@ async fn carry_out(settings: &Settings, command: &Command) -> Outcome {
     }
 }
 
-async fn one(store: &impl ParkedStore, id: uuid::Uuid) -> Result<Parked, Failure> {
+/// The event that is parked under an id.
+pub(super) async fn one(store: &impl ParkedStore, id: uuid::Uuid) -> Result<Parked, Failure> {
     let found = store.parked_one(id).await?;
     found.ok_or_else(|| {
         Failure::saying(Exit::Failed, format!("no event is parked under {id}"))
@@ -121,57 +126,78 @@ async fn retry(
     let declaration = wiring::manifest(settings, manifest)?;
     let declaration = Arc::new(store.placed(&declaration).await?);
     let store = Arc::new(store);
-    let folded: BTreeSet<&EntityType> = declaration.read_models.iter().map(|model| &model.name).collect();
-    let (held, chosen): (Vec<Parked>, Vec<Parked>) = chosen
-        .into_iter()
-        .partition(|parked| parked.replica.as_ref().is_some_and(|name| folded.contains(name)));
-    let mut left = release(&store, &declaration, &held).await?;
-    let pipeline = wiring::pipeline(settings, declaration.clone(), store, CancellationToken::new())?;
+    let pipeline = wiring::pipeline(settings, declaration.clone(), store.clone(), CancellationToken::new())?;
+    let (mut left, mut seen) = (0, BTreeSet::new());
     for event in &chosen {
-        match pipeline.retry(event).await.map_err(|halted| Failure::new(Exit::Failed, &halted))? {
-            Retry::Done(outcome) => print(&format!("{}  {}", event.id, outcome.as_str()))?,
-            Retry::Still(error) => {
-                left += 1;
-                complain(&format!("{}  still parked: {error}", event.id));
-                Exit::Failed
-            }
-        };
+        // What a document waits for goes together.
+        if seen.contains(&event.id) {
+            continue;
+        }
+        let fate = take_up(&declaration, &store, &pipeline, event).await?;
+        for (id, outcome) in &fate.done {
+            print(&format!("{id}  {outcome}"))?;
+        }
+        seen.extend(fate.done.iter().map(|(id, _)| *id).chain(fate.with));
+        if let Some(why) = &fate.still {
+            left += 1;
+            complain(&format!("{}  still parked: {why}", event.id));
+        }
     }
     Ok(if left == 0 { Exit::Done } else { Exit::Failed })
 }
 
-/// Has read models fold what their documents wait for; says how many events still wait.
-async fn release(store: &Arc<Mongo>, declaration: &Declaration, held: &[Parked]) -> Result<usize, Failure> {
-    let release = Release { parked: &**store, store: &**store };
-    let (mut left, mut seen) = (0, BTreeSet::new());
-    for parked in held {
-        let (Some(of), Some(key)) = (&parked.replica, &parked.entity) else {
-            left += 1;
-            complain(&format!(
-                "{}  still parked: it names no document, so its place among the others is gone; rebuild the read \
-                 model, or have the event published again, and drop it here",
-                parked.id
-            ));
-            continue;
-        };
-        let Some(model) = declaration.read_models.iter().find(|model| model.name == *of) else { continue };
-        // All that a document waits for goes together, in its order.
-        if !seen.insert((of, key)) {
-            continue;
-        }
-        let Released { done, forgotten, still } = release.retry(model, key).await?;
-        for id in done {
-            print(&format!("{id}  applied"))?;
-        }
-        for id in forgotten {
-            print(&format!("{id}  in the document already: it was rebuilt since"))?;
-        }
-        if let Some((waiting, error)) = still {
-            left += waiting;
-            complain(&format!("{}  still parked, {waiting} events in all: {error}", parked.id));
-        }
-    }
-    Ok(left)
+/// What became of a parked event that was taken up again, and of those that wait with it.
+#[derive(Default)]
+pub(super) struct Fate {
+    /// Those that are parked no more, with what came of them.
+    pub(super) done: Vec<(uuid::Uuid, &'static str)>,
+    /// Why it is still parked.
+    pub(super) still: Option<String>,
+    /// Those of the same document, which would fare alike.
+    with: Vec<uuid::Uuid>,
+}
+
+/// Takes a parked event up again. All that a document of a read model waits for goes together, in its order.
+pub(super) async fn take_up(
+    declaration: &Declaration,
+    store: &Mongo,
+    pipeline: &Pipeline,
+    event: &Parked,
+) -> Result<Fate, Failure> {
+    let Some(model) = model(declaration, event) else {
+        let retried = pipeline.retry(event).await.map_err(|halted| Failure::new(Exit::Failed, &halted))?;
+        return Ok(match retried {
+            Retry::Done(outcome) => Fate { done: vec![(event.id, outcome.as_str())], ..Fate::default() },
+            Retry::Still(error) => Fate { still: Some(error.to_string()), ..Fate::default() },
+        });
+    };
+    let Some(key) = &event.entity else {
+        return Ok(Fate { still: Some(PLACELESS.to_owned()), ..Fate::default() });
+    };
+    let Released { done, forgotten, still } = Release { parked: store, store }.retry(model, key).await?;
+    let applied = done.into_iter().map(|id| (id, "applied"));
+    let known = forgotten.into_iter().map(|id| (id, "in the document already: it was rebuilt since"));
+    Ok(Fate {
+        done: applied.chain(known).collect(),
+        with: if still.is_some() { store.parked_about(&model.name, Some(key)).await? } else { Vec::new() },
+        still: still.map(|(waiting, error)| format!("{error}; {waiting} events in all wait for that")),
+    })
+}
+
+/// Whether a parked event could be taken up: why not, as far as that can be said without doing it.
+pub(super) fn rehearse(declaration: &Declaration, pipeline: &Pipeline, event: &Parked) -> Option<String> {
+    let read = match model(declaration, event) {
+        Some(_) if event.entity.is_none() => return Some(PLACELESS.to_owned()),
+        Some(model) => Release::read_again(model, event),
+        None => pipeline.read_again(event).map(|_| ()),
+    };
+    read.err().map(|error| error.to_string())
+}
+
+/// The read model that an event was parked by, if it was one.
+fn model<'d>(declaration: &'d Declaration, event: &Parked) -> Option<&'d Arc<ReadModel>> {
+    let name = event.replica.as_ref()?;
+    declaration.read_models.iter().find(|model| model.name == *name)
 }
 
 fn table(parked: &[Parked]) -> String {
@@ -194,6 +220,15 @@ fn row(parked: &Parked) -> [String; 6] {
         parked.detail.clone(),
     ]
     .map(|cell| visible(&cell))
+}
+
+/// All that is known but what the event says.
+pub(super) fn outline(parked: &Parked) -> Value {
+    let mut outline = object(parked);
+    if let Some(members) = outline.as_object_mut() {
+        members.remove("excerpt");
+    }
+    outline
 }
 
 fn object(parked: &Parked) -> Value {

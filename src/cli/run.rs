@@ -9,10 +9,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::desk::Clerk;
 use super::reload::{self, Reload};
 use super::{Exit, Failure, Outcome, split, wiring};
 use crate::api::Health;
 use crate::api::admin::Admin;
+use crate::api::console::Console;
 use crate::api::read::Reads;
 use crate::lifecycle::{ExitReason, Lifecycle};
 use crate::manifest;
@@ -62,9 +64,11 @@ async fn serve(
 ) -> Result<ExitReason, Failure> {
     let lifecycle = Lifecycle::new(work.clone()).map_err(|error| Failure::new(Exit::Failed, &error))?;
     let (stop, health) = (lifecycle.stop_token(), Health::new());
-    let admin = Admin::bind(settings.admin, health.clone(), metrics).await.map_err(|error| {
+    let admin = Admin::bind(settings.admin.listen, health.clone(), metrics).await.map_err(|error| {
         Failure::new(Exit::Failed, &error).hint("set admin.listen to an address that is free")
     })?;
+    let console = wiring::console(settings);
+    let admin = console.iter().fold(admin, Admin::with_console);
     // Probes and metrics are served to the very end, so that "stopping" can be seen.
     let last = CancellationToken::new();
     let _until_the_end = last.clone().drop_guard();
@@ -81,7 +85,7 @@ async fn serve(
         let watching = reload.clone().watch(settings.clone(), health.clone(), stop.clone());
         lifecycle.spawn_beside("manifest", watching);
     }
-    let starting = work.spawn(start(settings.clone(), declaration, lifecycle.clone(), health));
+    let starting = work.spawn(start(settings.clone(), declaration, lifecycle.clone(), health, console));
     // Nothing where a stop came first.
     let started = stop.run_until_cancelled(AbortOnDropHandle::new(starting)).await.transpose();
     started.map_err(|error| Failure::new(Exit::Failed, &error))?.transpose()?;
@@ -99,6 +103,7 @@ async fn start(
     declaration: Arc<Declaration>,
     lifecycle: Lifecycle,
     health: Health,
+    console: Option<Console>,
 ) -> Result<(), Failure> {
     let stop = lifecycle.stop_token();
     let (store, declaration) = database(&settings, &declaration, &health).await?;
@@ -128,6 +133,11 @@ async fn start(
         let reads = Reads::bind(address, &wiring::access(&settings), &declaration, readers, &stop).await;
         let reads = reads.map_err(|error| Failure::new(Exit::Failed, &error))?;
         lifecycle.spawn_beside("reads", reads.serve(stop.clone()));
+    }
+    if let Some(console) = console {
+        let (settings, work) = (Arc::new(settings), Handle::current());
+        let (declaration, store) = (declaration.clone(), store.clone());
+        console.opens(Arc::new(Clerk { settings, declaration, store, pipeline, work }));
     }
     lifecycle.spawn_critical("database", watch_database(store, health.clone(), stop));
     health.running();

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure};
+use crate::api::console::Console;
 use crate::api::read::{Access, Grant, Tls};
 use crate::fetch::{Feed, HttpFeed, HttpFetch};
 use crate::lifecycle;
@@ -105,10 +106,22 @@ fn owner_token<'s>(settings: &'s Settings, name: &str) -> Option<&'s SecretStrin
     named.or_else(general).map(|grant| &grant.token)
 }
 
+/// The console, if it is on.
+pub(super) fn console(settings: &Settings) -> Option<Console> {
+    let grants = || settings.admin.grants.iter().map(grant).collect();
+    match settings.admin.console {
+        settings::Console::Off => None,
+        settings::Console::Read => Some(Console::new(false, grants())),
+        settings::Console::Act => Some(Console::new(true, grants())),
+    }
+}
+
+fn grant(grant: &settings::Grant) -> Grant {
+    Grant { token: grant.token.clone(), replicas: grant.replicas.clone() }
+}
+
 /// Who may read, and how readers are known.
 pub(super) fn access(settings: &Settings) -> Access {
-    let grant =
-        |grant: &settings::Grant| Grant { token: grant.token.clone(), replicas: grant.replicas.clone() };
     let tls = |tls: &settings::Tls| Tls {
         certificate: tls.certificate.clone(),
         key: tls.key.clone(),

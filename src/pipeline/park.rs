@@ -123,31 +123,31 @@ impl Pipeline {
         self.persist(|| self.store.unpark(&ids)).await.map(|_| ())
     }
 
-    /// Takes a parked event up again, as the manifest reads it now.
-    pub async fn retry(&self, parked: &Parked) -> Result<Retry, Halted> {
-        let still = |reason, detail: &str| Ok(Retry::Still(DecodeError::new(reason, detail)));
+    /// Reads a parked event of a replica again, as the manifest reads it now; nothing comes of that.
+    pub fn read_again(&self, parked: &Parked) -> Result<(Arc<Subscription>, ChangeEvent), DecodeError> {
         let named = parked.replica.as_ref().and_then(|name| self.declaration.replica(name.as_str()).ok());
         let (Some(of), Some(excerpt)) = (named, &parked.excerpt) else {
-            return still(
-                Reason::NotJson,
-                "nothing of its body was kept, so the publisher must send it again",
-            );
+            let detail = "nothing of its body was kept, so the publisher must send it again";
+            return Err(DecodeError::new(Reason::NotJson, detail));
         };
         let message = Message { body: excerpt.as_bytes(), content_type: None, headers: &Headers::new() };
         let limits = self.declaration.envelope(&of.source).map(Envelope::limits);
         let depth = limits.unwrap_or_default().depth;
-        let event = match Envelope::excerpt(Limits { depth, ..Limits::default() }).open(&message) {
+        let notice = Envelope::excerpt(Limits { depth, ..Limits::default() }).open(&message)?;
+        let event = of.interpret(&notice, clock::wall_micros()).map_err(|misread| misread.error)?;
+        let nothing = || DecodeError::new(Reason::NoType, "its type means nothing to the replica any more");
+        Ok((of.clone(), dated(event.ok_or_else(nothing)?, parked)))
+    }
+
+    /// Takes a parked event up again, as the manifest reads it now.
+    pub async fn retry(&self, parked: &Parked) -> Result<Retry, Halted> {
+        let (of, event) = match self.read_again(parked) {
+            Ok(read) => read,
             Err(error) => return Ok(Retry::Still(error)),
-            Ok(notice) => match of.interpret(&notice, clock::wall_micros()) {
-                Err(misread) => return Ok(Retry::Still(misread.error)),
-                Ok(None) => return still(Reason::NoType, "its type means nothing to the replica any more"),
-                Ok(Some(event)) => event,
-            },
         };
-        let event = dated(event, parked);
-        let replicated = self.replicate(of, vec![event]).await?;
-        let paid = self.fan_out(of, &replicated.owing, replicated.moment).await?;
-        self.pay(of, &paid).await?;
+        let replicated = self.replicate(&of, vec![event]).await?;
+        let paid = self.fan_out(&of, &replicated.owing, replicated.moment).await?;
+        self.pay(&of, &paid).await?;
         match replicated.verdicts.into_iter().next() {
             Some((_, Verdict::Refused(error))) => Ok(Retry::Still(error)),
             Some((_, Verdict::Done(outcome))) => {
@@ -155,7 +155,7 @@ impl Pipeline {
                 self.persist(|| self.store.unpark(&id)).await?;
                 Ok(Retry::Done(outcome))
             }
-            None => still(Reason::Refused, "it was not judged"),
+            None => Ok(Retry::Still(DecodeError::new(Reason::Refused, "it was not judged"))),
         }
     }
 

@@ -48,6 +48,11 @@ struct Came {
 }
 
 impl Release<'_> {
+    /// Reads a parked event of a read model again, as the manifest reads it now; nothing comes of that.
+    pub fn read_again(of: &ReadModel, parked: &Parked) -> Result<(), DecodeError> {
+        facts(of, parked).map(|_| ())
+    }
+
     /// Folds the events that a document waits for, in their order, as the manifest reads them now, until one cannot be.
     ///
     /// It waits for the last so many. What was put aside before is in the document already, if that was folded anew since.

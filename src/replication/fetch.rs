@@ -93,6 +93,13 @@ impl UrlTemplate {
         format!("{}{}{}", self.before, encoded.join(","), self.after)
     }
 
+    /// The host that is asked, with its port where the URL names one, and without what it may say of a user.
+    pub fn host(&self) -> &str {
+        let place = self.before.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = place.split('/').next().unwrap_or_default();
+        authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+    }
+
     /// The URL that asks for those who have this value.
     pub fn expand_value(&self, value: &str) -> String {
         format!("{}{}{}", self.before, percent_encode(value), self.after)
@@ -231,6 +238,9 @@ mod tests {
     #[test]
     fn what_fills_the_slot_cannot_leave_it() {
         let template = UrlTemplate::parse("http://users/v1/{id}?full=1", "id").unwrap();
+        assert_eq!(template.host(), "users");
+        let secret = UrlTemplate::parse("https://me:hush@users:8443/{id}", "id").unwrap();
+        assert_eq!(secret.host(), "users:8443");
         let expand = |text: &str| template.expand([&EntityId::String(text.into())]);
         assert_eq!(expand("42"), "http://users/v1/42?full=1");
         assert_eq!(expand("a/../b?c#d@e"), "http://users/v1/a%2F..%2Fb%3Fc%23d%40e?full=1");

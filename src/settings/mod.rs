@@ -36,8 +36,8 @@ pub struct Settings {
     pub rabbitmq: RabbitMq,
     /// The consumer's database.
     pub mongodb: MongoDb,
-    /// Where probes and metrics are served.
-    pub admin: SocketAddr,
+    /// Where probes and metrics are served, and whether the console is.
+    pub admin: Admin,
     /// Where replicas are read, and by whom.
     pub read: Read,
     /// What owners are sent, each for its replicas; for all others, where none is named.
@@ -71,6 +71,29 @@ pub struct MongoDb {
     /// Its name; `None` is the one that the URL names.
     pub database: Option<String>,
     url: Option<SecretString>,
+}
+
+/// Where probes and metrics are served, and whether the console is.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where.
+    pub listen: SocketAddr,
+    /// What the console may do.
+    pub console: Console,
+    /// What whoever uses the console must know, if anything; each is for all of it.
+    pub grants: Vec<Grant>,
+}
+
+/// What the console may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Console {
+    /// There is none.
+    #[default]
+    Off,
+    /// It shows how everything stands.
+    Read,
+    /// It does something about it, too.
+    Act,
 }
 
 /// Where replicas are read, and by whom.
@@ -194,9 +217,7 @@ impl Settings {
                 database: Some(from.text("mongodb.database", "the name of a database", is_database_name))
                     .filter(|name| !name.is_empty()),
             },
-            admin: from
-                .address("admin.listen")
-                .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
+            admin: Self::read_admin(from),
             read: Self::read_reads(from),
             owner_tokens: from.grants("fetch.token"),
             pipeline: Pipeline {
@@ -226,19 +247,32 @@ impl Settings {
 }
 
 impl Settings {
+    /// Beyond loopback anybody could look, who does not have to know a token.
+    fn read_admin(from: &mut Reader<'_>) -> Admin {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let listen = from.address("admin.listen").unwrap_or(nowhere);
+        let words = [("off", Console::Off), ("read", Console::Read), ("act", Console::Act)];
+        let (console, grants) = (from.one_of("admin.console", &words), from.grants("admin.token"));
+        if console != Console::Off && grants.is_empty() && !listen.ip().is_loopback() {
+            let why = format!("the console is on at {listen}, where others than this pod can look");
+            from.problems.push(needs_token("admin.token", &why));
+        }
+        if grants.iter().any(|grant| !grant.replicas.is_empty()) {
+            let what = "must have one token a line, and nothing behind it: each is for the whole console";
+            let key = "admin.token".into();
+            from.problems.push(Problem { key, given: None, what: what.into(), advice: None });
+        }
+        Admin { listen, console, grants }
+    }
+
     /// Beyond loopback anybody could read, who does not have to know a token.
     fn read_reads(from: &mut Reader<'_>) -> Read {
         let listen = from.address_or_none("read.listen");
         let (grants, tls) = (from.grants("read.token"), Self::read_tls(from));
         let is_known = !grants.is_empty() || tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         if let Some(address) = listen.filter(|address| !is_known && !address.ip().is_loopback()) {
-            let variable = layer::variable("read.token");
-            let what =
-                format!("is not set, and `read.listen` is {address}, where others than this pod can read");
-            let advice = format!(
-                "set {variable}, or let {variable}_FILE name a file that holds it; or listen on 127.0.0.1"
-            );
-            from.problems.push(Problem { key: "read.token".into(), given: None, what, advice: Some(advice) });
+            let why = format!("`read.listen` is {address}, where others than this pod can read");
+            from.problems.push(needs_token("read.token", &why));
         }
         Read { listen, grants, tls, cache: from.number("read.cache", 0..=LARGEST_CACHE) }
     }
@@ -271,6 +305,14 @@ impl MongoDb {
     pub fn url(&self) -> Result<&SecretString, SettingsError> {
         self.url.as_ref().ok_or_else(|| missing("mongodb.url"))
     }
+}
+
+/// A token must be set, for this reason.
+fn needs_token(key: &str, why: &str) -> Problem {
+    let variable = layer::variable(key);
+    let advice =
+        format!("set {variable}, or let {variable}_FILE name a file that holds it; or listen on 127.0.0.1");
+    Problem { key: key.into(), given: None, what: format!("is not set, and {why}"), advice: Some(advice) }
 }
 
 fn missing(key: &str) -> SettingsError {

@@ -8,6 +8,7 @@ mod family;
 mod flood;
 mod json;
 pub mod metric;
+mod series;
 pub mod trace;
 
 use std::io::{self, IsTerminal};
@@ -21,6 +22,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 pub use family::{Entry, Kind};
 pub use json::JsonLines;
+pub use series::Series;
 
 /// The bounds of all histograms in seconds: from a fetch on the same node to a fan-out of minutes.
 const BUCKETS: [f64; 16] =
@@ -107,6 +109,11 @@ impl Metrics {
     /// What has been measured, in Prometheus' text format.
     pub fn render(&self) -> String {
         self.0.render()
+    }
+
+    /// The same, number by number.
+    pub fn series(&self) -> Vec<Series> {
+        series::read(&self.render())
     }
 
     /// Folds what histograms have gathered since; without this, or a scrape, they grow.

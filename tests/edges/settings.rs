@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nearcopy::settings::{Settings, SettingsError};
+use nearcopy::settings::{Console, Settings, SettingsError};
 use nearcopy::telemetry::LogFormat;
 use secrecy::ExposeSecret;
 
@@ -52,8 +52,8 @@ fn defaults_are_complete_but_for_the_addresses() {
     let settings = load(None, &[("PATH", "/bin"), ("NEARCOPY_PORT_80_TCP", "tcp://10.0.0.1")], &[]).unwrap();
     assert_eq!(settings.rabbitmq.prefetch, 4000);
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(10));
-    assert_eq!(settings.admin.port(), 9464);
-    assert!(settings.admin.ip().is_unspecified(), "the kubelet asks from outside of the pod");
+    assert_eq!(settings.admin.listen.port(), 9464);
+    assert!(settings.admin.listen.ip().is_unspecified(), "the kubelet asks from outside of the pod");
     assert_eq!(settings.parked_ttl, Duration::from_hours(30 * 24));
     assert_eq!(settings.log.format, LogFormat::Auto);
     assert_eq!(settings.mongodb.database, None);
@@ -101,6 +101,8 @@ fn every_setting_can_be_given_by_the_environment() {
             ("NEARCOPY__MONGODB__URL", "mongodb+srv://db"),
             ("NEARCOPY__MONGODB__DATABASE", "shop"),
             ("NEARCOPY__ADMIN__LISTEN", "[::1]:9"),
+            ("NEARCOPY__ADMIN__CONSOLE", "act"),
+            ("NEARCOPY__ADMIN__TOKEN", "sixteen-letters!"),
             ("NEARCOPY__READ__LISTEN", "0.0.0.0:7"),
             ("NEARCOPY__READ__TOKEN", "sixteen-letters!"),
             ("NEARCOPY__READ__TLS_CERTIFICATE", "/etc/tls.crt"),
@@ -126,6 +128,7 @@ fn every_setting_can_be_given_by_the_environment() {
     assert_eq!(from_defaults, 0, "{settings}");
     settings.check_addresses(true).unwrap();
     assert_eq!(settings.read.listen, Some("0.0.0.0:7".parse().unwrap()));
+    assert_eq!((settings.admin.console, settings.admin.grants.len()), (Console::Act, 1));
     assert_eq!(settings.read.grants.len(), 1);
     assert_eq!(settings.owner_tokens.len(), 2);
     assert_eq!(settings.manifest, [PathBuf::from("/etc/a.yaml"), PathBuf::from("/etc/b")]);
@@ -175,6 +178,22 @@ fn an_unknown_key_is_an_error_that_says_what_may_be_meant() {
     check("rabbitmq", "`rabbitmq` is a section, not a setting");
     let far = complaint(None, &[("NEARCOPY__COFFEE__STRENGTH", "1")], &[]);
     assert_eq!(far, "`coffee.strength` is not a setting (given by NEARCOPY__COFFEE__STRENGTH)");
+}
+
+/// S13: whoever can reach the console beyond loopback must know a token, and each token is for all of it.
+#[test]
+fn the_console_is_off_and_beyond_loopback_it_needs_a_token() {
+    let settings = load(None, &[], &[]).unwrap();
+    assert_eq!(settings.admin.console, Console::Off);
+    let on = ("NEARCOPY__ADMIN__CONSOLE", "read");
+    let said = complaint(None, &[on], &[]);
+    assert!(said.contains("`admin.token` is not set, and the console is on at 0.0.0.0:9464"), "{said}");
+    let here = load(None, &[on, ("NEARCOPY__ADMIN__LISTEN", "127.0.0.1:9464")], &[]).unwrap();
+    assert_eq!((here.admin.console, here.admin.grants.len()), (Console::Read, 0));
+    let known = load(None, &[on, ("NEARCOPY__ADMIN__TOKEN", "sixteen-letters!")], &[]).unwrap();
+    assert_eq!(known.admin.grants.len(), 1);
+    let partly = complaint(None, &[on, ("NEARCOPY__ADMIN__TOKEN", "sixteen-letters! users")], &[]);
+    assert!(partly.contains("`admin.token` must have one token a line"), "{partly}");
 }
 
 #[test]

@@ -123,6 +123,11 @@ impl Plan {
 }
 
 impl Sidecar {
+    /// Where probes, metrics and the console are: `http://127.0.0.1:PORT`.
+    pub(crate) fn admin(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// The manifest changes under it.
     pub(crate) fn is_given(&self, manifest: &str) {
         fs::write(self.folder.join("nearcopy.yaml"), manifest).unwrap();

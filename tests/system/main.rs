@@ -8,6 +8,8 @@
     reason = "a test that cannot go on fails at that very line, and waits by the real clock"
 )]
 
+#[path = "../support/browser.rs"]
+mod browser;
 #[path = "../support/consumer.rs"]
 mod consumer;
 #[path = "../support/declared.rs"]
@@ -47,6 +49,7 @@ mod bad_surroundings;
 mod canaries;
 mod collections;
 mod conformance;
+mod console;
 mod embeds;
 mod epochs;
 mod erase;

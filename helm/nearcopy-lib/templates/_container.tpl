@@ -127,6 +127,11 @@ NEARCOPY__{{ join "__" . | upper }}
 {{- if and $address (not (include "nearcopy.isLoopback" $address)) }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether the console is on. */}}
+{{- define "nearcopy.console" -}}
+{{- if has (dig "admin" "console" "off" .Values.nearcopy.settings) (list "read" "act") }}true{{ end -}}
+{{- end -}}
+
 {{- define "nearcopy.isLoopback" -}}
 {{- if regexMatch "^(127\\.|\\[::1\\])" . }}true{{ end -}}
 {{- end -}}

@@ -77,13 +77,23 @@
 {{- if include "nearcopy.isLoopback" $admin -}}
 {{- fail (printf "nearcopy.settings.admin.listen: %s is loopback, where the kubelet's probes do not come; say 0.0.0.0 and a port" $admin) -}}
 {{- end -}}
-{{- if include "nearcopy.served" . -}}
-{{- $known := or $values.secrets.read.token (dig "read" "tls_client_ca" "" $values.settings) $values.extraEnvFrom -}}
-{{- range $values.extraEnv -}}
-{{- if hasPrefix "NEARCOPY__READ__TOKEN" .name -}}{{- $known = true -}}{{- end -}}
+{{- if and (include "nearcopy.console" .) (not (include "nearcopy.hasToken" (list . "admin"))) -}}
+{{- fail "nearcopy.settings.admin.console: whoever opens the console must be known, since the pod's network reaches it: give nearcopy.secrets.admin.token" -}}
 {{- end -}}
-{{- if not $known -}}
+{{- if include "nearcopy.served" . -}}
+{{- if not (or (include "nearcopy.hasToken" (list . "read")) (dig "read" "tls_client_ca" "" $values.settings)) -}}
 {{- fail (printf "nearcopy.settings.read.listen: %s is open to others than this pod, so readers must be known: give nearcopy.secrets.read.token, or listen on 127.0.0.1" $values.settings.read.listen) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Whether a token is given, or may be: list . section. */}}
+{{- define "nearcopy.hasToken" -}}
+{{- $values := (index . 0).Values.nearcopy -}}
+{{- $section := index . 1 -}}
+{{- $known := or (index $values.secrets $section).token $values.extraEnvFrom -}}
+{{- range $values.extraEnv -}}
+{{- if hasPrefix (printf "NEARCOPY__%s__TOKEN" (upper $section)) .name -}}{{- $known = true -}}{{- end -}}
+{{- end -}}
+{{- if $known }}true{{ end -}}
 {{- end -}}

@@ -50,20 +50,20 @@ pub(super) fn may_read(replica: &str) -> bool {
     ALLOWED.try_with(|allowed| allowed.covers(replica)).unwrap_or(true)
 }
 
-/// Lets only those through who send one of these tokens.
-pub(super) fn guarded(router: Router, grants: &[Grant]) -> Router {
+/// Lets only those through who send one of these tokens, which that setting has.
+pub(in crate::api) fn guarded(router: Router, grants: &[Grant], setting: &'static str) -> Router {
     let all: Arc<[Arc<Allowed>]> = grants.iter().map(|grant| Arc::new(Allowed::by(grant))).collect();
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
         let given = bearer(request.headers());
         let known = given.and_then(|given| all.iter().find(|one| one.knows(given)).cloned());
-        admit(known, request, next)
+        admit(known, setting, request, next)
     }))
 }
 
-async fn admit(known: Option<Arc<Allowed>>, request: Request, next: Next) -> Response {
+async fn admit(known: Option<Arc<Allowed>>, setting: &'static str, request: Request, next: Next) -> Response {
     match known {
         Some(allowed) => ALLOWED.scope(allowed, next.run(request)).await,
-        None => Problem::stranger().into_response(),
+        None => Problem::stranger(setting).into_response(),
     }
 }
 

@@ -26,6 +26,7 @@ use super::listener::{Limits, Listener};
 use crate::pipeline::Reader;
 use crate::replication::Declaration;
 
+pub(in crate::api) use access::guarded;
 pub use access::{Access, Grant};
 pub(in crate::api) use answer::{Answers, MOST};
 pub use openapi::document as openapi;
@@ -94,7 +95,7 @@ impl Reads {
         let answers = Arc::new(Answers::new(readers, contract, &format!("{service}/{token}")));
         let router = route::router(answers.clone(), service, stop.clone());
         let router = router.merge(grpc::router(answers, stop).await?);
-        let router = if token.is_empty() { router } else { access::guarded(router, &access.grants) };
+        let router = if token.is_empty() { router } else { guarded(router, &access.grants, "read.token") };
         Ok(Self { listener, router: router.layer(middleware::from_fn(grpc::as_status)) })
     }
 

@@ -29,7 +29,7 @@ impl Problem {
     }
 
     /// What was sent makes no sense.
-    pub(super) fn bad(detail: impl Into<String>) -> Self {
+    pub(in crate::api) fn bad(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request makes no sense", detail)
     }
 
@@ -45,12 +45,12 @@ impl Problem {
     }
 
     /// There is no such entity, as far as is known.
-    pub(super) fn missing(detail: impl Into<String>) -> Self {
+    pub(in crate::api) fn missing(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such entity", detail)
     }
 
     /// What was wished for had not come true in time.
-    pub(super) fn late(detail: impl Into<String>) -> Self {
+    pub(in crate::api) fn late(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::GATEWAY_TIMEOUT,
             "not-in-time",
@@ -71,10 +71,20 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "This replica is not for you", detail)
     }
 
-    /// The reader did not say who it is.
-    pub(super) fn stranger() -> Self {
-        let detail = "send the token of `read.token`: `Authorization: Bearer …`";
+    /// Whoever asks did not say who it is; the setting has the tokens.
+    pub(super) fn stranger(setting: &str) -> Self {
+        let detail = format!("send the token of `{setting}`: `Authorization: Bearer …`");
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed here", detail)
+    }
+
+    /// It is asked in a way in which it is not answered, whoever asks.
+    pub(in crate::api) fn barred(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "barred", "This is not answered", detail)
+    }
+
+    /// It cannot be answered now.
+    pub(in crate::api) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "This cannot be answered now", detail)
     }
 }
 

@@ -6,7 +6,7 @@ mod folded;
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::table::{lines, visible};
 use super::{Exit, Failure, Outcome, Output, print, wiring};
@@ -40,6 +40,13 @@ pub(super) struct Arguments {
     output: Output,
 }
 
+/// What is asked about, once it is known where.
+pub(super) struct Subject<'s> {
+    pub(super) of: &'s str,
+    pub(super) id: &'s str,
+    pub(super) path: Option<&'s str>,
+}
+
 /// What is known, for a person and for a program.
 struct Account {
     rows: Vec<(&'static str, String)>,
@@ -67,7 +74,7 @@ impl Account {
 pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Outcome {
     settings.mongodb.url()?;
     let declared = wiring::manifest(settings, &arguments.manifest)?;
-    let accounts = wiring::block_on(|_| account(settings, &declared, arguments))??;
+    let accounts = wiring::block_on(|_| look(settings, &declared, arguments))??;
     let table = || accounts.iter().map(Account::table).collect::<Vec<_>>().join("\n\n");
     let text = match arguments.output {
         Output::Table => table(),
@@ -76,38 +83,61 @@ pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Outcome {
     print(&text)
 }
 
-async fn account(
+async fn look(
     settings: &Settings,
     declared: &Declaration,
     arguments: &Arguments,
 ) -> Result<Vec<Account>, Failure> {
-    let Arguments { of: name, id, path, values, .. } = arguments;
-    let model = declared.read_models.iter().find(|model| model.name.as_str() == name);
-    let is_replica = declared.replica(name).is_ok();
-    let is_shown_in = declared.embeds.iter().any(|embed| embed.collection == *name);
-    if model.is_none() && !is_replica && !is_shown_in {
-        return Err(unknown(declared, name));
-    }
+    let Arguments { of, id, path, values, .. } = arguments;
+    is_known(declared, of)?;
     let store = wiring::mongodb(settings).await?;
     let placed = store.placed(declared).await?;
-    let path = path.as_deref();
-    if let Some(model) = model {
+    accounts(&store, &placed, &Subject { of, id, path: path.as_deref() }, *values).await
+}
+
+/// For a program, beside a sidecar at work: what a person would be told, and the same as a value. There are no values of
+/// fields in it.
+pub(super) async fn values(
+    store: &Mongo,
+    placed: &Declaration,
+    subject: &Subject<'_>,
+) -> Result<Vec<Value>, Failure> {
+    is_known(placed, subject.of)?;
+    let accounts = accounts(store, placed, subject, false).await?;
+    Ok(accounts
+        .into_iter()
+        .map(|account| json!({ "rows": account.rows, "why": account.why, "value": account.value }))
+        .collect())
+}
+
+async fn accounts(
+    store: &Mongo,
+    placed: &Declaration,
+    subject: &Subject<'_>,
+    values: bool,
+) -> Result<Vec<Account>, Failure> {
+    let Subject { of: name, id, path } = *subject;
+    if let Some(model) = placed.read_models.iter().find(|model| model.name.as_str() == name) {
         let key = parse(id, model.key)?;
-        return Ok(vec![folded::account(&store, &placed, model, &key, path, *values).await?]);
+        return Ok(vec![folded::account(store, placed, model, &key, path, values).await?]);
     }
-    if is_replica {
-        let of = placed.replica(name).map_err(|error| Failure::new(Exit::Failed, &error))?;
+    if let Ok(of) = placed.replica(name) {
         let id = parse(id, of.selection.id_kind())?;
-        return Ok(vec![entity::account(&store, &placed, of, &id, path, *values).await?]);
+        return Ok(vec![entity::account(store, placed, of, &id, path, values).await?]);
     }
-    document::accounts(&store, &placed, name, id, path, *values).await
+    document::accounts(store, placed, name, id, path, values).await
 }
 
 fn parse(id: &str, kind: IdKind) -> Result<EntityId, Failure> {
     EntityId::parse(id, kind).map_err(|error| Failure::new(Exit::Failed, &error))
 }
 
-fn unknown(declared: &Declaration, name: &str) -> Failure {
+/// Whether there is such a replica, read model or collection.
+fn is_known(declared: &Declaration, name: &str) -> Result<(), Failure> {
+    let is_kept = declared.readable().any(|of| of.name.as_str() == name);
+    if is_kept || declared.embeds.iter().any(|embed| embed.collection == name) {
+        return Ok(());
+    }
     let names = declared.readable().map(|of| of.name.to_string());
     let collections = declared.embeds.iter().map(|embed| embed.collection.clone());
     let mut known: Vec<String> = names.chain(collections).map(|name| format!("`{name}`")).collect();
@@ -115,7 +145,7 @@ fn unknown(declared: &Declaration, name: &str) -> Failure {
     known.dedup();
     let text =
         format!("`{name}` is neither a replica nor a read model, nor a collection in which an embed writes");
-    Failure::saying(Exit::Failed, text).hint(format!("the manifest has {}", known.join(", ")))
+    Err(Failure::saying(Exit::Failed, text).hint(format!("the manifest has {}", known.join(", "))))
 }
 
 /// The parked events about an entity, or about a document of a read model.
@@ -136,7 +166,7 @@ fn parked_row(parked: &Parked) -> String {
 }
 
 fn parked_value(parked: &Parked) -> Value {
-    serde_json::json!({
+    json!({
         "id": parked.id.to_string(),
         "parkedAt": parked.at.and_then(super::table::time),
         "type": parked.kind,

@@ -4,6 +4,7 @@ mod judge;
 mod show;
 
 use futures::future::join_all;
+use serde_json::Value;
 
 use super::check::queues;
 use super::failure::report;
@@ -12,6 +13,7 @@ use crate::replication::{Declaration, Level, StreamSpec};
 use crate::settings::Settings;
 use crate::source::rabbitmq::{self, Waiting};
 use crate::store::Overview;
+use crate::store::mongo::Mongo;
 
 /// What is looked at.
 #[derive(clap::Args)]
@@ -54,7 +56,9 @@ enum Looked {
 pub(super) fn status(settings: &Settings, arguments: &Arguments) -> Outcome {
     settings.mongodb.url()?;
     let declaration = wiring::manifest(settings, &arguments.manifest.paths)?;
-    let seen = wiring::block_on(|_| look(settings, &declaration))??;
+    let seen = wiring::block_on(|_| async {
+        look(settings, &declaration, &wiring::mongodb(settings).await?).await
+    })??;
     let needs = judge::needs(&declaration, &seen);
     let table = || show::table(&declaration, &seen, &needs);
     print(&arguments.output.say(table, || show::value(&declaration, &seen, &needs)))?;
@@ -62,8 +66,17 @@ pub(super) fn status(settings: &Settings, arguments: &Arguments) -> Outcome {
     Ok(if is_well { Exit::Done } else { Exit::Failed })
 }
 
-async fn look(settings: &Settings, declaration: &Declaration) -> Result<Seen, Failure> {
-    let store = wiring::mongodb(settings).await?;
+/// The same for a program, beside a sidecar at work.
+pub(super) async fn value(
+    settings: &Settings,
+    declaration: &Declaration,
+    store: &Mongo,
+) -> Result<Value, Failure> {
+    let seen = look(settings, declaration, store).await?;
+    Ok(show::value(declaration, &seen, &judge::needs(declaration, &seen)))
+}
+
+async fn look(settings: &Settings, declaration: &Declaration, store: &Mongo) -> Result<Seen, Failure> {
     let (overview, inbound) =
         tokio::join!(store.overview(declaration), look_at_broker(settings, declaration));
     Ok(Seen { overview: overview?, inbound })

@@ -118,6 +118,12 @@ fn stands(of: &Declaration, model: &ReadModelOverview) -> String {
     }
 }
 
+/// Whether it is folded from a stream, whose offsets are numbers.
+fn is_stream(of: &Declaration, model: &ReadModelOverview) -> bool {
+    let declared = of.read_models.iter().find(|declared| declared.name == model.name);
+    declared.is_some_and(|model| matches!(of.inflow(model), Ok(Inflow::Stream(_)))) && !model.at.is_empty()
+}
+
 /// The pod that holds a lease, by its host where it is known to be at work.
 fn host(overview: &Overview, holder: &str) -> String {
     let pod = overview.pods.iter().find(|pod| pod.id == holder);
@@ -203,6 +209,7 @@ fn model_value(of: &Declaration, model: &ReadModelOverview) -> Value {
     json!({
         "name": model.name.as_str(),
         "standsAt": stands(of, model),
+        "foldedTo": is_stream(of, model).then(|| offsets_value(&model.at)),
         "lastTurn": model.turned.and_then(time),
         "documents": model.documents,
         "waiting": model.held,
