@@ -24,8 +24,8 @@ type Found = (&'static str, Finding);
 
 /// Checks the manifest, and with `online` the broker, the database and the owners too.
 pub(super) fn check(settings: &Settings, paths: &[PathBuf], online: bool, output: Output) -> Outcome {
-    let declaration = match wiring::manifest(settings, paths) {
-        Ok(declaration) => declaration,
+    let declaration = match wiring::unguarded(settings, paths) {
+        Ok(declaration) => wiring::guarded(settings, &declaration)?,
         Err(diagnostics) => return reject(diagnostics, output),
     };
     let mut found = vec![("manifest", Finding::fine(summary(&declaration)))];

@@ -193,7 +193,7 @@ fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Test(arguments) => test::test(arguments),
         Command::Schema => print(&format!("{:#}", manifest::schema())),
         Command::Openapi(manifest) => {
-            let declared = wiring::manifest(&settings()?, &manifest.paths)?;
+            let declared = wiring::unguarded(&settings()?, &manifest.paths)?;
             let replicas = declared.readable().map(|of| &**of);
             print(&format!("{:#}", api::read::openapi(&declared.service, replicas)))
         }

@@ -120,7 +120,7 @@ impl PricedReplica {
     }
 
     fn lines(&self) -> Vec<String> {
-        let ReplicaChange { name, is_new, brought, dropped } = &self.change;
+        let ReplicaChange { name, is_new, brought, sealed, dropped } = &self.change;
         let personal = self.personal();
         let mut lines = vec![match is_new {
             true => format!("replica {name}: new, with {} fields", brought.len()),
@@ -134,6 +134,12 @@ impl PricedReplica {
                 None => "there is no `fetch`, so records get them with their next events".to_owned(),
             };
             lines.push(format!("  + {}: {how}", brought.join(", ")));
+        }
+        if !sealed.is_empty() {
+            lines.push(format!(
+                "  * {}: protected in every record, and in what documents show",
+                sealed.join(", ")
+            ));
         }
         if !dropped.is_empty() {
             lines.push(format!("  - {}: taken out of every record", dropped.join(", ")));
@@ -164,12 +170,13 @@ fn object(priced: &Priced) -> Value {
     let Priced { plan, replicas, embeds, read_models } = priced;
     let (Standing::Newest(number) | Standing::Older(number) | Standing::New(number)) = plan.standing;
     let replica = |replica: &PricedReplica| {
-        let ReplicaChange { name, is_new, brought, dropped } = &replica.change;
+        let ReplicaChange { name, is_new, brought, sealed, dropped } = &replica.change;
         json!({
             "name": name.as_str(),
             "new": is_new,
             "records": replica.records,
             "brought": brought,
+            "protected": sealed,
             "dropped": dropped,
             "personal": replica.personal(),
             "requests": replica.requests,

@@ -5,7 +5,9 @@ use crate::replication::{Declaration, Finding, HashedBy, Keep, Reaction, SourceS
 /// What deserves a look in what is declared, in words.
 pub(super) fn promises(declaration: &Declaration) -> Vec<Finding> {
     let of_replicas = declaration.replicas.iter().flat_map(|of| promises_of(of));
-    of_replicas.chain(declaration.sources.iter().filter_map(|of| promise_of_source(of))).collect()
+    let of_sources = declaration.sources.iter().filter_map(|of| promise_of_source(of));
+    let beside = declaration.replicas.iter().filter_map(|of| kept_beside(declaration, of));
+    of_replicas.chain(beside).chain(of_sources).collect()
 }
 
 /// Routing keys of which there are only a few name no entities.
@@ -23,11 +25,30 @@ fn promise_of_source(of: &SourceSpec) -> Option<Finding> {
     )))
 }
 
+/// Read models are folded from whole events, and know nothing of what a replica protects.
+fn kept_beside(declaration: &Declaration, of: &Subscription) -> Option<Finding> {
+    let hidden = of.selection.fields().filter(|field| field.protect.is_some()).chain(&of.dropped);
+    let hidden: Vec<&str> = hidden.map(|field| field.name.as_str()).collect();
+    let models = declaration.read_models.iter().filter(|model| model.source == of.source);
+    let models: Vec<&str> = models.map(|model| model.name.as_str()).collect();
+    let text = format!(
+        "`{}` protects or drops `{}`, and is of the same source as `{}`: `protect` is for replicas, and read models keep \
+         what they declare as it comes",
+        of.name,
+        hidden.join("`, `"),
+        models.join("`, `")
+    );
+    (!hidden.is_empty() && !models.is_empty()).then(|| Finding::advice(text))
+}
+
 fn promises_of(of: &Subscription) -> Vec<Finding> {
     let name = &of.name;
     let patched = of.reactions.values().any(|reaction| *reaction == Reaction::Patch);
     let mut found = Vec::new();
     let mut look = |text: String| found.push(Finding::advice(text));
+    for field in &of.dropped {
+        look(format!("`{name}.{}` is dropped: nothing of it is kept, shown or told", field.name));
+    }
     if !of.selection.is_versioned() {
         look(format!(
             "`{name}` has no version: no event is taken by its word, each asks the owner, and what it answers once nothing \

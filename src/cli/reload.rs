@@ -90,7 +90,8 @@ impl Reload {
 
     /// Whether the manifest could be started with.
     fn judge(&self, settings: &Settings) -> Result<(), String> {
-        let declaration = wiring::manifest(settings, &self.paths).map_err(|wrong| wrong.render(false))?;
+        let declaration = wiring::unguarded(settings, &self.paths).map_err(|wrong| wrong.render(false))?;
+        let declaration = wiring::guarded(settings, &declaration).map_err(|error| error.to_string())?;
         if declaration.service != self.service {
             return Err(format!(
                 "it is that of `{}`, and the database is that of `{}`",

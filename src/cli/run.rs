@@ -33,7 +33,7 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 /// Runs the sidecar. What is wrong with manifest or settings is found before anything is opened.
 pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
     let before = manifest::fingerprint(if paths.is_empty() { &settings.manifest } else { paths });
-    let manifest = wiring::manifest(settings, paths).map_err(Failure::from);
+    let manifest = wiring::manifest(settings, paths);
     let broker = manifest.as_ref().map_or(true, |declaration| declaration.needs_broker());
     let addresses = settings.check_addresses(broker).map_err(Failure::from);
     let declaration = match (addresses, manifest) {

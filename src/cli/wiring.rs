@@ -5,27 +5,57 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure};
 use crate::api::console::Console;
 use crate::api::read::{Access, Grant, Tls};
+use crate::event::{Keys, Protection};
 use crate::fetch::{Feed, HttpFeed, HttpFetch};
 use crate::lifecycle;
 use crate::manifest::{self, Diagnostics};
 use crate::pipeline::{CollectionFeed, CollectionReader, Pipeline, Rhythm, Tap};
-use crate::replication::{Declaration, FeedSpec, Inflow, ListSpec, Subscription, Teller};
-use crate::settings::{self, Settings, SettingsError};
+use crate::replication::{Declaration, FeedSpec, Inflow, ListSpec, NoKey, Subscription, Teller};
+use crate::settings::{self, Protect, Settings, SettingsError};
 use crate::source::rabbitmq;
 use crate::store::StoreError;
 use crate::store::mongo::{self, Mongo};
 
-/// Reads the manifest from the given places, or from those that the settings name.
-pub(super) fn manifest(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Declaration>, Diagnostics> {
+/// Reads the manifest from the given places, or from those that the settings name, and has fields protected by the keys of
+/// the settings.
+pub(super) fn manifest(settings: &Settings, paths: &[PathBuf]) -> Result<Arc<Declaration>, Failure> {
+    Ok(guarded(settings, &unguarded(settings, paths)?)?)
+}
+
+/// The same without the keys, for whoever reads no values by it, or wants to know what is wrong with either.
+pub(super) fn unguarded(settings: &Settings, paths: &[PathBuf]) -> Result<Declaration, Diagnostics> {
     let paths = if paths.is_empty() { &settings.manifest } else { paths };
-    manifest::load(paths).map(Arc::new)
+    manifest::load(paths)
+}
+
+/// The declaration with the keys of the settings; one that is needed and not there is an error.
+pub(super) fn guarded(
+    settings: &Settings,
+    declaration: &Declaration,
+) -> Result<Arc<Declaration>, SettingsError> {
+    let Protect { hash_key, encrypt_keys } = &settings.protect;
+    let keys = hash_key.iter().fold(Keys::default(), |keys, key| keys.hashing(key.expose_secret()));
+    let mut named = encrypt_keys.iter();
+    // The settings have found out before whether each has its length.
+    let keys = named.try_fold(keys, |keys, (id, key)| keys.encrypting(id, key.expose_secret()));
+    let keys = Arc::new(keys.unwrap_or_default());
+    declaration.guarded(&keys).map(Arc::new).map_err(|missing| {
+        let problem = |NoKey { how, fields }: NoKey| {
+            let key = if how == Protection::Hash { "protect.hash_key" } else { "protect.encrypt_keys" };
+            settings::needed(
+                key,
+                format!("is not set, and the manifest has `{how}` for {}", fields.join(", ")),
+            )
+        };
+        SettingsError::Wrong(missing.into_iter().map(problem).collect())
+    })
 }
 
 /// Runs a command to its end, see [`lifecycle::block_on`]; failing to get a runtime is the machine's fault.
@@ -117,7 +147,7 @@ pub(super) fn console(settings: &Settings) -> Option<Console> {
 }
 
 fn grant(grant: &settings::Grant) -> Grant {
-    Grant { token: grant.token.clone(), replicas: grant.replicas.clone() }
+    Grant::new(grant.token.clone(), &grant.replicas)
 }
 
 /// Who may read, and how readers are known.

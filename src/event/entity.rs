@@ -156,7 +156,7 @@ impl EntityId {
 }
 
 /// The integer a double stands for, if it is one that both types hold exactly.
-fn whole(number: f64) -> Option<i64> {
+pub(super) fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     #[expect(clippy::cast_possible_truncation, reason = "the guard admits only whole numbers below 2^53")]
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)

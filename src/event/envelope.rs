@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::excerpt::LEFT_OUT;
 use super::extract::{Members, Slots, Wanted, broken, text};
 use super::{
     DecodeError, EventId, FieldPath, Limits, Message, Reason, Selection, cloudevents, find_at,
@@ -69,6 +70,7 @@ pub struct Notice<'a> {
     data: Data<'a>,
     body: Option<&'a str>,
     found: Option<Slots<'a>>,
+    is_curtailed: bool,
 }
 
 /// The data of an event.
@@ -157,7 +159,9 @@ fn open_change(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
 
 fn open_excerpt(text: &str, limits: Limits) -> Result<Notice<'_>, DecodeError> {
     let (data, body, attributes) = members(text)?;
-    Notice::new(attributes, data, body.map(RawValue::get), limits)
+    let is_curtailed = attributes.iter().any(|(name, _)| name == LEFT_OUT);
+    let notice = Notice::new(attributes, data, body.map(RawValue::get), limits)?;
+    Ok(Notice { is_curtailed, ..notice })
 }
 
 /// What stands in a message by name: `data`, `body`, and all of it as attributes.
@@ -189,13 +193,14 @@ impl<'a> Notice<'a> {
                 Cow::Owned(raw) => text(raw.get()).map(|kind| Cow::Owned(kind.into_owned())),
             })
             .ok_or_else(|| DecodeError::new(Reason::NoType, "the event does not say its type in text"))?;
-        Ok(Self { kind, limits, attributes, data: Data::Read(data), body, found: None })
+        let data = Data::Read(data);
+        Ok(Self { kind, limits, attributes, data, body, found: None, is_curtailed: false })
     }
 
     /// Presents an owner's answer as if it were an event, so that one selection reads both.
     pub fn of_answer(answer: &'a RawValue, data: Option<&'a RawValue>, limits: Limits) -> Self {
         let (kind, data, body) = (Cow::Borrowed(""), Data::Read(data), Some(answer.get()));
-        Self { kind, limits, attributes: Vec::new(), data, body, found: None }
+        Self { kind, limits, attributes: Vec::new(), data, body, found: None, is_curtailed: false }
     }
 
     /// The same, where the routing key under which it was published is an attribute, too.
@@ -218,6 +223,11 @@ impl<'a> Notice<'a> {
             Data::Read(data) => *data,
             Data::At(path) => find_at(self.body()?, path).ok().flatten(),
         }
+    }
+
+    /// Whether it was put aside, and something protected was left out of what is kept of it.
+    pub fn is_curtailed(&self) -> bool {
+        self.is_curtailed
     }
 
     /// What all selections of its source want, if that was found when it was opened.

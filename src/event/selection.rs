@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 
 use super::extract::{Slots, Wanted};
 use super::path::Part;
-use super::{DecodeError, EntityId, FieldPath, FieldType, Fields, IdKind, Notice, Reason, Version};
+use super::{
+    DecodeError, EntityId, FieldPath, FieldType, Fields, Guard, IdKind, Notice, Protection, Reason, Version,
+};
 
 /// One field of the subset that is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Field {
     pub kind: FieldType,
     /// What is stored when the owner leaves it out; without a default it is left out here, too.
     pub default: Option<Bson>,
+    /// How it is kept from whoever sees what is stored; in clear, where nothing is said.
+    pub protect: Option<Protection>,
 }
 
 /// Which of the owner's values orders the states of an entity.
@@ -59,6 +63,7 @@ pub struct Selection {
     body: Wanted,
     paths: Vec<FieldPath>,
     joined: Option<Joined>,
+    guard: Option<Guard>,
 }
 
 /// Where the envelope of its source puts what a selection wants, by the selection's own slots.
@@ -100,7 +105,17 @@ impl Selection {
             VersionRule::None => None,
         };
         let fields = fields.into_iter().map(|field| (place(&field.from), field)).collect();
-        Self { id_kind, id, version, fields, data, body, paths, joined: None }
+        Self { id_kind, id, version, fields, data, body, paths, joined: None, guard: None }
+    }
+
+    /// Has fields protected by this guard. Without one, what needs a key cannot be read.
+    pub fn protect(&mut self, guard: Guard) {
+        self.guard = Some(guard);
+    }
+
+    /// What protects its fields.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
     }
 
     /// Adds what is wanted of an event to what else is, the data being at that path.
@@ -131,9 +146,14 @@ impl Selection {
         self.fields.iter().map(|(_, field)| field)
     }
 
-    /// Every path that is read, for an excerpt of the event.
+    /// Every path that is read.
     pub fn paths(&self) -> impl Iterator<Item = &FieldPath> {
         self.paths.iter()
+    }
+
+    /// Those of fields that are not kept in clear. The manifest sees to it that nothing else is read there.
+    pub fn protected(&self) -> impl Iterator<Item = &FieldPath> {
+        self.fields().filter(|field| field.protect.is_some()).map(|field| &field.from)
     }
 
     /// Finds the wanted values of a notice.
@@ -171,40 +191,93 @@ impl Selection {
         self.version.is_some()
     }
 
-    /// Reads the declared fields, each as its declared type.
-    pub fn state(&self, values: &Values<'_, '_>) -> Result<Fields, DecodeError> {
+    /// Reads the declared fields of an entity, each as its declared type, or as it is protected.
+    pub fn state(&self, values: &Values<'_, '_>, of: &EntityId) -> Result<Fields, DecodeError> {
         let mut encoded = RawDocumentBuf::new();
         for (place, field) in &self.fields {
             let name =
                 <&CStr>::try_from(field.name.as_str()).map_err(|_| field.refused("its name has a NUL"))?;
-            if let Some(raw) = values.at(place) {
-                let depth = values.notice.limits.depth;
-                field.kind.write(raw, depth, name, &mut encoded).map_err(|error| field.blame(&error))?;
-            } else if let Some(default) = &field.default {
-                let default = RawBson::try_from(default.clone());
-                encoded.append(name, default.map_err(|_| field.refused("its default cannot be stored"))?);
-            }
+            let value = match (values.at(place), field.protect, &field.default) {
+                (Some(raw), None, _) => {
+                    let depth = values.notice.limits.depth;
+                    field.kind.write(raw, depth, name, &mut encoded).map_err(|error| field.blame(&error))?;
+                    continue;
+                }
+                (Some(raw), Some(_), _) => self.read(field, raw, values, of)?,
+                (None, _, Some(default)) => default.clone(),
+                (None, _, None) => continue,
+            };
+            let value = RawBson::try_from(value).map_err(|_| field.refused("it cannot be stored"))?;
+            encoded.append(name, value);
         }
         Ok(Fields::new(encoded))
     }
 
     /// Reads those of the declared fields that are there. Where a part that should contain one is `null`, the
     /// field went with it: it then has its default, or is null itself.
-    pub fn partial(&self, values: &Values<'_, '_>) -> Result<Document, DecodeError> {
+    pub fn partial(&self, values: &Values<'_, '_>, of: &EntityId) -> Result<Document, DecodeError> {
         let mut document = Document::new();
         for (place, field) in &self.fields {
             if let Some(raw) = values.at(place) {
-                let value = field.kind.read(raw, values.notice.limits.depth);
-                document.insert(&field.name, value.map_err(|error| field.blame(&error))?);
+                document.insert(&field.name, self.read(field, raw, values, of)?);
             } else if values.is_lost(place, &field.from)? {
                 document.insert(&field.name, field.default.clone().unwrap_or(Bson::Null));
             }
         }
         Ok(document)
     }
+
+    /// Reads the value of a field. This is the one place at which those that are protected are seen in clear.
+    fn read(
+        &self,
+        field: &Field,
+        raw: &RawValue,
+        values: &Values<'_, '_>,
+        of: &EntityId,
+    ) -> Result<Bson, DecodeError> {
+        let value = field.kind.read(raw, values.notice.limits.depth).map_err(|error| field.blame(&error))?;
+        self.kept(field, of, value)
+    }
+
+    /// A value of a field of an entity as it is kept.
+    pub fn kept(&self, field: &Field, of: &EntityId, value: Bson) -> Result<Bson, DecodeError> {
+        let Some(how) = field.protect else { return Ok(value) };
+        let kept = self.guard.as_ref().and_then(|guard| guard.protect(how, &field.name, of, &value));
+        kept.ok_or_else(|| field.refused("there is no key to protect it by"))
+    }
+
+    /// A value that is looked for, as it stands where it is found: that is possible in clear, and by hash.
+    pub fn sought(&self, field: &Field, value: Bson) -> Result<Bson, DecodeError> {
+        match (field.protect, &value) {
+            (None, _) | (_, Bson::Null) => Ok(value),
+            (Some(Protection::Hash), _) => {
+                let hash = self.guard.as_ref().and_then(|guard| guard.hash(&field.name, &value));
+                hash.ok_or_else(|| field.refused("there is no key to hash it by"))
+            }
+            (Some(how), _) => {
+                Err(field.refused(&format!("it is kept by `{how}`, and nobody can look for it")))
+            }
+        }
+    }
+
+    /// A value as it is kept, made of one of which nobody knows whether it is in clear. One that is not is left as it is. That
+    /// is told by its form: what looks so and is in clear stays so until it is told again.
+    pub fn kept_by_now(&self, field: &Field, of: &EntityId, value: Bson) -> Result<Bson, DecodeError> {
+        let is_kept = field.protect.is_some_and(|how| how.has_made(&value));
+        if is_kept { Ok(value) } else { self.kept(field, of, value) }
+    }
 }
 
 impl Field {
+    /// The type of what readers are told of it: a hash, or what a mask leaves, is text whatever it was. What is encrypted is
+    /// told in clear, or not at all.
+    pub fn told_as(&self) -> FieldType {
+        match self.protect {
+            Some(Protection::Hash | Protection::Mask) => FieldType::String,
+            Some(Protection::Encrypt) | None => self.kind,
+        }
+    }
+
     fn blame(&self, error: &DecodeError) -> DecodeError {
         DecodeError::new(error.reason, format!("field `{}`: {}", self.name, error.detail))
     }

@@ -132,6 +132,8 @@ codes! {
     BadEffect = "N414",
     /// A collection that is followed would be changed by what follows from its changes.
     Circle = "N415",
+    /// A protected field would be kept in clear elsewhere.
+    InClear = "N416",
 
     /// A part of a test does not fit the manifest that it tests.
     Unfit = "N501",

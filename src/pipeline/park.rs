@@ -191,7 +191,9 @@ impl Pipeline {
             let epoch = if timeline.current() == 0 { 0 } else { timeline.epoch_at(time_of(parked)) };
             record.has_overtaken(epoch, parked.version, parked.at)
         };
-        let closed: Vec<uuid::Uuid> = page.iter().filter(is_over).map(|parked| parked.id).collect();
+        let (closed, left): (Vec<&Parked>, Vec<&Parked>) = page.iter().partition(is_over);
+        self.curtail(of, &left).await?;
+        let closed: Vec<uuid::Uuid> = closed.into_iter().map(|parked| parked.id).collect();
         if closed.is_empty() {
             return Ok(());
         }
@@ -202,6 +204,19 @@ impl Pipeline {
             "parked events are made good by newer states, or nobody wants them any more"
         );
         self.persist(|| self.store.unpark(&closed)).await.map(|_| ())
+    }
+
+    /// Leaves out of events that were put aside before what is protected since.
+    async fn curtail(&self, of: &Subscription, left: &[&Parked]) -> Result<(), Halted> {
+        let curtailed = |parked: &&Parked| {
+            let excerpt = of.curtailed(parked.excerpt.as_deref()?)?;
+            Some(Parked { excerpt, ..Parked::clone(parked) })
+        };
+        let curtailed: Vec<Parked> = left.iter().filter_map(curtailed).collect();
+        if curtailed.is_empty() {
+            return Ok(());
+        }
+        self.persist(|| self.store.park(&curtailed)).await
     }
 }
 

@@ -22,7 +22,7 @@ pub fn parked(
     let seed = format!("{}/{}/{hash:032x}", source.name(), of.map_or("", |of| of.name.as_str()));
     // Where only wanted entities are kept, nothing is kept of an event that does not say whose it is.
     let known = of.filter(|of| misread.entity.is_some() || of.keep.creates());
-    let kept = known.zip(notice).and_then(|(of, notice)| excerpt(notice, &of.paths()));
+    let kept = known.zip(notice).and_then(|(of, notice)| of.excerpt(notice));
     Parked {
         id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, seed.as_bytes()),
         replica: of.map(|of| of.name.clone()),
@@ -56,7 +56,7 @@ pub fn of_model(
     let nameless = || notice.and_then(Notice::identity).map(|id| id.to_string()).unwrap_or_default();
     let place = label.unwrap_or_else(nameless);
     let seed = format!("{source}/{}/{place}/{hash:032x}/{about}", of.name);
-    let kept = notice.and_then(|notice| excerpt(notice, of.lookup.paths()));
+    let kept = notice.and_then(|notice| excerpt(notice, of.lookup.paths(), &[]));
     Parked {
         id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, seed.as_bytes()),
         replica: Some(of.name.clone()),

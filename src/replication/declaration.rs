@@ -1,9 +1,10 @@
 //! All that a team declares: the manifest's meaning, free of YAML.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Contract, Embed, FeedSpec, History, Leftover, ReadModel, Split, Subscription};
-use crate::event::{EntityType, Envelope};
+use crate::event::{EntityType, Envelope, Keys, Protection};
 
 /// What this sidecar is to do, checked and complete.
 #[derive(Clone, Debug)]
@@ -40,7 +41,37 @@ pub struct DeclarationError {
     pub name: String,
 }
 
+/// Fields are to be protected, and there is no key for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no key to {how} {}", fields.join(", "))]
+pub struct NoKey {
+    /// What needs one.
+    pub how: Protection,
+    /// The fields, each behind its replica: `users.email`.
+    pub fields: Vec<String>,
+}
+
 impl Declaration {
+    /// The same declaration with these keys for its protected fields; or for what there is none.
+    pub fn guarded(&self, keys: &Arc<Keys>) -> Result<Self, Vec<NoKey>> {
+        let mut missing: BTreeMap<Protection, Vec<String>> = BTreeMap::new();
+        for of in &self.replicas {
+            for field in of.selection.fields() {
+                if let Some(how) = field.protect.filter(|how| !keys.can(*how)) {
+                    missing.entry(how).or_default().push(format!("{}.{}", of.name, field.name));
+                }
+            }
+        }
+        if !missing.is_empty() {
+            return Err(missing.into_iter().map(|(how, fields)| NoKey { how, fields }).collect());
+        }
+        let guarded = self.replicas.iter().map(|of| match of.selection.protected().next() {
+            Some(_) => Arc::new(of.guarded(keys)),
+            None => of.clone(),
+        });
+        Ok(Self { replicas: guarded.collect(), ..self.clone() })
+    }
+
     /// The same declaration as that generation of a history.
     #[must_use]
     pub fn as_generation(&self, generation: i32, of: &History) -> Self {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Answer, Content, Keep, Subscription, Why};
 use crate::event::{
-    DecodeError, EntityId, Field, FieldPath, IdKind, Limits, Notice, Reason, Selection, VersionRule,
+    DecodeError, EntityId, Field, FieldPath, Guard, IdKind, Limits, Notice, Reason, Selection, VersionRule,
 };
 
 /// How the owner's API is asked for entities.
@@ -139,6 +139,11 @@ impl AnswerPaths {
         Self { items, data, selection: Selection::new(id, id_kind, version, fields) }
     }
 
+    /// Has fields protected by this guard.
+    pub(super) fn protect(&mut self, guard: Guard) {
+        self.selection.protect(guard);
+    }
+
     /// Reads the answer to a question for one entity; an answer about another one is refused. The time of day is
     /// microseconds since 1970.
     pub fn read_one(
@@ -211,7 +216,7 @@ impl AnswerPaths {
         let version = self.selection.version(&values, time_of_day)?;
         let content = match &of.keep {
             Keep::Where(condition) if !condition.holds(data)? => Content::Gone(Why::Out),
-            _ => Content::Live(self.selection.state(&values)?),
+            _ => Content::Live(self.selection.state(&values, &entity)?),
         };
         Ok((entity, Answer::Found { version, content }))
     }

@@ -47,7 +47,7 @@ pub use class::Class;
 pub use collection::{CollectionSpec, Position, whole};
 pub use contract::{Asks, ConditionAsked, Contract, ContractMethod, Origin, Paging, RequestPath, Says};
 pub use declaration::{
-    Declaration, DeclarationError, Inflow, Partition, QueueSpec, SourceSpec, StreamSpec, lets_through,
+    Declaration, DeclarationError, Inflow, NoKey, Partition, QueueSpec, SourceSpec, StreamSpec, lets_through,
 };
 pub use difference::Difference;
 pub use embed::{Embed, RefPath, Rendering, Shows, WhenDeleted};

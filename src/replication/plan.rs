@@ -1,6 +1,6 @@
 //! What a declaration would change on a database on which others were at work before.
 
-use super::{Declaration, History, Lineage, Shape, Standing};
+use super::{Declaration, History, Lineage, Shape, Standing, Step};
 use crate::event::EntityType;
 
 /// What is to be done before records and documents are as declared.
@@ -27,6 +27,8 @@ pub struct ReplicaChange {
     pub is_new: bool,
     /// The fields that are added, or read otherwise.
     pub brought: Vec<String>,
+    /// The fields that are protected in place.
+    pub sealed: Vec<String>,
     /// The fields that go.
     pub dropped: Vec<String>,
 }
@@ -71,10 +73,10 @@ impl Plan {
         for of in placed.replicas.iter().filter(|of| of.shape == number) {
             let before = history.lineage(of.name.as_str(), newest);
             let is_new = before == Lineage::default();
-            let step = of.lineage.since(newest);
-            if is_new || !step.brought.is_empty() || !step.dropped.is_empty() {
-                let (brought, dropped) = (step.brought, step.dropped);
-                plan.replicas.push(ReplicaChange { name: of.name.clone(), is_new, brought, dropped });
+            let Step { brought, mut sealed, dropped } = of.lineage.since(newest);
+            sealed.retain(|name| !brought.contains(name));
+            if is_new || [&brought, &sealed, &dropped].iter().any(|fields| !fields.is_empty()) {
+                plan.replicas.push(ReplicaChange { name: of.name.clone(), is_new, brought, sealed, dropped });
             }
         }
         for embed in placed.embeds.iter().filter(|embed| embed.shape == number) {

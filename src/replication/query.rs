@@ -6,7 +6,7 @@ use bson::Bson;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Record, Subscription};
-use crate::event::{EntityId, Field, FieldType};
+use crate::event::{DecodeError, EntityId, Field, FieldType};
 
 /// How many values one condition may name.
 const MOST_VALUES: usize = 100;
@@ -81,6 +81,11 @@ pub enum QueryError {
         /// What is wrong with the value, without saying it.
         detail: String,
     },
+    /// Only hashes are known of the field.
+    #[error(
+        "`{0}` is kept as a hash, and hashes have no order; ask for values that are equal: `{0}=` or `{0}.in=`"
+    )]
+    NoOrder(String),
     /// There is too much of it, or the same twice.
     #[error("{0}")]
     TooMuch(String),
@@ -118,16 +123,17 @@ impl Query {
             return Err(QueryError::TooMuch(format!("there are more than {MOST_CONDITIONS} conditions")));
         }
         match comparison {
-            Comparison::Equal => self.equal.push((name.to_owned(), values(field, text)?)),
+            Comparison::Equal => self.equal.push((name.to_owned(), asked(of, field, text)?)),
             Comparison::In => {
                 let texts: Vec<&str> = text.split(',').collect();
                 if texts.len() > MOST_VALUES {
                     let detail = format!("`{parameter}` names more than {MOST_VALUES} values");
                     return Err(QueryError::TooMuch(detail));
                 }
-                let read: Result<Vec<_>, _> = texts.into_iter().map(|text| values(field, text)).collect();
+                let read: Result<Vec<_>, _> = texts.into_iter().map(|text| asked(of, field, text)).collect();
                 self.equal.push((name.to_owned(), read?.into_iter().flatten().collect()));
             }
+            _ if field.protect.is_some() => return Err(QueryError::NoOrder(name.to_owned())),
             bound => self.bound(field, bound, text)?,
         }
         Ok(())
@@ -152,6 +158,13 @@ impl Query {
             Some(_) => Err(QueryError::TooMuch(format!("`{name}` has the same end of its range twice"))),
         }
     }
+}
+
+/// The values that a text may stand for, as they are kept.
+fn asked(of: &Subscription, field: &Field, text: &str) -> Result<Vec<Bson>, QueryError> {
+    let bad = |error: DecodeError| QueryError::BadValue { field: field.name.clone(), detail: error.detail };
+    let sought = |value| of.selection.sought(field, value).map_err(bad);
+    values(field, text)?.into_iter().map(sought).collect()
 }
 
 /// The values that a text may stand for. In a field of any type `18` is the number, and also that text.

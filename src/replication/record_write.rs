@@ -137,7 +137,7 @@ pub enum RecordWrite {
         key: Option<Key>,
         /// The fields that go.
         drop: Vec<String>,
-        /// The fields that come, with their defaults.
+        /// The fields that come, with their defaults, and those that come to be protected.
         fill: Document,
         /// Whether there are fields whose values are not known yet.
         lacks: bool,

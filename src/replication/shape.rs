@@ -10,7 +10,10 @@ use bson::{Bson, Document, doc};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Declaration, Embed, Lineage, RefPath, Shows};
-use crate::event::Field;
+use crate::event::{Field, Keys, Selection};
+
+/// Stands between how a field is read and how it is protected.
+const PROTECTED: &str = "; ";
 
 /// What a declaration keeps and shows, so far as a change of it changes records or documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,12 +52,13 @@ pub enum Standing {
 impl Shape {
     /// The shape of a declaration.
     pub fn of(declaration: &Declaration) -> Self {
-        let fields = |field: &Field| (field.name.clone(), fingerprint(field));
+        let field = |of: &Selection, field: &Field| (field.name.clone(), fingerprint(of, field));
+        let fields = |of: &Selection| of.fields().map(|one| field(of, one)).collect();
         Self {
             replicas: declaration
                 .replicas
                 .iter()
-                .map(|of| (of.name.to_string(), of.selection.fields().map(fields).collect()))
+                .map(|of| (of.name.to_string(), fields(&of.selection)))
                 .collect(),
             embeds: declaration.embeds.iter().map(|embed| (embed.name.clone(), Shown::of(embed))).collect(),
         }
@@ -227,16 +231,29 @@ impl History {
     }
 }
 
-/// How a field is read, in words that stay the same over releases.
-fn fingerprint(field: &Field) -> String {
-    let read = format!("{} as {}", field.from, field.kind);
-    match &field.default {
+/// How a field is read and kept, in words that stay the same over releases. Another key is another way to keep it.
+fn fingerprint(of: &Selection, field: &Field) -> String {
+    let mut read = format!("{} as {}", field.from, field.kind);
+    if let Some(default) = &field.default {
+        let bytes = doc! { "default": default }.to_vec().unwrap_or_default();
+        read.push_str(&format!(", else {:016x}", xxh3_64(&bytes)));
+    }
+    match field.protect {
         None => read,
-        Some(default) => {
-            let bytes = doc! { "default": default }.to_vec().unwrap_or_default();
-            format!("{read}, else {:016x}", xxh3_64(&bytes))
+        Some(how) => {
+            let print =
+                of.guard().map_or_else(|| Keys::default().print(how), |guard| guard.keys().print(how));
+            format!("{read}{PROTECTED}{print}")
         }
     }
+}
+
+/// How a protected field is read, without how it is kept; `None` where it is kept in clear. What stands behind the last
+/// of these marks of a field in clear ends in its type, and has blanks.
+pub(super) fn protected(fingerprint: &str) -> Option<&str> {
+    let (read, print) = fingerprint.rsplit_once(PROTECTED)?;
+    let key = ["hash by ", "encrypt by "].iter().find_map(|how| print.strip_prefix(how));
+    (print == "mask" || key.is_some_and(|key| !key.contains(' '))).then_some(read)
 }
 
 fn number(generations: usize) -> i32 {

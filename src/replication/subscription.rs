@@ -1,11 +1,12 @@
 //! What this service keeps of one entity type, and how it reads the owner's events about it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{FetchSpec, Keep, Key, Lineage, ReadSpec, Record};
 use crate::event::{
-    Change, ChangeEvent, DecodeError, EntityId, EntityType, FieldPath, Notice, Reason, Selection, Stamp,
-    Values, Version,
+    Change, ChangeEvent, DecodeError, EntityId, EntityType, Envelope, Field, FieldPath, Guard, Headers, Keys,
+    Limits, Message, Notice, Reason, Selection, Stamp, Values, Version, excerpt, tells,
 };
 
 /// What an event type means for a replica.
@@ -48,6 +49,8 @@ pub struct Subscription {
     pub lineage: Lineage,
     /// How it may be read.
     pub reads: ReadSpec,
+    /// The fields that are declared and dropped, as if they were not.
+    pub dropped: Vec<Field>,
 }
 
 /// What is made of a version that follows upon one that is not the next lower.
@@ -78,9 +81,37 @@ impl Subscription {
         record.shape > self.shape
     }
 
+    /// The same with these keys for its protected fields, in events and in answers.
+    #[must_use]
+    pub fn guarded(&self, keys: &Arc<Keys>) -> Self {
+        let guard = || Guard::new(self.name.clone(), keys.clone());
+        let mut guarded = self.clone();
+        guarded.selection.protect(guard());
+        if let Some(fetch) = &mut guarded.fetch {
+            fetch.answers.protect(guard());
+        }
+        guarded
+    }
+
     /// Every path of an event that is read.
     pub fn paths(&self) -> Vec<FieldPath> {
         self.selection.paths().chain(self.keep.paths()).cloned().collect()
+    }
+
+    /// What is kept of an event that is put aside.
+    pub fn excerpt(&self, notice: &Notice<'_>) -> Option<String> {
+        let protected: Vec<FieldPath> = self.selection.protected().cloned().collect();
+        excerpt(notice, &self.paths(), &protected)
+    }
+
+    /// The same of an excerpt that was made before its fields were protected or dropped; `None` where there is nothing of
+    /// them in it.
+    pub fn curtailed(&self, excerpt: &str) -> Option<Option<String>> {
+        let paths = || self.selection.protected().chain(self.dropped.iter().map(|field| &field.from));
+        paths().next()?;
+        let message = Message { body: excerpt.as_bytes(), content_type: None, headers: &Headers::new() };
+        let notice = Envelope::excerpt(Limits::default()).open(&message).ok()?;
+        paths().any(|path| tells(&notice, path)).then(|| self.excerpt(&notice))
     }
 
     /// Reads what a notice means for this replica; `None` if its type means nothing here, or if it is a patch of
@@ -96,7 +127,7 @@ impl Subscription {
             .version(&values, time_of_day)
             .map_err(|error| misread(Some(&entity), None, error))?;
         let change = self
-            .change(*reaction, notice, version, &values)
+            .change(*reaction, notice, &entity, version, &values)
             .map_err(|error| misread(Some(&entity), version, error))?;
         if matches!(&change, Change::Patch(fields) if fields.is_empty()) {
             return Ok(None);
@@ -109,12 +140,21 @@ impl Subscription {
         &self,
         reaction: Reaction,
         notice: &Notice<'_>,
+        entity: &EntityId,
         version: Option<Version>,
         values: &Values<'_, '_>,
     ) -> Result<Change, DecodeError> {
         let missing = || DecodeError::new(Reason::NoVersion, "the event has no version at the declared path");
         match (reaction, version) {
             (Reaction::Refresh, _) => Ok(Change::Refresh),
+            // What is not there is not what the owner left out.
+            (Reaction::Upsert | Reaction::Patch, _) if notice.is_curtailed() => match self.fetch {
+                Some(_) => Ok(Change::Refresh),
+                None => Err(DecodeError::new(
+                    Reason::BadField,
+                    "its protected fields were not kept, so the publisher must send it again",
+                )),
+            },
             (_, None)
                 if self.fetch.is_some()
                     && (reaction == Reaction::Delete || !self.selection.is_versioned()) =>
@@ -125,11 +165,11 @@ impl Subscription {
             (Reaction::Delete, Some(_)) => Ok(Change::Delete),
             (Reaction::Upsert, Some(_)) => match &self.keep {
                 Keep::Where(condition) if !condition.holds(notice.data())? => Ok(Change::Leave),
-                _ => self.selection.state(values).map(Change::Upsert),
+                _ => self.selection.state(values, entity).map(Change::Upsert),
             },
             // The condition speaks of the whole entity, of which a patch shows a part: the owner has to be asked.
             (Reaction::Patch, Some(_)) if matches!(self.keep, Keep::Where(_)) => Ok(Change::Refresh),
-            (Reaction::Patch, Some(_)) => self.selection.partial(values).map(Change::Patch),
+            (Reaction::Patch, Some(_)) => self.selection.partial(values, entity).map(Change::Patch),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod error;
 mod grant;
+mod key;
 mod layer;
 mod read;
 mod schema;
@@ -22,6 +23,7 @@ use read::{Reader, Shown};
 
 pub use error::{Problem, SettingsError};
 pub use grant::Grant;
+pub use key::Protect;
 
 /// All settings, checked. Shown or logged, it hides what is secret.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct Settings {
     pub read: Read,
     /// What owners are sent, each for its replicas; for all others, where none is named.
     pub owner_tokens: Vec<Grant>,
+    /// By which keys fields are protected.
+    pub protect: Protect,
     /// How events are written.
     pub pipeline: Pipeline,
     /// What is looked for now and then.
@@ -220,6 +224,7 @@ impl Settings {
             admin: Self::read_admin(from),
             read: Self::read_reads(from),
             owner_tokens: from.grants("fetch.token"),
+            protect: from.protect("protect.hash_key", "protect.encrypt_keys"),
             pipeline: Pipeline {
                 batch: from.number("pipeline.batch", 1..=10_000),
                 in_flight: from.number("pipeline.in_flight", 1..=64),
@@ -316,9 +321,14 @@ fn needs_token(key: &str, why: &str) -> Problem {
 }
 
 fn missing(key: &str) -> SettingsError {
+    SettingsError::Wrong(vec![needed(key, "is not set".into())])
+}
+
+/// A secret that something needs, and what to do so that it is there.
+pub fn needed(key: &str, what: String) -> Problem {
     let variable = layer::variable(key);
     let advice = Some(format!("set {variable}, or let {variable}_FILE name a file that holds it"));
-    SettingsError::Wrong(vec![Problem { key: key.into(), given: None, what: "is not set".into(), advice }])
+    Problem { key: key.into(), given: None, what, advice }
 }
 
 fn is_database_name(text: &str) -> bool {

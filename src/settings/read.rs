@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Problem;
 use super::grant::{self, Grant};
+use super::key::{self, Protect};
 use super::layer::{Entries, Entry, Origin, variable};
 use super::schema::Form;
 use super::url;
@@ -127,6 +128,16 @@ impl<'e> Reader<'e> {
     pub(super) fn grants(&mut self, key: &'static str) -> Vec<Grant> {
         let text = self.hidden(key, |text| grant::parse(text).err());
         text.and_then(|text| grant::parse(text.expose_secret()).ok()).unwrap_or_default()
+    }
+
+    /// Keys, the one and those that have names; none where they are not set.
+    pub(super) fn protect(&mut self, hash: &'static str, encrypt: &'static str) -> Protect {
+        let one = self.hidden(hash, |text| key::one(text).err());
+        let named = self.hidden(encrypt, |text| key::named(text).err());
+        Protect {
+            hash_key: one.and_then(|text| key::one(text.expose_secret()).ok()),
+            encrypt_keys: named.and_then(|text| key::named(text.expose_secret()).ok()).unwrap_or_default(),
+        }
     }
 
     /// A path, or the empty text for none.

@@ -74,7 +74,7 @@ pub trait ParkedStore: Send + Sync {
     /// Forgets suspects: they have ended nothing.
     async fn acquit(&self, ids: &[uuid::Uuid]) -> Result<(), StoreError>;
 
-    /// The parked events after `from`, in the order of their ids, that speak of an entity of this replica.
+    /// The parked events of this replica after `from`, in the order of their ids.
     async fn parked_page(
         &self,
         replica: &EntityType,

@@ -92,3 +92,21 @@ fn what_is_promised_without_versions_is_said() {
         scratch("arrival.yaml", text.replace("version: data.version", "version: arrival").as_bytes());
     agreed("check_arrival", &check(&[by_arrival.to_str().unwrap()]));
 }
+
+/// S15: a key that is not set is said with what needs it and what to do; with it, what is dropped is said.
+#[test]
+fn what_is_protected_needs_its_keys() {
+    let fields = "name: { from: data.name, protect: hash }
+      mail: { from: data.mail, protect: encrypt }
+      tax: { from: data.tax, protect: drop }";
+    let models = "read_models:
+  changes: { source: users, key: data.id, on: { user.changed: { count: { changes: event.id } } } }\n";
+    let text = include_str!("good.yaml").replace("name: data.name", fields) + models;
+    let manifest = scratch("keyed.yaml", text.as_bytes());
+    let manifest = manifest.to_str().unwrap();
+    agreed("check_without_keys", &check(&[manifest]));
+    let keyed = nearcopy(&["check", manifest])
+        .env("NEARCOPY__PROTECT__HASH_KEY", "SGVyZSBhcmUgdGhpcnR5LXR3byByYW5kb20gYnl0ZXM=")
+        .env("NEARCOPY__PROTECT__ENCRYPT_KEYS", "k1 SGVyZSBhcmUgdGhpcnR5LXR3byByYW5kb20gYnl0ZXM=");
+    agreed("check_with_keys", &keyed.end());
+}

@@ -155,3 +155,31 @@ fn files_that_are_wrong_are_refused_before_anything_is_played() {
     agreed("usage_test_nothing", &test(&[]));
     agreed("usage_test_repeat", &test(&[EXAMPLES, "--repeat", "0"]));
 }
+
+/// Protected fields are what the keys of tests make of them, so that what must be there can be written down.
+#[test]
+fn protected_fields_are_tested_with_keys_that_everybody_knows() {
+    let fields = "name: { from: data.name, protect: hash }
+      mail: { from: data.mail, protect: encrypt }
+      street: { from: data.street, protect: mask }
+      tax: { from: data.tax, protect: drop }";
+    let text = include_str!("good.yaml").replace("name: data.name", fields);
+    scratch("protected.yaml", text.replace("fields: [name]", "fields: [name, street]").as_bytes());
+    let tests = |name: &str| {
+        format!(
+            "tests:
+  - name: what is kept of a user
+    given: {{ documents: {{ orders: [{{ _id: o1, userId: u1 }}] }} }}
+    events:
+      - {{ body: {{ type: user.changed, data: {{ id: u1, version: 5, name: Ann, mail: a, street: Long, tax: 7 }} }} }}
+    then: {{ documents: {{ orders: {{ o1: {{ userId: u1, user: {{ name: {name}, street: L••• }} }} }} }} }}\n"
+        )
+    };
+    let file = scratch("protected.test.yaml", tests("Ann").as_bytes());
+    agreed("test_protected", &test(&[file.to_str().unwrap()]));
+    let hash = test(&[file.to_str().unwrap()]).stdout;
+    let hash = hash.lines().find_map(|line| line.trim().strip_prefix("found    ")).unwrap().to_owned();
+    scratch("protected.test.yaml", tests(&hash).as_bytes());
+    let ended = test(&[file.to_str().unwrap(), "--shuffle", "--repeat", "3"]);
+    assert_eq!(ended.code, 0, "{ended}");
+}

@@ -9,6 +9,10 @@ use nearcopy::telemetry::LogFormat;
 use secrecy::ExposeSecret;
 
 const CANARY: &str = "tr0ub4dor";
+const KEY: &str = "SGVyZSBhcmUgdGhpcnR5LXR3byByYW5kb20gYnl0ZXM=";
+const ENCRYPT_KEYS: &str = "k2 SGVyZSBhcmUgdGhpcnR5LXR3byByYW5kb20gYnl0ZXM=
+  k1  T3RoZXIgdGhpcnR5LXR3byByYW5kb20gYnl0ZXMsICE=
+";
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -110,6 +114,8 @@ fn every_setting_can_be_given_by_the_environment() {
             ("NEARCOPY__READ__TLS_CLIENT_CA", "/etc/ca.crt"),
             ("NEARCOPY__READ__CACHE", "0"),
             ("NEARCOPY__FETCH__TOKEN", "sixteen-letters! users\nseventeen-letters"),
+            ("NEARCOPY__PROTECT__HASH_KEY", KEY),
+            ("NEARCOPY__PROTECT__ENCRYPT_KEYS", ENCRYPT_KEYS),
             ("NEARCOPY__PIPELINE__BATCH", "1"),
             ("NEARCOPY__PIPELINE__IN_FLIGHT", "1"),
             ("NEARCOPY__SWEEP__EVERY", "200ms"),
@@ -131,6 +137,12 @@ fn every_setting_can_be_given_by_the_environment() {
     assert_eq!((settings.admin.console, settings.admin.grants.len()), (Console::Act, 1));
     assert_eq!(settings.read.grants.len(), 1);
     assert_eq!(settings.owner_tokens.len(), 2);
+    assert_eq!(
+        settings.protect.hash_key.as_ref().unwrap().expose_secret(),
+        b"Here are thirty-two random bytes"
+    );
+    let names: Vec<&str> = settings.protect.encrypt_keys.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["k2", "k1"]);
     assert_eq!(settings.manifest, [PathBuf::from("/etc/a.yaml"), PathBuf::from("/etc/b")]);
     assert!(!settings.reload);
     assert_eq!(settings.rabbitmq.heartbeat, Duration::from_secs(90));
@@ -234,6 +246,34 @@ fn a_secret_is_shown_nowhere() {
     for text in texts {
         assert!(!text.contains(CANARY), "{text}");
     }
+}
+
+/// S10, S15: a key that is none is refused without being repeated, and so is one that everybody knows.
+#[test]
+fn a_key_that_is_none_is_refused() {
+    const ZEROS: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let long = KEY.replace('=', "AAAA");
+    for wrong in ["password", &KEY[..40], &long, ZEROS, &format!("k1 {KEY}")] {
+        let said = complaint(None, &[("NEARCOPY__PROTECT__HASH_KEY", wrong)], &[]);
+        assert!(said.starts_with("`protect.hash_key` must be") && !said.contains(wrong), "{said}");
+    }
+    for (wrong, says) in [
+        (KEY.to_owned(), "line 1 is none"),
+        (format!("k1 {KEY}\nk/2 {KEY}"), "line 2 is none"),
+        (format!("k1 {KEY}\nk1 {KEY}"), "that of line 2 stands twice"),
+        (format!("k1 {}", &KEY[..40]), "that is about line 1"),
+        (format!("k1 {ZEROS}"), "is known to everybody; that is about line 1"),
+    ] {
+        let said = complaint(None, &[("NEARCOPY__PROTECT__ENCRYPT_KEYS", &wrong)], &[]);
+        assert!(said.contains("`protect.encrypt_keys` must") && said.contains(says), "{said}");
+        assert!(!said.contains(&KEY[..20]), "{said}");
+    }
+    let flag = complaint(None, &[], &[("protect.hash_key", KEY)]);
+    assert!(flag.contains("is a secret, and flags can be seen by others") && !flag.contains(KEY), "{flag}");
+    let settings = load(None, &[("NEARCOPY__PROTECT__HASH_KEY", KEY)], &[]).unwrap();
+    let shown = format!("{settings} {settings:?}");
+    assert!(shown.contains("protect.hash_key = (set, not shown)") && !shown.contains("SGVy"), "{shown}");
+    assert!(!shown.contains("72, 101, 114"), "{shown}");
 }
 
 #[test]

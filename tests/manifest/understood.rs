@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nearcopy::event::IdKind;
+use nearcopy::event::{IdKind, Protection};
 use nearcopy::manifest;
 use nearcopy::replication::{
     Declaration, Gaps, HashedBy, Inflow, Keep, Reaction, Shows, Teller, WhenDeleted,
@@ -310,4 +310,28 @@ fn a_name_in_two_files_and_a_second_service_are_refused_with_both_places() {
     insta::with_settings!({
         snapshot_path => "bad", prepend_module_to_snapshot => false, omit_expression => true,
     }, { insta::assert_snapshot!("files_that_contradict_each_other", text) });
+}
+
+/// A field that is dropped is there for whoever names it, and is read by nobody; others are read as they are protected.
+#[test]
+fn protected_fields_are_understood() {
+    let text = std::fs::read_to_string(root().join("tests/manifest/good/protected.yaml")).unwrap();
+    let of = |how: &str| {
+        let lookup = |name: &str| (name == "TAX").then(|| how.to_owned());
+        manifest::parse("protected.yaml", &text, &lookup).unwrap_or_else(|wrong| panic!("{wrong}"))
+    };
+    let (dropped, hashed) = (of("drop"), of("hash"));
+    let users = dropped.replica("users").unwrap();
+    let fields: Vec<_> = users.selection.fields().map(|field| (field.name.as_str(), field.protect)).collect();
+    let expected = [
+        ("name", None),
+        ("email", Some(Protection::Hash)),
+        ("phone", Some(Protection::Encrypt)),
+        ("street", Some(Protection::Mask)),
+    ];
+    assert_eq!(fields, expected);
+    assert_eq!(users.dropped.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(), ["tax"]);
+    assert!(!users.paths().iter().any(|path| path.to_string() == "data.tax"), "nobody reads it");
+    assert_eq!(hashed.replica("users").unwrap().dropped.len(), 0);
+    assert_eq!(dropped.embeds[0].owned_paths(), hashed.embeds[0].owned_paths());
 }

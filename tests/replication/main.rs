@@ -19,6 +19,8 @@ mod laws;
 mod memory;
 mod merge;
 mod patches;
+mod protect;
+mod protected;
 mod read_models;
 mod reading;
 mod reference;

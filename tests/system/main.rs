@@ -63,6 +63,7 @@ mod parked;
 mod partitions;
 mod patches;
 mod pipeline;
+mod protect;
 mod protocol;
 mod read_models;
 mod reads;

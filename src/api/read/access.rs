@@ -14,6 +14,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::problem::Problem;
 use super::tls::Tls;
 
+/// Stands behind a replica's name where what is encrypted is seen in clear.
+const CLEAR: &str = ":clear";
+
 tokio::task_local! {
     /// What the one who asks may read. A request is answered within the task that let it in, so whoever looks for a replica
     /// finds it here, whichever face has taken the request; nothing is said where everybody may read everything.
@@ -36,6 +39,8 @@ pub struct Grant {
     pub token: SecretString,
     /// The replicas; all of them, where none is named.
     pub replicas: BTreeSet<String>,
+    /// Those of which its bearer sees in clear what is encrypted.
+    pub clear: BTreeSet<String>,
 }
 
 /// One who is known by a token.
@@ -43,11 +48,27 @@ struct Allowed {
     key: hmac::Key,
     expected: hmac::Tag,
     replicas: BTreeSet<String>,
+    clear: BTreeSet<String>,
+}
+
+impl Grant {
+    /// What lets its bearer read these replicas; behind a name `:clear` lets him see in clear what is encrypted there.
+    pub fn new(token: SecretString, names: &BTreeSet<String>) -> Self {
+        let clear: BTreeSet<String> =
+            names.iter().filter_map(|name| Some(name.strip_suffix(CLEAR)?.to_owned())).collect();
+        let replicas = names.iter().map(|name| name.strip_suffix(CLEAR).unwrap_or(name).to_owned());
+        Self { token, replicas: replicas.collect(), clear }
+    }
 }
 
 /// Whether the one who asks may read this replica.
 pub(super) fn may_read(replica: &str) -> bool {
     ALLOWED.try_with(|allowed| allowed.covers(replica)).unwrap_or(true)
+}
+
+/// Whether the one who asks sees in clear what is encrypted in this replica. Nobody does who has not been told so.
+pub(super) fn sees_clear(replica: &str) -> bool {
+    ALLOWED.try_with(|allowed| allowed.clear.contains(replica)).unwrap_or(false)
 }
 
 /// Lets only those through who send one of these tokens, which that setting has.
@@ -73,7 +94,7 @@ impl Allowed {
         // What is sent is compared by its signature, so that the time it takes tells nothing.
         let key = hmac::Key::new(hmac::HMAC_SHA256, token);
         let expected = hmac::sign(&key, token);
-        Self { key, expected, replicas: grant.replicas.clone() }
+        Self { key, expected, replicas: grant.replicas.clone(), clear: grant.clear.clone() }
     }
 
     fn knows(&self, given: &str) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::access::may_read;
+use super::access::{may_read, sees_clear};
 use super::page::Tokens;
 use super::problem::Problem;
 use super::shown;
@@ -59,7 +59,8 @@ impl Answers {
         let told = told.first().ok_or_else(|| Problem::missing("nothing was asked for"))?;
         metric::reads(of.name.as_str(), "get", outcome(told));
         let reading = live(told)?;
-        Ok(One { entity: shown::entity(of, reading), tag: shown::tag(reading) })
+        let clear = sees_clear(replica);
+        Ok(One { entity: shown::entity(of, reading, clear), tag: shown::tag(reading, clear) })
     }
 
     pub(in crate::api) async fn batch(
@@ -74,11 +75,11 @@ impl Answers {
             return Err(Problem::bad(format!("at most {MOST} ids are asked for at once")));
         }
         let ids: Vec<EntityId> = ids.iter().map(|id| entity(of, id)).collect::<Result<_, _>>()?;
-        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        let (clear, mut found, mut missing) = (sees_clear(replica), Vec::new(), Vec::new());
         for told in &reader.read(ids, &asked.wish, asked.within).await? {
             metric::reads(of.name.as_str(), "batch_get", outcome(told));
             match live(told) {
-                Ok(reading) => found.push(shown::entity(of, reading)),
+                Ok(reading) => found.push(shown::entity(of, reading, clear)),
                 Err(_) => missing.push(absent(told)),
             }
         }
@@ -104,7 +105,8 @@ impl Answers {
         let after = token.map(|token| self.tokens.read(of, &query, token)).transpose()?;
         let (found, more) = reader.list(&query, after.as_ref(), size).await?;
         metric::reads(of.name.as_str(), "list", "found");
-        let items: Vec<Value> = found.iter().map(|reading| shown::entity(of, reading)).collect();
+        let clear = sees_clear(replica);
+        let items: Vec<Value> = found.iter().map(|reading| shown::entity(of, reading, clear)).collect();
         let mut answer = json!({ "items": items });
         if let Some(more) = more {
             answer["next_page_token"] = self.tokens.make(of, &query, &more).into();
@@ -128,7 +130,7 @@ impl Answers {
             StoreError::HistoryLost { .. } => Problem::lost(),
             other => other.into(),
         })?;
-        Ok(Watched::new(of.clone(), watch))
+        Ok(Watched::new(of.clone(), watch, sees_clear(replica)))
     }
 
     pub(super) fn reader(&self, name: &str) -> Result<&Reader, Problem> {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::{MOST, PAGE};
-use crate::event::{Field, FieldType, IdKind};
+use crate::event::{Field, FieldType, IdKind, Protection};
 use crate::replication::Subscription;
 
 /// What is shared, by names that no replica has.
@@ -81,6 +81,9 @@ fn list(of: &Subscription) -> Value {
     for field in of.selection.fields().filter(|field| of.reads.filters.contains(&field.name)) {
         parameters.push(query(&field.name, json!({ "type": "string" })));
         parameters.push(query(&format!("{}.in", field.name), json!({ "type": "string" })));
+        if field.protect.is_some() {
+            continue;
+        }
         let ends = ["gt", "gte", "lt", "lte"].map(|end| format!("{}.{end}", field.name));
         parameters.extend(ends.iter().map(|end| query(end, json!({ "type": "string" }))));
     }
@@ -250,7 +253,19 @@ fn id(of: &Subscription) -> Value {
 
 /// What a field can be; every one may be null, since owners write that for nothing.
 fn schema(field: &Field) -> Value {
-    match field.kind {
+    let mut schema = kind(field.told_as());
+    let says = match field.protect {
+        None => return schema,
+        Some(Protection::Hash) => "a hash, the same for equal values",
+        Some(Protection::Mask) => "what is left of it by a mask",
+        Some(Protection::Encrypt) => "there for readers who see it in clear",
+    };
+    schema["description"] = says.into();
+    schema
+}
+
+fn kind(kind: FieldType) -> Value {
+    match kind {
         FieldType::Any => json!({}),
         FieldType::String => json!({ "type": ["string", "null"] }),
         FieldType::Int => json!({ "type": ["integer", "null"], "format": "int64" }),

@@ -3,15 +3,16 @@
 use bson::Bson;
 use serde_json::{Map, Value, json};
 
-use crate::event::{EntityId, Plain, Version, plain_time};
+use crate::event::{EntityId, Field, Plain, Protection, Version, plain_time};
 use crate::replication::{Reading, State, Subscription};
 
-/// An entity as a reader sees it: its id, its declared fields, and how fresh they are.
-pub(super) fn entity(of: &Subscription, reading: &Reading) -> Value {
+/// An entity as a reader sees it: its id, its declared fields, and how fresh they are. What is encrypted is seen by those
+/// who see it in clear; others see that it is not there.
+pub(super) fn entity(of: &Subscription, reading: &Reading, clear: bool) -> Value {
     let fields: Map<String, Value> = of
         .selection
         .fields()
-        .filter_map(|field| Some((field.name.clone(), value(reading.record.fields.get(&field.name)?))))
+        .filter_map(|field| Some((field.name.clone(), told(of, field, reading, clear)?)))
         .collect();
     let mut shown = Map::new();
     shown.insert("id".into(), id(&reading.record.id));
@@ -20,6 +21,36 @@ pub(super) fn entity(of: &Subscription, reading: &Reading) -> Value {
         shown.extend(freshness);
     }
     shown.into()
+}
+
+/// What is told of a field. A record of an earlier generation may still hold in clear what is protected now.
+fn told(of: &Subscription, field: &Field, reading: &Reading, clear: bool) -> Option<Value> {
+    let (id, stored) = (&reading.record.id, reading.record.fields.get(&field.name)?);
+    match field.protect {
+        None => Some(value(stored)),
+        Some(Protection::Hash | Protection::Mask) => {
+            of.selection.kept_by_now(field, id, stored.clone()).ok().map(|kept| value(&kept))
+        }
+        Some(Protection::Encrypt) if !clear => None,
+        Some(Protection::Encrypt) if *stored == Bson::Null => Some(Value::Null),
+        Some(Protection::Encrypt) => {
+            let told = of.selection.guard()?.reveal(&field.name, id, stored);
+            if told.is_none() {
+                tracing::warn!(
+                    event = "field.sealed",
+                    entity.r#type = %of.name,
+                    field = field.name,
+                    "what is encrypted cannot be read: its key is not among `protect.encrypt_keys`"
+                );
+            }
+            told
+        }
+    }
+}
+
+/// Whether readers are told different things of the same record.
+pub(super) fn differs(of: &Subscription) -> bool {
+    of.selection.fields().any(|field| field.protect == Some(Protection::Encrypt))
 }
 
 /// How fresh what is held is, whatever that is.
@@ -50,10 +81,11 @@ pub(super) fn state(reading: Option<&Reading>) -> Value {
     }
 }
 
-/// What tells one state of a record from any other.
-pub(super) fn tag(reading: &Reading) -> String {
+/// What tells one state of a record, as it is seen, from any other.
+pub(super) fn tag(reading: &Reading, clear: bool) -> String {
     let version = reading.record.version().map_or("-".into(), |version| version.to_string());
-    format!("\"{}.{version}.{}\"", reading.record.epoch(), reading.record.rev)
+    let seen = if clear { ".clear" } else { "" };
+    format!("\"{}.{version}.{}{seen}\"", reading.record.epoch(), reading.record.rev)
 }
 
 /// An id as JSON: a number where the replica declares numbers, else text.

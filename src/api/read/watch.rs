@@ -29,6 +29,8 @@ const LASTS: Duration = Duration::from_secs(240);
 pub(in crate::api) struct Watched {
     pub(in crate::api) of: Arc<Subscription>,
     watch: Watch,
+    /// Whether what is encrypted is seen in clear. It is asked at the beginning: what is told later is told in no request.
+    clear: bool,
     since: Stopwatch,
 }
 
@@ -43,8 +45,9 @@ pub(in crate::api) enum News {
 }
 
 impl Watched {
-    pub(super) fn new(of: Arc<Subscription>, watch: Watch) -> Self {
-        Self { of, watch, since: Stopwatch::start() }
+    pub(super) fn new(of: Arc<Subscription>, watch: Watch, clear: bool) -> Self {
+        let clear = clear && shown::differs(&of);
+        Self { of, watch, clear, since: Stopwatch::start() }
     }
 
     /// From where on it would be taken up.
@@ -69,7 +72,7 @@ impl Watched {
         let (mut found, mut gone) = (Vec::new(), Vec::new());
         for told in &changed.told {
             match live(told) {
-                Ok(reading) => found.push(shown::entity(&self.of, reading)),
+                Ok(reading) => found.push(shown::entity(&self.of, reading, self.clear)),
                 Err(_) => gone.push(absent(told)),
             }
         }
@@ -89,7 +92,9 @@ pub(super) fn events(watched: Watched, stop: CancellationToken) -> Response {
             }
             match watched.next(&stop).await {
                 News::Changed(changed) => {
-                    let said = changed.said.get_or_init(|| say(&watched.of, &changed)).clone();
+                    let say = || say(&watched.of, &changed, watched.clear);
+                    // What most see is written down once for all of them.
+                    let said = if watched.clear { say() } else { changed.said.get_or_init(say).clone() };
                     Some((Ok(said), (Some(watched), true)))
                 }
                 News::Nothing => {
@@ -109,18 +114,18 @@ pub(super) fn events(watched: Watched, stop: CancellationToken) -> Response {
 }
 
 /// An event for each entity; the last one has the position, since all of them come before it.
-fn say(of: &Subscription, changed: &Changed) -> Bytes {
+fn say(of: &Subscription, changed: &Changed, clear: bool) -> Bytes {
     let mut said = Vec::new();
     for (at, told) in changed.told.iter().enumerate() {
         let position = changed.position.as_deref().filter(|_| at + 1 == changed.told.len());
-        said.extend_from_slice(&one(of, told, position));
+        said.extend_from_slice(&one(of, told, position, clear));
     }
     said.into()
 }
 
-fn one(of: &Subscription, told: &Told, position: Option<&str>) -> Bytes {
+fn one(of: &Subscription, told: &Told, position: Option<&str>, clear: bool) -> Bytes {
     match live(told) {
-        Ok(reading) => event("changed", position, &shown::entity(of, reading)),
+        Ok(reading) => event("changed", position, &shown::entity(of, reading, clear)),
         Err(_) => event("gone", position, &absent(told)),
     }
 }

@@ -277,8 +277,14 @@ fn held_value(reading: &Reading, values: bool) -> Value {
 /// Where a field's values come from.
 fn where_from(of: &Subscription, path: &str) -> String {
     let name = path.split('.').next().unwrap_or(path);
+    if of.dropped.iter().any(|field| field.name == name) {
+        return format!("`{name}` is dropped, so it is never kept");
+    }
     match of.selection.fields().find(|field| field.name == name) {
-        Some(field) => format!("`{name}` is read from `{}` of events and answers", field.from),
+        Some(field) => {
+            let how = field.protect.map(|how| format!(", and kept by `{how}`")).unwrap_or_default();
+            format!("`{name}` is read from `{}` of events and answers{how}", field.from)
+        }
         None => format!("`{name}` is not declared, so it is never kept"),
     }
 }

@@ -5,16 +5,25 @@ use serde_json::value::to_raw_value;
 use super::super::place::Place;
 use super::super::raw::{self, Format, Short};
 use super::super::{Code, Diagnostic};
-use super::{Noted, empty, name, path};
+use super::{Noted, empty, name, path, protect};
 use crate::event::{Field, FieldType};
 
-/// Reads the fields of a replica, in the order in which they are written.
+/// The fields of a replica.
+#[derive(Clone)]
+pub(super) struct Fields {
+    /// Those that are kept, in the order in which they are written.
+    pub(super) kept: Vec<Field>,
+    /// Those that are dropped.
+    pub(super) dropped: Vec<Field>,
+}
+
+/// Reads the fields of a replica.
 pub(super) fn read_all(
     raw: &raw::Replica,
     replica: Place<'_>,
     format: Option<Format>,
     findings: &mut Vec<Diagnostic>,
-) -> Option<Vec<Field>> {
+) -> Option<Fields> {
     let at = replica.at("fields");
     if at.entries().next().is_none() {
         let help = "name at least one: `username: data.username`";
@@ -22,14 +31,15 @@ pub(super) fn read_all(
     }
     let before = findings.len();
     let asked = replica.has("fetch");
-    let mut fields = Vec::new();
+    let mut fields = Fields { kept: Vec::new(), dropped: Vec::new() };
     for (name, at) in at.entries() {
         name::field(name, at).noted(findings);
         let Some(raw_field) = raw.fields.get(name) else { continue };
         let read_path = |text: &str, at: Place<'_>| {
             if asked { path::in_data(text, at) } else { path::in_event(text, at, format) }
         };
-        fields.extend(read(name, raw_field, at, read_path).noted(findings));
+        let list = if protect::is_dropped(raw_field) { &mut fields.dropped } else { &mut fields.kept };
+        list.extend(read(name, raw_field, at, read_path).noted(findings));
     }
     (findings.len() == before).then_some(fields)
 }
@@ -42,11 +52,15 @@ fn read(
 ) -> Result<Field, Diagnostic> {
     let name = name.to_owned();
     match raw {
-        Short::Path(text) => Ok(Field { name, from: path(text, at)?, kind: FieldType::Any, default: None }),
+        Short::Path(text) => {
+            let from = path(text, at)?;
+            Ok(Field { name, from, kind: FieldType::Any, default: None, protect: None })
+        }
         Short::Full(raw) => {
             let kind = kind(raw.kind);
             let default = raw.default.as_ref().map(|value| default(value, kind, at)).transpose()?;
-            Ok(Field { name, from: path(&raw.from, at.at("from"))?, kind, default })
+            let (from, protect) = (path(&raw.from, at.at("from"))?, protect::read(raw, at)?);
+            Ok(Field { name, from, kind, default, protect })
         }
     }
 }

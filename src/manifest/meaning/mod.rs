@@ -14,6 +14,7 @@ mod keep;
 mod name;
 mod overlap;
 mod path;
+mod protect;
 mod reaction;
 mod read_model;
 mod reads;

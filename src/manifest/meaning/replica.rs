@@ -7,7 +7,7 @@ use super::super::place::Place;
 use super::super::raw::{self, Format, Short};
 use super::super::{Code, Diagnostic, suggest};
 use super::source::{Kind, Known};
-use super::{Noted, empty, entry, fetch, field, keep, name, path, reaction, reads, version};
+use super::{Noted, empty, entry, fetch, field, keep, name, path, protect, reaction, reads, version};
 use crate::event::{EntityType, FieldPath, IdKind, Selection, VersionRule};
 use crate::replication::{Gaps, Lineage, Subscription};
 
@@ -79,10 +79,14 @@ impl Reading<'_, '_> {
         let version = self.version(raw, format);
         let fields = field::read_all(raw, at, format, self.findings);
         let reactions = reaction::read_all(raw, at, self.findings);
+        if let Some(fields) = &fields {
+            let id = id.as_ref().map(|(path, _)| path);
+            protect::check(fields, id, version.as_ref(), keep.as_ref(), at, self.findings);
+        }
         let gaps = self.gaps(raw, version.as_ref(), format);
         let told = || {
-            let (_, id_kind) = id.as_ref()?;
-            Some(fetch::Told { id_kind: *id_kind, version: version.clone()?, fields: fields.clone()? })
+            let ((_, id_kind), fields) = (id.as_ref()?, fields.clone()?.kept);
+            Some(fetch::Told { id_kind: *id_kind, version: version.clone()?, fields })
         };
         let fetch = match &raw.fetch {
             None => None,
@@ -90,14 +94,14 @@ impl Reading<'_, '_> {
                 Some(fetch::read(fetch, at.at("fetch"), told(), &raw.reads.unique, self.findings)?)
             }
         };
-        let reads = reads::read(&raw.reads, at.at("reads"), fields.as_deref(), self.findings);
-        let (id, id_kind) = id?;
+        let reads = reads::read(&raw.reads, at.at("reads"), fields.as_ref(), self.findings);
+        let ((id, id_kind), field::Fields { kept, dropped }) = (id?, fields?);
         Some(Subscription {
             name: EntityType::new(self.name),
             owner: raw.owner.clone(),
             source: raw.source.clone(),
             keep: keep?,
-            selection: Selection::new(&id, id_kind, version?, fields?),
+            selection: Selection::new(&id, id_kind, version?, kept),
             reactions,
             fetch,
             embedded,
@@ -105,6 +109,7 @@ impl Reading<'_, '_> {
             gaps,
             lineage: Lineage::default(),
             reads: reads?,
+            dropped,
         })
     }
 

@@ -20,7 +20,7 @@ pub(super) use embed::{Embed, WhenDeleted};
 pub(super) use grpc::{Get, Grpc, List, Mapped, Method};
 pub(super) use read_model::{Effect, OneOrMany, ReadModel, Rule, Value as ReadModelValue};
 pub(super) use replica::{
-    AnswerPaths, Fetch, Field, FieldType, Gaps, Id, IdType, Keep, Reaction, Reads, Replica, Version,
+    AnswerPaths, Fetch, Field, FieldType, Gaps, Id, IdType, Keep, Protect, Reaction, Reads, Replica, Version,
     VersionPath,
 };
 pub(super) use short::Short;

@@ -126,6 +126,22 @@ pub(in crate::manifest) struct Field {
     /// What is stored where the owner leaves it out; without a default it is left out here, too.
     #[serde(default, deserialize_with = "present")]
     pub default: Option<serde_json::Value>,
+    /// How it is kept from whoever sees what is stored, told, logged or parked; in clear, where nothing is said.
+    pub protect: Option<Protect>,
+}
+
+/// How a field is kept from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::manifest) enum Protect {
+    /// As a hash by the key `protect.hash_key`: one can look for a value, and nothing else.
+    Hash,
+    /// As little of it as a person needs to recognize it, such as `a•••@e•••.org`.
+    Mask,
+    /// Encrypted by the first of `protect.encrypt_keys`, for readers whose token says so.
+    Encrypt,
+    /// Not at all, as if it were not declared.
+    Drop,
 }
 
 /// Tells `default: null` from no default at all.

@@ -211,7 +211,7 @@ pub fn view<'d>(
         known(at, FieldType::Date);
     }
     let whole = FieldPath::whole();
-    let field = |(name, kind)| Field { name, from: whole.clone(), kind, default: None };
+    let field = |(name, kind)| Field { name, from: whole.clone(), kind, default: None, protect: None };
     let fields = kinds.into_iter().map(field).collect();
     Subscription {
         name: name.clone(),
@@ -226,5 +226,6 @@ pub fn view<'d>(
         gaps: Gaps::default(),
         lineage: Lineage::default(),
         reads,
+        dropped: Vec::new(),
     }
 }

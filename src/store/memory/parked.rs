@@ -99,7 +99,7 @@ impl ParkedStore for Pod {
         let database = self.lock();
         let wanted = |parked: &&Parked| {
             let later = from.is_none_or(|from| parked.id > from);
-            later && parked.replica.as_ref() == Some(replica) && parked.entity.is_some()
+            later && parked.replica.as_ref() == Some(replica)
         };
         let found = database.seen(&self.name, None).parked.values().filter(wanted).cloned();
         Ok(first(found, most))

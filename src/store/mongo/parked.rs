@@ -116,7 +116,7 @@ impl ParkedStore for Mongo {
         from: Option<uuid::Uuid>,
         most: usize,
     ) -> Result<Vec<Parked>, StoreError> {
-        let mut filter = doc! { "replica": replica.as_str(), "entity": { "$ne": null } };
+        let mut filter = doc! { "replica": replica.as_str() };
         if let Some(from) = from {
             filter.insert("_id", doc! { "$gt": from.to_string() });
         }

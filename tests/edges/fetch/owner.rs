@@ -162,7 +162,7 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
     let path = |text: &str| FieldPath::parse(text).unwrap();
     let fields = |root: &str| {
         let from = path(&format!("{root}name"));
-        vec![Field { name: "name".into(), from, kind: FieldType::String, default: None }]
+        vec![Field { name: "name".into(), from, kind: FieldType::String, default: None, protect: None }]
     };
     let version = |text: &str| VersionRule::Sequence(path(text));
     let mut spec = FetchSpec {
@@ -197,6 +197,7 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
         gaps: nearcopy::replication::Gaps::Ignore,
         lineage: Lineage::default(),
         reads: ReadSpec::default(),
+        dropped: Vec::new(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use nearcopy::event::{Envelope, Message, excerpt};
+use nearcopy::event::{Envelope, Message};
 use nearcopy::manifest;
 use nearcopy::replication::{Declaration, Misread};
 
@@ -19,7 +19,7 @@ pub(super) fn read(source: &str, message: &Message<'_>) {
     let Ok(notice) = spec.envelope.open(message) else { return };
     for of in DECLARED.fed_by(source) {
         let read = of.interpret(&notice, TIME_OF_DAY);
-        let Some(kept) = excerpt(&notice, &of.paths()).filter(|_| !matches!(read, Ok(None))) else {
+        let Some(kept) = of.excerpt(&notice).filter(|_| !matches!(read, Ok(None))) else {
             continue;
         };
         let later = Message { body: kept.as_bytes(), ..*message };

@@ -150,10 +150,11 @@ fn packed(field: &FieldDescriptor, name: &str, at: Place<'_>) -> Result<MessageD
 fn origin(text: &str, of: &Subscription, at: Place<'_>) -> Result<(Origin, FieldType), Diagnostic> {
     let path = path::not_empty(text, at)?;
     let (head, inside) = path.names().split_first().map_or(("", &[][..]), |(head, rest)| (head, rest));
-    if let Some(field) = of.selection.fields().find(|field| field.name == head) {
-        let kind = if inside.is_empty() { field.kind } else { FieldType::Any };
-        if !inside.is_empty() && !matches!(field.kind, FieldType::Any | FieldType::Object) {
-            let why = format!("`{head}` is stored as {}, and nothing leads into it", field.kind);
+    if let Some(field) = of.selection.fields().chain(&of.dropped).find(|field| field.name == head) {
+        let stored = field.told_as();
+        let kind = if inside.is_empty() { stored } else { FieldType::Any };
+        if !inside.is_empty() && !matches!(stored, FieldType::Any | FieldType::Object) {
+            let why = format!("`{head}` is stored as {stored}, and nothing leads into it");
             return Err(unfit(at, format!("`{text}` leads nowhere"), why).help("name the field itself"));
         }
         return Ok((Origin::Field(head.to_owned(), inside.to_vec()), kind));
@@ -176,6 +177,6 @@ fn origin(text: &str, of: &Subscription, at: Place<'_>) -> Result<(Origin, Field
 fn of_same_name(of: &Subscription, field: &FieldDescriptor) -> Option<(Origin, FieldType)> {
     let same = |name: &str| name == field.name() || name == field.json_name();
     let stored = of.selection.fields().find(|stored| same(&stored.name));
-    let stored = stored.map(|stored| (Origin::Field(stored.name.clone(), Vec::new()), stored.kind));
+    let stored = stored.map(|stored| (Origin::Field(stored.name.clone(), Vec::new()), stored.told_as()));
     stored.or_else(|| (field.name() == "id").then(|| (Origin::Id, fit::of_id(of.selection.id_kind()))))
 }

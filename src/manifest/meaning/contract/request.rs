@@ -49,6 +49,12 @@ pub(super) fn condition(
         let why = format!("this is {}, and `{name}` is stored as {}", fit::in_words(last), field.kind);
         return Err(unfit(at, message, why).help("name a field of the request that holds such a value"));
     }
+    if is_range && field.protect.is_some() {
+        let why = format!("`{name}` is kept as a hash, and hashes have no order");
+        return Err(Diagnostic::new(Code::BadFit, at.key, message)
+            .why(why)
+            .help("ask for it without `.gt`, `.gte`, `.lt` and `.lte`"));
+    }
     if is_range && (last.is_list() || fit::holds(last) == Holds::Word) {
         let why = format!("this is {}, which is no end of a range", fit::in_words(last));
         return Err(unfit(at, message, why).help("ask for it without `.gt`, `.gte`, `.lt` and `.lte`"));

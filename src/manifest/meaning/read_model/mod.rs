@@ -11,9 +11,10 @@ use std::time::Duration;
 use super::super::place::Place;
 use super::super::{Code, Diagnostic, raw, suggest};
 use super::duration::{self, Range};
+use super::field::Fields;
 use super::source::{Kind, Known, rabbit_name};
 use super::{Noted, empty, entry, name, reads, replica};
-use crate::event::{EntityType, Field, FieldPath, IdKind, Lookup};
+use crate::event::{EntityType, FieldPath, IdKind, Lookup};
 use crate::replication::{Effect, ReadModel, ReadSpec, Template, view};
 
 /// How long ids may be remembered, and how long they are where nothing is said and events come from a queue.
@@ -83,7 +84,7 @@ fn read(
     let effects = reactions.values().flatten().filter_map(|effect| effect.operations.as_ref());
     let declared = || effects.clone().flatten().chain(&always);
     let fields = view(&name, &source, key_kind, declared(), stamp.as_ref(), ReadSpec::default());
-    let fields: Vec<Field> = fields.selection.fields().cloned().collect();
+    let fields = Fields { kept: fields.selection.fields().cloned().collect(), dropped: Vec::new() };
     let reads = reads::read(&raw.reads, at.at("reads"), Some(&fields), findings)?;
     let view = Arc::new(view(&name, &source, key_kind, declared(), stamp.as_ref(), reads));
     let rules = rule::read_all(at, &mut lookup, findings);

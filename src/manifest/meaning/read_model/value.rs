@@ -74,6 +74,15 @@ fn typed(value: &Json, at: Place<'_>, lookup: &mut Lookup) -> Result<Template, D
     };
     let known = ["from", "type", "default"];
     let unknown = at.entries().find(|(key, _)| !known.contains(key));
+    if let Some(at) = at.get("protect") {
+        return Err(Diagnostic::new(
+            Code::BadExpression,
+            at.key,
+            "a value of a read model cannot be protected",
+        )
+        .why("`protect` is for the fields of replicas")
+        .help("have the read model not read it, or a replica keep it"));
+    }
     if let Some((key, _)) = unknown {
         return Err(bad(format!("beside `from` there are `type` and `default`, and no `{key}`")));
     }
