@@ -4,19 +4,28 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
+use super::table::visible;
 use super::{Exit, Failure, Outcome, Output, print, wiring};
+use crate::clock::Stopwatch;
 use crate::event::EntityId;
-use crate::pipeline::{Backfill, Backfilled, Halted, Pipeline};
+use crate::fetch::FetchError;
+use crate::pipeline::{Backfill, Backfilled, Halted, Pipeline, Walk, WalkError, Walked};
 use crate::replication::{Declaration, Keep, Subscription};
 use crate::settings::Settings;
 
 /// How many ids are taken together.
 const TOGETHER: usize = 500;
+/// How long an owner is waited for that lists nothing.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long it is left in peace meanwhile.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Whom to fetch.
 #[derive(clap::Args)]
@@ -25,6 +34,9 @@ pub(super) struct Arguments {
     replica: String,
     #[command(flatten)]
     whom: Whom,
+    /// With --all: how many entities the owner is asked for in a second, at most.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    per_second: u32,
     /// Only says how many would be fetched.
     #[arg(long)]
     dry_run: bool,
@@ -45,6 +57,9 @@ struct Whom {
     /// All to whom documents refer.
     #[arg(long)]
     references: bool,
+    /// All that the owner lists (fetch.list), as far as they are kept.
+    #[arg(long, conflicts_with_all = ["ids", "references"])]
+    all: bool,
 }
 
 /// Runs the command.
@@ -61,6 +76,9 @@ async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
             .hint("have the owner publish all that it has, or declare how it is asked"));
     }
     let pipeline = wiring::pipeline(settings, declaration.clone(), store.into(), CancellationToken::new())?;
+    if arguments.whom.all {
+        return walk(&pipeline, &of, arguments).await;
+    }
     let progress = Progress::new();
     let tell = |so_far: Backfilled, open: u64| {
         let waiting = if open > 0 { format!("; {open} wait for the owner's answer") } else { String::new() };
@@ -71,6 +89,104 @@ async fn carry_out(settings: &Settings, arguments: &Arguments) -> Outcome {
     let done = run(&pipeline, &declaration, &backfill, &arguments.whom).await;
     progress.end();
     print(&summary(&of, done?, arguments))
+}
+
+/// Walks through the owner's list. One that does not answer for a moment is asked again.
+async fn walk(pipeline: &Pipeline, of: &Subscription, arguments: &Arguments) -> Outcome {
+    if of.fetch.as_ref().is_none_or(|fetch| fetch.list.is_none()) {
+        let text = format!(
+            "`{}` declares no `fetch.list`, so its owner cannot be asked for all that it has",
+            of.name
+        );
+        return Err(
+            Failure::saying(Exit::Failed, text).hint("declare it, or name some by --ids or --references")
+        );
+    }
+    let (progress, last) = (Progress::new(), Mutex::new(Stopwatch::start()));
+    let tell = |walked: &Walked| {
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Stopwatch::start();
+        progress.say(&so_far(walked, &progress));
+    };
+    let walk = Walk { of, per_second: arguments.per_second, only_look: arguments.dry_run, tell: &tell };
+    let walked = loop {
+        match pipeline.walk_list(&walk).await {
+            Err(WalkError::Owner(error)) if may_pass(&error) => {
+                let silent = last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+                if silent > PATIENCE || arguments.dry_run {
+                    break Err(WalkError::Owner(error));
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            walked => break walked,
+        }
+    };
+    progress.end();
+    print(&found(of, &walked.map_err(|error| cut_off(&error))?, arguments))
+}
+
+/// Whether it may answer a moment later: one that does not know the list never does.
+fn may_pass(error: &FetchError) -> bool {
+    match error {
+        FetchError::Unreachable(_) | FetchError::Resting => true,
+        FetchError::Failed(status) => *status >= 500 || [408, 425, 429].contains(status),
+        FetchError::Refused(_) | FetchError::NotDeclared | FetchError::Unreadable(_) => false,
+    }
+}
+
+fn cut_off(error: &WalkError) -> Failure {
+    match error {
+        WalkError::Owner(error) => Failure::new(Exit::Unreachable, error)
+            .hint("how far it came is noted: the same command goes on from there; `nearcopy check --online` asks the owner, too"),
+        WalkError::Taken => Failure::new(Exit::Failed, error)
+            .hint("with `keep: all` a sidecar does so by itself; `nearcopy status` says how far it has come"),
+        WalkError::Forgotten(_) | WalkError::Circle | WalkError::Halted(_) => Failure::new(Exit::Failed, error),
+    }
+}
+
+fn so_far(walked: &Walked, progress: &Progress) -> String {
+    let Walked { entities, before, brought, total, .. } = walked;
+    let rest = total.map(|total| {
+        let rest = progress.rest(entities - before, total.saturating_sub(*before));
+        format!(" of {total}, {rest}")
+    });
+    format!("{entities}{} listed; {brought} brought something new", rest.unwrap_or_default())
+}
+
+fn found(of: &Subscription, walked: &Walked, arguments: &Arguments) -> String {
+    let Walked { entities, before, brought, wanted, unreadable, trouble, .. } = walked;
+    let dry = arguments.dry_run;
+    let table = || {
+        let mut lines = vec![format!(
+            "{entities} listed; {brought} {}",
+            if dry { "would bring something new" } else { "brought something new" }
+        )];
+        if *before > 0 {
+            lines.push(format!("{before} of them were listed before it was taken up again"));
+        }
+        if *wanted > 0 {
+            let became = if dry { "would be asked for" } else { "are asked for by the sidecars" };
+            lines.push(format!("{wanted} have no version in the list, and {became}"));
+        }
+        if let Some((id, error)) = trouble {
+            let id = id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+            lines.push(visible(&format!("{unreadable} cannot be read, such as{id}: {error}")));
+        }
+        lines.join("\n")
+    };
+    arguments.output.say(table, || {
+        json!({
+            "replica": of.name.as_str(),
+            "entities": entities,
+            "before": before,
+            "brought": brought,
+            "wanted": wanted,
+            "unreadable": unreadable,
+            "trouble": trouble.as_ref().map(|(id, error)| {
+                json!({ "entity": id.as_ref().map(ToString::to_string), "why": error.to_string() })
+            }),
+            "dryRun": dry,
+        })
+    })
 }
 
 async fn run(

@@ -203,7 +203,15 @@ async fn ask_owners(settings: &Settings, declaration: &Declaration) -> Vec<Findi
     match wiring::owners(settings, declaration) {
         Ok(owners) => {
             let fetched = declaration.replicas.iter().filter(|replica| replica.fetch.is_some());
-            join_all(fetched.map(|replica| ask_owner(&owners, replica))).await
+            let listed = declaration
+                .replicas
+                .iter()
+                .filter(|replica| replica.fetch.as_ref().is_some_and(|fetch| fetch.list.is_some()));
+            let (asked, listed) = tokio::join!(
+                join_all(fetched.map(|replica| ask_owner(&owners, replica))),
+                join_all(listed.map(|replica| look_at_list(&owners, replica)))
+            );
+            [asked, listed].concat()
         }
         Err(failure) => vec![Finding::wrong(failure.text)],
     }
@@ -223,5 +231,24 @@ async fn ask_owner(owners: &HttpFetch, of: &Subscription) -> Finding {
         Some(Ok(Answer::Found { .. })) => Finding::advice(format!("{asked}, knows it after all")),
         Some(Err(error)) => Finding::wrong(format!("{asked}: {}", report(&error))),
         None => Finding::wrong(format!("{asked}: no answer")),
+    }
+}
+
+/// Asks for the first page of the owner's list, and does nothing with it.
+async fn look_at_list(owners: &HttpFetch, of: &Subscription) -> Finding {
+    let list = format!("`{}`, asked for its list of `{}`", of.owner, of.name);
+    match owners.list(of, None).await {
+        Ok(page) if page.unreadable.is_empty() => {
+            let more = if page.next.is_some() { ", and there are more" } else { ", and there are no more" };
+            Finding::fine(format!("{list}, gives {} on the first page{more}", page.entities.len()))
+        }
+        Ok(page) => {
+            let why = page.unreadable.first().map(|(_, error)| error.to_string()).unwrap_or_default();
+            Finding::wrong(format!(
+                "{list}: {} on the first page cannot be read: {why}",
+                page.unreadable.len()
+            ))
+        }
+        Err(error) => Finding::wrong(format!("{list}: {}", report(&error))),
     }
 }

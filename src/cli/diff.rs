@@ -104,6 +104,8 @@ fn object(of: &Subscription, found: &Surveyed, repair: bool) -> Value {
         "replica": of.name.as_str(),
         "entities": found.entities,
         "unanswered": found.unanswered,
+        "listed": found.listed,
+        "unlisted": found.unlisted,
         "differing": found.differing,
         "named": found.named.iter().map(named).collect::<Value>(),
         "documents": found.documents,
@@ -122,6 +124,12 @@ fn table(of: &Subscription, found: &Surveyed, repair: bool) -> String {
     let mut lines = vec![asked];
     if found.unanswered > 0 {
         lines.push(format!("{} of them the owner gave no answer about", found.unanswered));
+    }
+    if let Some(listed) = found.listed {
+        lines.push(format!("{listed} on its list looked for"));
+    }
+    if let Some(why) = &found.unlisted {
+        lines.push(visible(&format!("its list could not be read to the end: {why}")));
     }
     for (word, count) in &found.differing {
         lines.push(format!("  {count} {word}: {}", meaning(word)));
@@ -164,6 +172,7 @@ fn meaning(word: &str) -> &'static str {
             "what is held is newer than the owner's answer: it answers late, or was restored from a backup"
         }
         "missing" => "the owner has it, and it is held as gone",
+        "unknown" => "the owner lists it, and nothing is known of it here",
         "surplus" => "held, and the owner does not know it, or it is outside the subset",
         _ => "the same version says something else",
     }

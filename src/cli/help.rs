@@ -140,6 +140,7 @@ Examples:
 pub(super) const DIFF: &str = "\
 Needs mongodb.url; changes nothing, and may run while the sidecars run. Whatever differs is looked at
 again after fetch.settle: only what differs then, too, is told. Fields are named, values are not.
+With fetch.list, whoever the owner lists and nothing is known of is told, too, unless ids are given.
 Ends with 3 where anything differs.
 
 Examples:
@@ -163,7 +164,14 @@ Needs mongodb.url, and sidecars at work: these ask the owner. No more than 2,000
 time. It can be cut off with Ctrl-C and begun anew: who is held, or wanted, is passed over. With keep:
 referenced, who is named and nobody refers to is kept for reads.wanted.
 
+With --all the owner's list is walked through, and what it says is written under the same guards
+as events are: nothing newer is undone. How far it came is noted after each page, and the next walk
+goes on from there. With keep: all, a sidecar does so by itself once. With keep: referenced, only
+who is wanted already is taken from the list.
+
 Examples:
+  nearcopy backfill users --all --dry-run
+  nearcopy backfill users --all --per-second 200
   nearcopy backfill users --references --dry-run
   nearcopy backfill users --ids ids.txt
   psql -Atc 'select id from users' | nearcopy backfill users --ids -";

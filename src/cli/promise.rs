@@ -7,7 +7,8 @@ pub(super) fn promises(declaration: &Declaration) -> Vec<Finding> {
     let of_replicas = declaration.replicas.iter().flat_map(|of| promises_of(of));
     let of_sources = declaration.sources.iter().filter_map(|of| promise_of_source(of));
     let beside = declaration.replicas.iter().filter_map(|of| kept_beside(declaration, of));
-    of_replicas.chain(beside).chain(of_sources).collect()
+    let unfilled = declaration.replicas.iter().filter_map(|of| before_the_queue(declaration, of));
+    of_replicas.chain(beside).chain(unfilled).chain(of_sources).collect()
 }
 
 /// Routing keys of which there are only a few name no entities.
@@ -39,6 +40,19 @@ fn kept_beside(declaration: &Declaration, of: &Subscription) -> Option<Finding> 
         models.join("`, `")
     );
     (!hidden.is_empty() && !models.is_empty()).then(|| Finding::advice(text))
+}
+
+/// A queue tells nothing of what was before it.
+fn before_the_queue(declaration: &Declaration, of: &Subscription) -> Option<Finding> {
+    let has_queue = declaration.sources.iter().any(|source| source.name == of.source);
+    if !has_queue || !of.keep.creates() || of.is_filled() {
+        return None;
+    }
+    Some(Finding::advice(format!(
+        "`{}`: whoever was there before the queue was is unknown until an event tells of it; with `fetch.list` the owner is \
+         asked for all that it has",
+        of.name
+    )))
 }
 
 fn promises_of(of: &Subscription) -> Vec<Finding> {

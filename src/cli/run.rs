@@ -308,6 +308,7 @@ fn watch_source(
                     if pipeline.note_read(&spec, new_queue).await.is_err() {
                         break;
                     }
+                    pipeline.begins(&name);
                 }
                 Status::Connecting => health.source(&name, Err("connecting".into())),
                 Status::Lost { reason, .. } => health.source(&name, Err(reason)),

@@ -46,6 +46,15 @@ pub struct Stamp {
     pub event: Option<EventId>,
     /// The owner's time of the change, in microseconds since 1970.
     pub at: Option<i64>,
+    /// Whether it is no event, but an item of the owner's list, which is taken in like one.
+    pub listed: bool,
+}
+
+impl Stamp {
+    /// Where a state is from, in the word that is stored beside it.
+    pub fn origin(&self) -> &'static str {
+        if self.listed { "fetch" } else { "event" }
+    }
 }
 
 /// One change of one entity.

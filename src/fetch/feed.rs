@@ -30,7 +30,7 @@ impl Feed for HttpFeed {
     async fn page(&self, after: &str) -> Result<Page, FeedError> {
         let read = |reply: Reply| match reply {
             Reply::NotFound(status) => Err(FetchError::Failed(status)),
-            Reply::Body(body) => Ok(self.list.read(&body, after)?),
+            Reply::Body(body, _) => Ok(self.list.read(&body, after)?),
         };
         // Time for one timeout and a second try.
         let deadline = clock::now() + self.list.timeout.saturating_mul(2);

@@ -12,7 +12,7 @@ use super::request;
 use super::single_flight::Flight;
 use super::{Fetch, FetchError, Reply};
 use crate::event::{EntityId, EntityType};
-use crate::replication::Subscription;
+use crate::replication::{Listing, Subscription};
 use crate::telemetry::trace;
 
 /// Asks owners over HTTP, each by its own bounds and its own breaker.
@@ -43,7 +43,9 @@ impl HttpFetch {
             std::iter::once(&spec.url)
                 .chain(&spec.batch)
                 .chain(spec.by.values())
-                .any(|url| url.to_string().starts_with("https://"))
+                .map(ToString::to_string)
+                .chain(spec.list.iter().map(|list| list.url(None)))
+                .any(|url| url.starts_with("https://"))
         });
         let client = request::client(https)?;
         let owners = declared.into_iter().map(|(replica, spec)| {
@@ -72,6 +74,10 @@ impl Fetch for HttpFetch {
     async fn find(&self, of: &Subscription, field: &str, value: &str) -> Result<Vec<EntityId>, FetchError> {
         let owner = self.owners.get(&of.name).ok_or(FetchError::NotDeclared)?;
         owner.find(field, value).await
+    }
+
+    async fn list(&self, of: &Subscription, after: Option<&str>) -> Result<Listing, FetchError> {
+        self.owners.get(&of.name).ok_or(FetchError::NotDeclared)?.list(after).await
     }
 
     fn is_resting(&self, of: &EntityType) -> bool {

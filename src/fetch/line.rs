@@ -104,7 +104,7 @@ impl Line {
         let within = self.timeout.min(deadline.saturating_duration_since(started));
         let (fetched, outcome) = match request::get(&self.client, url, self.bearer.as_ref(), within).await {
             Ok(reply) => {
-                let found = if matches!(reply, Reply::Body(_)) { Fetched::Found } else { Fetched::NotFound };
+                let found = if matches!(reply, Reply::Body(..)) { Fetched::Found } else { Fetched::NotFound };
                 match read(reply) {
                     Ok(answer) => (found, Ok(answer)),
                     Err(error) => (fetched(&error), Err(Failure { error, sign: Sign::Alive })),

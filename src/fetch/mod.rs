@@ -17,7 +17,7 @@ mod single_flight;
 use async_trait::async_trait;
 
 use crate::event::{DecodeError, EntityId, EntityType};
-use crate::replication::{Answer, Class, Page, Subscription};
+use crate::replication::{Answer, Class, Listing, Page, Subscription};
 
 pub use breaker::{Breaker, Pass};
 pub use feed::HttpFeed;
@@ -40,6 +40,11 @@ pub trait Fetch: Send + Sync {
         _field: &str,
         _value: &str,
     ) -> Result<Vec<EntityId>, FetchError> {
+        Err(FetchError::NotDeclared)
+    }
+
+    /// Asks for a page of all that the owner has: the first one, or the one that comes after what another one said.
+    async fn list(&self, _of: &Subscription, _after: Option<&str>) -> Result<Listing, FetchError> {
         Err(FetchError::NotDeclared)
     }
 

@@ -13,7 +13,7 @@ use super::request::Reply;
 use super::single_flight::{Flights, Outcome, Seat};
 use crate::clock;
 use crate::event::EntityId;
-use crate::replication::{Answer, FetchSpec, Subscription, UrlTemplate};
+use crate::replication::{Answer, FetchSpec, Listing, Sent, Subscription, UrlTemplate};
 
 /// Statuses by which an owner says that it is asked too much: one question must not become many.
 const BUSY: [u16; 4] = [408, 425, 429, 503];
@@ -66,7 +66,7 @@ impl Owner {
         let ids: Vec<EntityId> = seats.iter().map(|seat| seat.id().clone()).collect();
         let read = |reply: Reply| match reply {
             Reply::NotFound(status) => Err(FetchError::Failed(status)),
-            Reply::Body(body) => {
+            Reply::Body(body, _) => {
                 Ok(self.spec.answers.read_batch(&body, &ids, &self.replica, clock::wall_micros())?)
             }
         };
@@ -101,7 +101,7 @@ impl Owner {
     async fn ask_one(&self, id: &EntityId, deadline: Instant) -> Outcome {
         let read = |reply: Reply| match reply {
             Reply::NotFound(_) => Ok(Answer::NotFound),
-            Reply::Body(body) => {
+            Reply::Body(body, _) => {
                 Ok(self.spec.answers.read_one(&body, id, &self.replica, clock::wall_micros())?)
             }
         };
@@ -113,9 +113,22 @@ impl Owner {
         let url = self.spec.by.get(field).ok_or(FetchError::NotDeclared)?.expand_value(value);
         let read = |reply: Reply| match reply {
             Reply::NotFound(_) => Ok(Vec::new()),
-            Reply::Body(body) => Ok(self.spec.answers.read_found(&body)?),
+            Reply::Body(body, _) => Ok(self.spec.answers.read_found(&body)?),
         };
         self.line.exchange(&url, self.deadline(1), read).await
+    }
+
+    /// Asks for the page of all that it has that comes after that.
+    pub(super) async fn list(&self, after: Option<&str>) -> Result<Listing, FetchError> {
+        let spec = self.spec.list.as_ref().ok_or(FetchError::NotDeclared)?;
+        let read = |reply: Reply| match reply {
+            Reply::NotFound(status) => Err(FetchError::Failed(status)),
+            Reply::Body(body, link) => {
+                let page = Sent { body: &body, link: link.as_deref() };
+                Ok(spec.read(page, after, &self.replica, &self.spec.answers, clock::wall_micros())?)
+            }
+        };
+        self.line.exchange(&spec.url(after), self.deadline(1), read).await
     }
 
     /// When so many exchanges must have ended: time for one timeout and a second try, and for each round that

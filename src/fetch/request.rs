@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
 use rustls::crypto::{CryptoProvider, ring};
 
@@ -17,8 +17,8 @@ const LARGEST_ANSWER: usize = 8 << 20;
 
 /// What an owner answered.
 pub(super) enum Reply {
-    /// It said something.
-    Body(Vec<u8>),
+    /// It said something, with links to something else, if there were any.
+    Body(Vec<u8>, Option<String>),
     /// It does not know what it was asked for.
     NotFound(u16),
 }
@@ -99,10 +99,18 @@ pub(super) async fn get(
     }
     let response = request.send().await.map_err(|error| unreachable(error, within))?;
     match response.status() {
-        StatusCode::OK => read_body(response, within).await.map(Reply::Body),
+        StatusCode::OK => {
+            let links = links(response.headers());
+            Ok(Reply::Body(read_body(response, within).await?, links))
+        }
         status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(Reply::NotFound(status.as_u16())),
         status => Err(judge(status, response.headers())),
     }
+}
+
+fn links(headers: &HeaderMap) -> Option<String> {
+    let links: Vec<&str> = headers.get_all(LINK).iter().filter_map(|link| link.to_str().ok()).collect();
+    (!links.is_empty()).then(|| links.join(", "))
 }
 
 async fn read_body(mut response: Response, within: Duration) -> Result<Vec<u8>, Failure> {

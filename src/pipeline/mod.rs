@@ -22,6 +22,7 @@ mod hydrate;
 mod intake;
 mod lane;
 mod lease;
+mod listing;
 mod load;
 mod pace;
 mod park;
@@ -48,6 +49,7 @@ mod turn;
 mod upgrade;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +74,7 @@ pub use erase::{Erased, Holding};
 use fan_out_large::Backlog;
 pub use feed::Changed;
 pub use intake::{Intake, Leftovers, Troubles};
+pub use listing::{Walk, WalkError, Walked};
 use load::Load;
 pub use park::Retry;
 use partition::Shares;
@@ -112,6 +115,8 @@ pub struct Pipeline {
     fetch: Arc<dyn Fetch>,
     rhythm: Rhythm,
     stop: CancellationToken,
+    /// The sources whose events come.
+    begun: signal::Sender<BTreeSet<String>>,
     /// Moves whenever somebody is wanted, or must be asked about, at once.
     wanted: signal::Sender<()>,
     large: Backlog,
@@ -143,6 +148,7 @@ impl Pipeline {
             fetch,
             rhythm,
             stop,
+            begun: signal::Sender::new(BTreeSet::new()),
             wanted,
             large,
             traffic,
@@ -153,6 +159,11 @@ impl Pipeline {
             shares: Shares::default(),
             under_way: TaskTracker::new(),
         })
+    }
+
+    /// Events of a source come from now on.
+    pub fn begins(&self, source: &str) {
+        self.begun.send_if_modified(|begun| begun.insert(source.to_owned()));
     }
 
     /// Works through one batch, as a part of its trace where it has one.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 
 use super::hydrate::{References, references};
-use super::{Halted, Pipeline};
+use super::{Backfill, Backfilled, Halted, Pipeline, WalkError};
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
-use crate::replication::{Difference, Embed, EmbedWrite, Scope, Subscription};
+use crate::replication::{Answer, Content, Difference, Embed, EmbedWrite, Scope, Subscription};
 use crate::store::Moment;
 
 /// How many records or documents are read together.
@@ -48,6 +48,10 @@ pub struct Surveyed {
     pub entities: u64,
     /// About how many the owner gave no answer.
     pub unanswered: u64,
+    /// How many entities the owner has listed, where it does.
+    pub listed: Option<u64>,
+    /// Why its list was not read to the end.
+    pub unlisted: Option<String>,
     /// How many differ, by the word for it.
     pub differing: BTreeMap<&'static str, u64>,
     /// Some of them.
@@ -68,6 +72,15 @@ impl Surveyed {
     }
 }
 
+impl Surveyed {
+    fn note(&mut self, id: EntityId, difference: Difference) {
+        *self.differing.entry(difference.as_str()).or_default() += 1;
+        if self.named.len() < NAMED {
+            self.named.push((id, difference));
+        }
+    }
+}
+
 impl Survey<'_> {
     fn chooses(&self, id: &str) -> bool {
         let drawn = xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), self.seed) % 1_000_000;
@@ -84,10 +97,13 @@ impl Pipeline {
         let mut found = Surveyed::default();
         if let Some(fetch) = &survey.of.fetch {
             let suspects = self.survey_all(survey, &mut found).await?;
-            if !suspects.is_empty() {
+            let strangers = self.survey_list(survey, &mut found).await?;
+            if !suspects.is_empty() || !strangers.is_empty() {
                 self.pause(fetch.settle).await?;
                 let suspects: Vec<EntityId> = suspects.into_iter().collect();
                 self.survey_suspects(survey, &suspects, &mut found).await?;
+                let strangers: Vec<EntityId> = strangers.into_iter().collect();
+                self.survey_strangers(survey, &strangers, &mut found).await?;
             }
         }
         for embed in self.declaration.embeds_of(&survey.of.name) {
@@ -144,14 +160,76 @@ impl Pipeline {
                 self.call(survey.of, &ids, Duration::ZERO).await?;
             }
             for (id, difference) in differing {
-                *found.differing.entry(difference.as_str()).or_default() += 1;
-                if found.named.len() < NAMED {
-                    found.named.push((id, difference));
-                }
+                found.note(id, difference);
             }
             self.pause(pace.saturating_mul(u32::try_from(some.len()).unwrap_or(u32::MAX))).await?;
         }
         Ok(())
+    }
+
+    /// Looks through the owner's list, where all that is listed should be kept; says of whom nothing is known.
+    async fn survey_list(
+        &self,
+        survey: &Survey<'_>,
+        found: &mut Surveyed,
+    ) -> Result<BTreeSet<EntityId>, Halted> {
+        let (of, mut strangers) = (survey.of, BTreeSet::new());
+        if !of.is_filled() || !survey.only.is_empty() {
+            return Ok(strangers);
+        }
+        let (watch, mut listed, mut seen, mut after) = (Stopwatch::start(), 0, BTreeSet::new(), None);
+        loop {
+            let page = match self.page_after(of, after.as_deref()).await {
+                Ok(page) => page,
+                Err(WalkError::Halted(halted)) => return Err(halted),
+                Err(error) => {
+                    found.unlisted = Some(error.to_string());
+                    break;
+                }
+            };
+            let is_kept = |answer: &Answer| matches!(answer, Answer::Found { content: Content::Live(_), .. });
+            let kept = page.entities.into_iter().filter(|(_, answer)| is_kept(answer)).map(|(id, _)| id);
+            let chosen: Vec<EntityId> = kept.filter(|id| survey.chooses(&id.to_string())).collect();
+            listed += chosen.len() as u64;
+            found.listed = Some(listed);
+            strangers.extend(self.unknown(of, chosen).await?);
+            (survey.tell)(found);
+            after = page.next;
+            if after.as_ref().is_none_or(|after| !seen.insert(after.clone())) {
+                break;
+            }
+            let due = Duration::from_secs_f64(to_f64(listed) / f64::from(survey.per_second.max(1)));
+            self.pause(due.saturating_sub(watch.elapsed())).await?;
+        }
+        Ok(strangers)
+    }
+
+    /// Looks once more for those of whom nothing was known: an event that tells of them may have been on its way.
+    async fn survey_strangers(
+        &self,
+        survey: &Survey<'_>,
+        strangers: &[EntityId],
+        found: &mut Surveyed,
+    ) -> Result<(), Halted> {
+        let of = survey.of;
+        for some in strangers.chunks(PAGE) {
+            let unknown = self.unknown(of, some.to_vec()).await?;
+            if survey.repair && !unknown.is_empty() {
+                let backfill = Backfill { of, hold: None, only_look: false, tell: &|_, _| {} };
+                self.backfill(&backfill, &unknown, &mut Backfilled::default()).await?;
+            }
+            for id in unknown {
+                found.note(id, Difference::Unknown);
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of whom there is no record.
+    async fn unknown(&self, of: &Subscription, mut ids: Vec<EntityId>) -> Result<Vec<EntityId>, Halted> {
+        let held = self.persist(|| self.store.read(of, &ids, None)).await?;
+        ids.retain(|id| !held.contains_key(id));
+        Ok(ids)
     }
 
     /// Those of these entities that differ, and about how many the owner gives no answer.

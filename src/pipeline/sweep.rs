@@ -78,6 +78,9 @@ impl Pipeline {
                     Box::pin(self.clone().ask_owner(of.clone())),
                 ));
             }
+            if of.is_filled() {
+                tasks.push((format!("list of {}", of.name), Box::pin(self.clone().fill(of.clone()))));
+            }
         }
         let collections: BTreeSet<&String> =
             self.declaration.embeds.iter().map(|embed| &embed.collection).collect();
@@ -104,6 +107,9 @@ impl Pipeline {
         for of in self.declaration.fed_by(&source.name) {
             if of.fetch.is_none() {
                 continue;
+            }
+            if of.is_filled() {
+                self.call_for_a_walk(of).await?;
             }
             let asked = self.persist(|| self.store.ask_all(of, RESYNC)).await?;
             if asked > 0 {

@@ -16,6 +16,8 @@ pub enum Difference {
     Fields(Vec<String>),
     /// The owner has it, and it is held as gone.
     Missing,
+    /// The owner lists it, and nothing is known of it here, although it should be kept.
+    Unknown,
     /// It is held, and the owner does not know it, or it is outside the subset that is kept.
     Surplus,
 }
@@ -67,6 +69,7 @@ impl Difference {
             Self::Ahead => "ahead",
             Self::Fields(_) => "other fields",
             Self::Missing => "missing",
+            Self::Unknown => "unknown",
             Self::Surplus => "surplus",
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::{Answer, Content, Keep, Subscription, Why};
+use super::{Answer, Content, Keep, ListingSpec, Subscription, Why};
 use crate::event::{
     DecodeError, EntityId, Field, FieldPath, Guard, IdKind, Limits, Notice, Reason, Selection, VersionRule,
 };
@@ -21,6 +21,8 @@ pub struct FetchSpec {
     pub batch: Option<UrlTemplate>,
     /// Where those are found who have a value of a field, by its name.
     pub by: BTreeMap<String, UrlTemplate>,
+    /// Where all are found that it has, page by page.
+    pub list: Option<ListingSpec>,
     /// How many are asked for at once.
     pub batch_size: usize,
     /// How many requests may be under way at once.
@@ -60,10 +62,7 @@ impl AnswerPaths {
 impl UrlTemplate {
     /// Reads a template with exactly one slot of that name, in the path or the query.
     pub fn parse(text: &str, slot: &str) -> Result<Self, String> {
-        let rest = text
-            .strip_prefix("http://")
-            .or_else(|| text.strip_prefix("https://"))
-            .ok_or("the URL begins with neither `http://` nor `https://`")?;
+        let rest = after_scheme(text)?;
         let mark = format!("{{{slot}}}");
         let (before, after) = text.split_once(&mark).ok_or(format!("the URL has no `{mark}`"))?;
         let host_end =
@@ -74,9 +73,7 @@ impl UrlTemplate {
         if host_end == text.len() - rest.len() {
             return Err("the URL has no host".into());
         }
-        // Clients leave tabs out and take `\` for `/`, so what is sent would be another URL than the one looked at.
-        let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "{}\\".contains(letter);
-        if [before, after].iter().any(|part| part.contains(odd)) {
+        if [before, after].iter().any(|part| part.contains(is_odd)) {
             return Err(format!(
                 "besides `{mark}` the URL may contain no braces, no blanks and no backslashes"
             ));
@@ -110,6 +107,17 @@ impl fmt::Display for UrlTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{{…}}{}", self.before, self.after)
     }
+}
+
+/// What follows upon the scheme of a URL.
+pub(super) fn after_scheme(text: &str) -> Result<&str, String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.ok_or_else(|| "the URL begins with neither `http://` nor `https://`".into())
+}
+
+/// Clients leave tabs out and take `\` for `/`, so what is sent would be another URL than the one looked at.
+pub(super) fn is_odd(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control() || "{}\\".contains(letter)
 }
 
 /// Leaves only RFC 3986's unreserved characters as they are. That keeps an id within its slot, but for `.` and `..`:
@@ -198,12 +206,14 @@ impl AnswerPaths {
         items.into_iter().map(|item| self.entity(item)).collect()
     }
 
-    fn entity(&self, raw: &RawValue) -> Result<EntityId, DecodeError> {
+    /// Which entity an item is about.
+    pub(super) fn entity(&self, raw: &RawValue) -> Result<EntityId, DecodeError> {
         let notice = Notice::of_answer(raw, at(raw, &self.data)?, Limits::default());
         self.selection.entity(&self.selection.find(&notice)?)
     }
 
-    fn read(
+    /// Reads what is said of one entity.
+    pub(super) fn read(
         &self,
         raw: &RawValue,
         of: &Subscription,
@@ -222,11 +232,11 @@ impl AnswerPaths {
     }
 }
 
-fn utf8(body: &[u8]) -> Result<&str, DecodeError> {
+pub(super) fn utf8(body: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(body).map_err(|_| DecodeError::new(Reason::NotJson, "the owner's answer is no UTF-8"))
 }
 
-fn parse(text: &str) -> Result<&RawValue, DecodeError> {
+pub(super) fn parse(text: &str) -> Result<&RawValue, DecodeError> {
     serde_json::from_str(text)
         .map_err(|error| DecodeError::new(Reason::NotJson, format!("the owner's answer is no JSON: {error}")))
 }

@@ -93,6 +93,12 @@ impl Subscription {
         guarded
     }
 
+    /// Whether it is filled by its owner's list with all that it keeps. Where only what is referred to is kept, nobody needs
+    /// to look for more.
+    pub fn is_filled(&self) -> bool {
+        self.keep.creates() && self.fetch.as_ref().is_some_and(|fetch| fetch.list.is_some())
+    }
+
     /// Every path of an event that is read.
     pub fn paths(&self) -> Vec<FieldPath> {
         self.selection.paths().chain(self.keep.paths()).cloned().collect()
@@ -132,7 +138,7 @@ impl Subscription {
         if matches!(&change, Change::Patch(fields) if fields.is_empty()) {
             return Ok(None);
         }
-        let stamp = Stamp { event: notice.event_id(), at: notice.time() };
+        let stamp = Stamp { event: notice.event_id(), at: notice.time(), listed: false };
         Ok(Some(ChangeEvent { entity, version, change, stamp }))
     }
 

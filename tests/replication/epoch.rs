@@ -17,7 +17,7 @@ fn timeline() -> Timeline {
 }
 
 fn event(version: i64, at: i64, change: Change) -> ChangeEvent {
-    let stamp = Stamp { event: None, at: Some(at) };
+    let stamp = Stamp { at: Some(at), ..Stamp::default() };
     ChangeEvent { entity: id("42"), version: Some(Version::new(version)), change, stamp }
 }
 

@@ -23,6 +23,7 @@ pub(crate) fn spec() -> FetchSpec {
     FetchSpec {
         url: UrlTemplate::parse("http://owner/{id}", "id").unwrap(),
         by: std::collections::BTreeMap::new(),
+        list: None,
         batch: None,
         batch_size: 1,
         concurrency: 1,

@@ -30,6 +30,8 @@ pub(crate) struct Asked {
     pub(crate) ids: Vec<String>,
     /// Whether it came to the batch address.
     pub(crate) batch: bool,
+    /// If it asked for the list: after which id, and for how many at most.
+    pub(crate) page: Option<(String, usize)>,
     /// The path and the query as they were sent.
     pub(crate) target: String,
 }
@@ -164,12 +166,24 @@ impl Reply {
     }
 }
 
-/// The honest answer: the entity or 404; of several, those that it has.
+/// The honest answer: the entity or 404; of several, those that it has; of all, those after an id.
 pub(crate) fn honest(asked: &Asked, entities: &Entities) -> Reply {
+    if let Some((after, most)) = &asked.page {
+        let (page, next) = page(entities, after, *most);
+        return Reply::json(&json!({ "items": page, "next": next, "total": entities.len() }));
+    }
     if asked.batch {
         return Reply::json(&asked.ids.iter().filter_map(|id| entities.get(id)).cloned().collect());
     }
     entities.get(&asked.ids[0]).map_or_else(|| Reply::status(404), Reply::json)
+}
+
+/// The entities after an id in the order of ids, at most so many, and the last of these if there are more.
+pub(crate) fn page(entities: &Entities, after: &str, most: usize) -> (Vec<Value>, Option<String>) {
+    let mut rest = entities.iter().filter(|(id, _)| id.as_str() > after);
+    let page: Vec<_> = rest.by_ref().take(most).collect();
+    let last = page.last().map(|(id, _)| (*id).clone()).filter(|_| rest.next().is_some());
+    (page.into_iter().map(|(_, entity)| entity.clone()).collect(), last)
 }
 
 /// Serves until it is aborted; its connections end with it.
@@ -208,13 +222,16 @@ async fn answer(shared: Arc<Mutex<Shared>>, request: Request) -> Response<Body> 
     response.body(body).unwrap()
 }
 
-/// Understands `/{replica}/{id}` and `/{replica}?ids={ids}`.
+/// Understands `/{replica}/{id}`, `/{replica}?ids={ids}` and `/{replica}?limit={most}&after={id}`.
 fn read(request: &Request) -> Asked {
     let path = request.uri().path().trim_start_matches('/');
     let (of, id) = path.split_once('/').unwrap_or((path, ""));
-    let batch = request.uri().query().and_then(|query| query.strip_prefix("ids="));
+    let query = request.uri().query();
+    let batch = query.and_then(|query| query.strip_prefix("ids="));
     let ids = batch.map_or_else(|| vec![decoded(id)], |ids| ids.split(',').map(decoded).collect());
-    Asked { of: of.to_owned(), ids, batch: batch.is_some(), target: request.uri().to_string() }
+    let page = query.and_then(|query| query.strip_prefix("limit=")?.split_once("&after="));
+    let page = page.map(|(most, after)| (decoded(after), most.parse().unwrap()));
+    Asked { of: of.to_owned(), ids, batch: batch.is_some(), page, target: request.uri().to_string() }
 }
 
 fn decoded(text: &str) -> String {

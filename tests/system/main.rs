@@ -58,6 +58,7 @@ mod grpc;
 mod grpc_own;
 mod hydration;
 mod life;
+mod listing;
 mod oncall;
 mod parked;
 mod partitions;

@@ -80,7 +80,7 @@ async fn a_value_stays_in_its_place() {
         let (status, told) = read.get(&format!("users:exists?username={value}&consistency=owner")).await;
         assert_eq!((status, told), (200, json!({ "exists": false, "ids": [] })), "{value}");
     }
-    for asked in read.stage.owner.asked() {
+    for asked in read.stage.owner.asked().iter().filter(|asked| asked.page.is_none()) {
         let value = asked.target.strip_prefix("/users?username=").unwrap_or_else(|| panic!("{asked:?}"));
         assert!(
             value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)),

@@ -125,8 +125,17 @@ impl Known<'_> {
                 "no event of it has met the condition of `keep` since there is a queue".to_owned()
             }
             Keep::All => {
-                "no event of it has come since there is a queue; what happened before is not known (there is no backfill)"
-                    .to_owned()
+                let name = &self.of.name;
+                let before = match &self.of.fetch {
+                    None => "what happened before is not known".to_owned(),
+                    Some(fetch) if fetch.list.is_some() => {
+                        format!(
+                            "and the owner had not listed it when it was asked for all; `nearcopy backfill {name} --all`"
+                        )
+                    }
+                    Some(_) => format!("what happened before is not known; `nearcopy backfill {name} --ids`"),
+                };
+                format!("no event of it has come since there is a queue; {before}")
             }
         }
     }

@@ -7,7 +7,7 @@ use super::super::place::Place;
 use super::super::raw::{self, Short};
 use super::super::{Code, Diagnostic};
 use super::duration::{self, Range};
-use super::{Noted, path, url, version};
+use super::{Noted, listing, path, url, version};
 use crate::event::{Field, IdKind, VersionRule};
 use crate::replication::{AnswerPaths, FetchSpec, UrlTemplate};
 
@@ -39,6 +39,7 @@ pub(super) fn read(
     let url = url::read(&raw.url, "id", at.at("url")).noted(findings);
     let batch = raw.batch.as_ref().map(|batch| url::read(batch, "ids", at.at("batch")).noted(findings));
     let by = by(raw, at, unique, findings);
+    let list = raw.list.as_ref().map(|list| listing::read(list, at.at("list"), findings));
     let timeout = duration::read(&raw.timeout, at.at("timeout"), &TIMEOUT).noted(findings);
     let settle = duration::read(&raw.settle, at.at("settle"), &SETTLE).noted(findings);
     let reconcile = raw
@@ -57,6 +58,7 @@ pub(super) fn read(
         url: url?,
         batch: transposed(batch)?,
         by: by?,
+        list: transposed(list)?,
         batch_size: raw.batch_size,
         concurrency: raw.concurrency,
         timeout: timeout?,

@@ -11,6 +11,7 @@ mod feed;
 mod fetch;
 mod field;
 mod keep;
+mod listing;
 mod name;
 mod overlap;
 mod path;

@@ -20,8 +20,8 @@ pub(super) use embed::{Embed, WhenDeleted};
 pub(super) use grpc::{Get, Grpc, List, Mapped, Method};
 pub(super) use read_model::{Effect, OneOrMany, ReadModel, Rule, Value as ReadModelValue};
 pub(super) use replica::{
-    AnswerPaths, Fetch, Field, FieldType, Gaps, Id, IdType, Keep, Protect, Reaction, Reads, Replica, Version,
-    VersionPath,
+    AnswerPaths, Fetch, Field, FieldType, Gaps, Id, IdType, Keep, Listing, Next, Protect, Reaction, Reads,
+    Replica, Version, VersionPath,
 };
 pub(super) use short::Short;
 pub(super) use source::{Collection, EventPaths, Feed, Format, HashedBy, Property, RabbitMq, Source, Stream};

@@ -215,6 +215,8 @@ pub(in crate::manifest) struct Fetch {
     /// the value. Asked only for readers who want to be certain.
     #[serde(default)]
     pub by: BTreeMap<String, String>,
+    /// Where all are found that the owner has, page by page: whoever was there before events came is then known, too.
+    pub list: Option<Listing>,
     /// How many are asked for at once.
     #[serde(default = "batch_size")]
     #[schemars(range(min = 1, max = 1000))]
@@ -253,6 +255,37 @@ fn timeout() -> String {
 
 fn settle() -> String {
     "30s".into()
+}
+
+/// How the owner is asked for all that it has.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(title = "a list", deny_unknown_fields)]
+pub(in crate::manifest) struct Listing {
+    /// Where a page is found. But for `next: link`, `{after}` stands for what it comes after, in the path or the query. How
+    /// many there are on a page is said in here, too, as the owner wants it.
+    pub url: String,
+    /// How one page leads to the next.
+    pub next: Next,
+    /// The list in a page. Empty: the page is the list.
+    #[serde(default)]
+    pub items: String,
+    /// What stands for `{after}` at first; left out: nothing.
+    pub first: Option<String>,
+    /// Where a page says how many there are in all, so that one can be told how long it takes.
+    pub total: Option<String>,
+}
+
+/// How one page leads to the next. There is no way by numbers of pages: they shift while they are read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(deny_unknown_fields)]
+pub(in crate::manifest) enum Next {
+    /// By a header `Link` with `rel="next"`.
+    Link,
+    /// The next one comes after the last id of the page: the owner lists by id.
+    Id,
+    /// By a value at this path, such as `next`; where there is none, that was the last page.
+    Cursor(String),
 }
 
 /// Where things are in an answer's JSON, as dotted paths; in a batch answer, in each of its items.

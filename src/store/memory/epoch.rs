@@ -70,7 +70,9 @@ impl EpochStore for Pod {
 /// Whether what is held comes from an event that had a time; `None` where it comes from no event.
 pub(super) fn dated(held: Option<&Held>, write: &RecordWrite) -> Option<bool> {
     match write {
-        RecordWrite::State { stamp, .. } | RecordWrite::Revise { stamp, .. } => Some(stamp.at.is_some()),
+        RecordWrite::State { stamp, .. } | RecordWrite::Revise { stamp, .. } => {
+            (!stamp.listed).then_some(stamp.at.is_some())
+        }
         RecordWrite::Answer { content: Some(_), .. } | RecordWrite::Erase { .. } => None,
         _ => held.and_then(|held| held.dated),
     }

@@ -16,7 +16,7 @@ pub fn statement(of: &Subscription, write: &RecordWrite, batch: i64) -> Document
     meta.extend(doc! {
         "rev": next_rev(),
         "need": need(revision),
-        "origin": "event",
+        "origin": stamp.origin(),
         "batch": batch,
     });
     meta.extend(left(of, *ask));

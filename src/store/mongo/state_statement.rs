@@ -181,7 +181,7 @@ fn write_meta(
     }
     write_key(meta, "key", key);
     meta.int("s", of.shape);
-    meta.text("origin", "event");
+    meta.text("origin", stamp.origin());
     meta.long("batch", batch);
     if let Some(at) = stamp.at {
         meta.date("at", at.div_euclid(1000));

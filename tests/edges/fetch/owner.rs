@@ -168,6 +168,7 @@ pub(crate) fn replica(address: SocketAddr, adapt: impl FnOnce(&mut FetchSpec)) -
     let mut spec = FetchSpec {
         url: UrlTemplate::parse(&format!("http://{address}/users/{{id}}"), "id").unwrap(),
         by: std::collections::BTreeMap::new(),
+        list: None,
         batch: None,
         batch_size: 10,
         concurrency: 8,

@@ -280,8 +280,13 @@ fn intent(dice: &mut Rng, kind: u8, id: EntityId) -> Intent {
 fn state(dice: &mut Rng, id: EntityId) -> RecordWrite {
     let (content, key) = content(dice);
     let guard = if dice.bool() { key.without_hash() } else { key.clone() };
-    let stamp = Stamp { event: dice.bool().then(|| EventId::new("$e")), at: dice.bool().then_some(-1) };
+    let stamp = stamp(dice);
     RecordWrite::State { id, content, key, guard, stamp, create: dice.bool(), owes: dice.bool() }
+}
+
+fn stamp(dice: &mut Rng) -> Stamp {
+    let event = dice.bool().then(|| EventId::new("$e"));
+    Stamp { event, at: dice.bool().then_some(-1), listed: dice.bool() }
 }
 
 fn answer(dice: &mut Rng, id: EntityId) -> RecordWrite {
@@ -342,7 +347,7 @@ fn revise(dice: &mut Rng, id: EntityId) -> RecordWrite {
         shape: dice.i32(1..4),
         lacks: dice.bool(),
     };
-    let stamp = Stamp { event: dice.bool().then(|| EventId::new("$e")), at: dice.bool().then_some(-1) };
+    let stamp = stamp(dice);
     RecordWrite::Revise { id, rev: None, revision, stamp, ask: choose(dice, &DUE), owes: dice.bool() }
 }
 
