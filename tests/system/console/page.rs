@@ -15,6 +15,9 @@ use crate::stage::{Stage, event};
 
 /// Where pictures for the README are written to, if anywhere.
 const PICTURES: &str = "CONSOLE_PICTURES";
+/// How large they are.
+const WIDTH: u32 = 1200;
+const HEIGHT: u32 = 1125;
 
 /// A shop: products show their users and prices, reviews their authors, and sales are folded into a read model that has a rule.
 fn shop(owner: &str) -> String {
@@ -153,7 +156,7 @@ async fn a_person_sees_how_everything_stands_and_takes_up_what_was_parked() {
     shop.trades(2, 40).await;
     shop.stage.consumer.shows("p1", "u 1 at 2").await;
     shop.forbids(Some("nobody pays that")).await;
-    shop.publish("prices", "price.changed", [event("price.changed", "e1", 9, "nobody pays that")]).await;
+    shop.publish("prices", "price.changed", [event("price.changed", "e1", 900, "nobody pays that")]).await;
     eventually("it is parked", async || shop.stage.consumer.parked().await.len() == 1).await;
 
     browser.goes_to(&format!("{}/console", shop.sidecar.admin())).await;
@@ -233,9 +236,7 @@ async fn the_page_asks_for_a_token() {
 async fn pictures(shop: &Shop) {
     let Ok(folder) = std::env::var(PICTURES) else { return };
     let browser = &shop.browser;
-    browser.prefers("light", 1280, 900).await;
-    let rounds = std::env::var("CONSOLE_ROUNDS").map_or(63, |n| n.parse().unwrap());
-    for round in 3..rounds {
+    for round in 3..63 {
         shop.trades(round, 40 * (1 + round % 5)).await;
         if round == 55 {
             shop.stage.owner.answers(|_, _| crate::owner_service::Reply::status(503));
@@ -243,13 +244,12 @@ async fn pictures(shop: &Shop) {
         }
         sleep(Duration::from_secs(1)).await;
     }
-    for (name, scheme, width) in
-        [("console", "light", 1280), ("console-dark", "dark", 1280), ("console-phone", "light", 390)]
-    {
-        browser.prefers(scheme, width, 900).await;
-        sleep(Duration::from_secs(1)).await;
-        std::fs::write(format!("{folder}/{name}.png"), browser.picture().await).unwrap();
+    for (name, scheme) in [("console", "light"), ("console-dark", "dark")] {
+        browser.prefers(scheme, WIDTH, 900).await;
+        browser.says("scrollTo(0, 0)").await;
+        // For the next sample, and for what moves with it.
+        sleep(Duration::from_secs(3)).await;
+        std::fs::write(format!("{folder}/{name}.png"), browser.picture(WIDTH, HEIGHT).await).unwrap();
     }
-    browser.prefers("light", 1280, 900).await;
     shop.stage.owner.behaves();
 }
