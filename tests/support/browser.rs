@@ -1,4 +1,4 @@
-//! A browser without a window, driven by WebDriver over plain HTTP.
+//! A browser without a window, driven over plain HTTP as `WebDriver` has it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -124,12 +124,14 @@ impl Browser {
         let screen =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.tells("Emulation.setDeviceMetricsOverride", screen).await;
+        self.tells("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
     }
 
-    /// A picture of the whole page, as PNG.
-    pub(crate) async fn picture(&self) -> Vec<u8> {
-        let whole = json!({ "format": "png", "captureBeyondViewport": true });
-        let taken = self.tells("Page.captureScreenshot", whole).await;
+    /// A picture of the page from its top, as PNG.
+    pub(crate) async fn picture(&self, width: u32, height: u32) -> Vec<u8> {
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+        let how = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let taken = self.tells("Page.captureScreenshot", how).await;
         from_base64(taken["data"].as_str().unwrap())
     }
 

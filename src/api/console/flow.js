@@ -25,7 +25,7 @@ export function standing(of) {
 export function reached(name, inbound) {
   const connected = all("nearcopy_broker_connected").find((one) => one.labels.source === name);
   if (inbound?.error || inbound?.deadLetters > 0 || connected?.value === 0) return "wrong";
-  return inbound?.messages > 0 ? "busy" : "fine";
+  return inbound?.kind === "queue" && inbound.messages > 0 ? "busy" : "fine";
 }
 
 /** Shows the tables. */
@@ -55,15 +55,16 @@ function sources(shape, status) {
     const inbound = status?.sources?.filter((one) => one.source === of.name) ?? [];
     return (inbound.length ? inbound : [null]).map((one) => [
       [dot(reached(of.name, one)), of.name],
-      h("span", { class: "dim" }, `${of.kind} `, h("code", {}, one?.name ?? of.at)),
       measured(RECEIVED, { source: of.name }, `events of ${of.name} a second`),
-      one ? count(one.messages) : "–",
-      one ? (of.kind === "stream" ? "–" : count(one.readers)) : "–",
-      one ? alarm(one.deadLetters) : "–",
+      h("span", { class: "dim" }, `${of.kind} `, h("code", {}, one?.name ?? of.at)),
+      queued(one, count(one?.messages)), queued(one, count(one?.readers)), queued(one, alarm(one?.deadLetters)),
     ]);
   });
-  return table([["Source", ""], ["From", ""], ["Events/s", "graph"], ["Waiting", "n"], ["Readers", "n"], ["Dead letters", "n"]], rows, "");
+  return table([["Source", ""], ["Events/s", "graph"], ["From", ""], ["Waiting", "n"], ["Readers", "n"], ["Dead letters", "n"]], rows, "");
 }
+
+/** Of a queue; what a stream has, stays there. */
+const queued = (inbound, shown) => (inbound?.kind === "queue" ? shown : "–");
 
 const alarm = (n) => (n > 0 ? h("span", { class: "wrong" }, count(n)) : count(n));
 const gentle = (n) => (n > 0 ? h("span", { class: "look" }, count(n)) : count(n));
@@ -79,7 +80,7 @@ function replicas(shape, found) {
       gentle(seen && seen.outdated + seen.lacking), alarm(seen?.parked),
     ];
   });
-  return table([["Replica", ""], ["Applied/s", "graph"], ["Lag, half · 99 %", "graph"], ["Live", "n"], ["Pending", "n"],
+  return table([["Replica", ""], ["Applied/s", "graph"], ["Lag, half · 99 %", "graph last"], ["Live", "n"], ["Pending", "n"],
     ["Gone", "n"], ["Owing", "n"], ["Outdated", "n"], ["Parked", "n"]], rows, "");
 }
 
@@ -95,7 +96,7 @@ function models(shape, found) {
       count(seen?.documents), alarm(seen?.waiting), alarm(seen?.parked),
     ];
   });
-  return table([["Read model", ""], ["Folded/s", "graph"], ["Lag, half · 99 %", "graph"], ["Stands at", ""], ["Last turn", ""],
+  return table([["Read model", ""], ["Folded/s", "graph"], ["Lag, half · 99 %", "graph last"], ["Stands at", ""], ["Last turn", ""],
     ["Documents", "n"], ["Waiting", "n"], ["Parked", "n"]], rows, "");
 }
 

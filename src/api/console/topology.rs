@@ -81,8 +81,8 @@ mod tests {
         "#);
         insta::assert_snapshot!(drawn(include_str!("../../../config/examples/library.yaml")), @r#"
         sources {"at":"library-events","kind":"stream","name":"desk"}
-        readModels {"name":"copies","rules":[{"exchange":"library-alerts","name":"lent-twice"},{"exchange":"library-alerts","name":"overdue"}],"source":"desk"}
         readModels {"name":"members","rules":[{"exchange":"library-alerts","name":"too-many-books"}],"source":"desk"}
+        readModels {"name":"copies","rules":[{"exchange":"library-alerts","name":"lent-twice"},{"exchange":"library-alerts","name":"overdue"}],"source":"desk"}
         "#);
     }
 }

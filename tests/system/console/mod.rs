@@ -94,7 +94,7 @@ async fn the_console_is_off_unless_it_is_turned_on() {
 #[tokio::test]
 async fn the_page_is_sealed_and_whole() {
     let console = Console::start("read", |plan| plan).await;
-    let (mut waiting, mut seen) = (vec!["".to_owned()], Vec::new());
+    let (mut waiting, mut seen) = (vec![String::new()], Vec::new());
     while let Some(path) = waiting.pop() {
         let (status, headers, text) = answer(console.get(&path)).await;
         assert_eq!(status, 200, "{path}");
