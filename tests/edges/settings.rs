@@ -137,10 +137,8 @@ fn every_setting_can_be_given_by_the_environment() {
     assert_eq!((settings.admin.console, settings.admin.grants.len()), (Console::Act, 1));
     assert_eq!(settings.read.grants.len(), 1);
     assert_eq!(settings.owner_tokens.len(), 2);
-    assert_eq!(
-        settings.protect.hash_key.as_ref().unwrap().expose_secret(),
-        b"Here are thirty-two random bytes"
-    );
+    let hash_key = settings.protect.hash_key.as_ref().unwrap().expose_secret();
+    assert_eq!(hash_key, b"Here are thirty-two random bytes");
     let names: Vec<&str> = settings.protect.encrypt_keys.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["k2", "k1"]);
     assert_eq!(settings.manifest, [PathBuf::from("/etc/a.yaml"), PathBuf::from("/etc/b")]);
