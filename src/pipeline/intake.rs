@@ -157,9 +157,8 @@ impl Pipeline {
             let mut said = None;
             loop {
                 let former = self.former(&left.of).await?;
-                let is_done = former.is_empty()
-                    || self.if_leased(&lease, self.empty_all(&left, &former, &mut said)).await? == Some(true);
-                if is_done {
+                let emptying = Box::pin(self.empty_all(&left, &former, &mut said));
+                if former.is_empty() || self.if_leased(&lease, emptying).await? == Some(true) {
                     self.stop.cancelled().await;
                     return Err(Halted);
                 }

@@ -92,7 +92,8 @@ impl Pipeline {
                 }
                 let working = Stopwatch::start();
                 let patience = if has_share { KEPT } else { WEIGHED_EVERY };
-                match self.if_leased(&lease, self.work_for_now(of, part, patience, work())).await {
+                let work = Box::pin(self.work_for_now(of, part, patience, work()));
+                match self.if_leased(&lease, work).await {
                     // Another pod is at it, which is as it should be.
                     Ok(_) => {
                         say(None);

@@ -42,7 +42,7 @@ pub(in crate::manifest) struct RabbitMq {
     #[serde(default = "yes")]
     pub declare: bool,
     /// Into how many queues it is split for replicas, from 1 to 100: `shop.users` is then `shop.users-0`, `shop.users-1` and so
-    /// on, each read by one pod at a time. RabbitMQ needs the plugin rabbitmq_consistent_hash_exchange for that.
+    /// on, each read by one pod at a time. RabbitMQ needs the plugin `rabbitmq_consistent_hash_exchange` for that.
     #[schemars(range(min = 1, max = 100))]
     pub partitions: Option<u16>,
     /// What tells the entity that a message is about, where its routing key does not; only with `partitions`.
