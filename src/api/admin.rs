@@ -1,5 +1,5 @@
 //! Probes and metrics, where the kubelet and Prometheus can reach them, and beside them the console, where it is turned on.
-//! Nothing here shows data.
+//! Nothing here shows values.
 
 use std::io;
 use std::net::SocketAddr;
@@ -66,6 +66,12 @@ impl Admin {
         let alone = self.listener.address().is_ok_and(|address| address.ip().is_loopback());
         let served = console.router(self.health.clone(), self.metrics.clone(), alone);
         Self { router: self.router.merge(served), ..self }
+    }
+
+    /// Serves these, too.
+    #[must_use]
+    pub fn with(self, routes: Router) -> Self {
+        Self { router: self.router.merge(routes), ..self }
     }
 
     /// Where it listens, which matters if the port was left to the system.

@@ -6,5 +6,6 @@ mod grpc;
 mod health;
 mod listener;
 pub mod read;
+pub mod timeline;
 
 pub use health::{Health, Report, Status};

@@ -96,13 +96,16 @@ Examples:
 
 /// Of `explain`.
 pub(super) const EXPLAIN: &str = "\
-Needs mongodb.url. It changes nothing, and shows no values without --values.
+Needs mongodb.url. It changes nothing, and shows no values without --values. What was done lately is
+asked of the pod at admin.listen, or of those that --pod names: each remembers its last events in
+memory (explain.remember), and none knows what others did.
 
 Examples:
   nearcopy explain users 42              what is held of a user, what brought it, what is still to come
   nearcopy explain products p1 user.name why a product shows that name, or does not
   nearcopy explain products p1           all that embeds write there
-  nearcopy explain foos f7               where a document of a read model stands";
+  nearcopy explain foos f7               where a document of a read model stands
+  nearcopy explain users 42 --pod http://10.0.0.7:9464 --pod http://10.0.0.8:9464";
 
 /// Of `parked`.
 pub(super) const PARKED: &str = "\

@@ -16,9 +16,10 @@ use crate::api::Health;
 use crate::api::admin::Admin;
 use crate::api::console::Console;
 use crate::api::read::Reads;
+use crate::api::timeline;
 use crate::lifecycle::{ExitReason, Lifecycle};
 use crate::manifest;
-use crate::pipeline::{CollectionReader, Emission, Pipeline, Polling, Projection, Reader};
+use crate::pipeline::{CollectionReader, Diary, Emission, Pipeline, Polling, Projection, Reader};
 use crate::replication::{Class, Declaration, FeedSpec, SourceSpec, Standing};
 use crate::settings::Settings;
 use crate::source::Inbox;
@@ -69,6 +70,8 @@ async fn serve(
     })?;
     let console = wiring::console(settings);
     let admin = console.iter().fold(admin, Admin::with_console);
+    let diary = Arc::new(Diary::new(settings.remember));
+    let admin = admin.with(timeline::routes(diary.clone()));
     // Probes and metrics are served to the very end, so that "stopping" can be seen.
     let last = CancellationToken::new();
     let _until_the_end = last.clone().drop_guard();
@@ -85,7 +88,8 @@ async fn serve(
         let watching = reload.clone().watch(settings.clone(), health.clone(), stop.clone());
         lifecycle.spawn_beside("manifest", watching);
     }
-    let starting = work.spawn(start(settings.clone(), declaration, lifecycle.clone(), health, console));
+    let starting =
+        work.spawn(start(settings.clone(), declaration, lifecycle.clone(), health, (console, diary)));
     // Nothing where a stop came first.
     let started = stop.run_until_cancelled(AbortOnDropHandle::new(starting)).await.transpose();
     started.map_err(|error| Failure::new(Exit::Failed, &error))?.transpose()?;
@@ -103,11 +107,12 @@ async fn start(
     declaration: Arc<Declaration>,
     lifecycle: Lifecycle,
     health: Health,
-    console: Option<Console>,
+    (console, diary): (Option<Console>, Arc<Diary>),
 ) -> Result<(), Failure> {
     let stop = lifecycle.stop_token();
     let (store, declaration) = database(&settings, &declaration, &health).await?;
-    let pipeline = wiring::pipeline(&settings, declaration.clone(), store.clone(), stop.clone())?;
+    let (given, kept) = (declaration.clone(), store.clone());
+    let pipeline = wiring::pipeline_keeping(diary, &settings, given, kept, stop.clone())?;
     let mut inboxes = Vec::new();
     for spec in declaration.queues().filter(|spec| spec.queue.split.is_none()) {
         let options = wiring::rabbitmq(&settings, &declaration.service)?;

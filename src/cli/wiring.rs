@@ -16,7 +16,7 @@ use crate::event::{Keys, Protection};
 use crate::fetch::{Feed, HttpFeed, HttpFetch};
 use crate::lifecycle;
 use crate::manifest::{self, Diagnostics};
-use crate::pipeline::{CollectionFeed, CollectionReader, Pipeline, Rhythm, Tap};
+use crate::pipeline::{CollectionFeed, CollectionReader, Diary, Pipeline, Rhythm, Tap};
 use crate::replication::{Declaration, FeedSpec, Inflow, ListSpec, NoKey, Subscription, Teller};
 use crate::settings::{self, Protect, Settings, SettingsError};
 use crate::source::rabbitmq;
@@ -187,8 +187,19 @@ pub(super) async fn replica(
     Ok((of, declaration, store))
 }
 
-/// The pipeline over its adapters.
+/// The pipeline over its adapters, for a command.
 pub(super) fn pipeline(
+    settings: &Settings,
+    declaration: Arc<Declaration>,
+    store: Arc<Mongo>,
+    stop: CancellationToken,
+) -> Result<Arc<Pipeline>, Failure> {
+    pipeline_keeping(Arc::new(Diary::new(0)), settings, declaration, store, stop)
+}
+
+/// The same, which notes in this diary what it does.
+pub(super) fn pipeline_keeping(
+    diary: Arc<Diary>,
     settings: &Settings,
     declaration: Arc<Declaration>,
     store: Arc<Mongo>,
@@ -203,7 +214,7 @@ pub(super) fn pipeline(
         drift_every: settings.sweep.drift_every,
     };
     let owners = owners(settings, &declaration)?;
-    Ok(Pipeline::new(declaration, store, Arc::new(owners), rhythm, stop))
+    Ok(Pipeline::keeping(diary, declaration, store, Arc::new(owners), rhythm, stop))
 }
 
 /// How owners are asked. A token for a name that is not declared is a slip that would leave another one without.

@@ -11,6 +11,7 @@ mod http;
 mod line;
 pub mod memory;
 mod owner;
+mod pod;
 mod request;
 mod single_flight;
 
@@ -22,6 +23,7 @@ use crate::replication::{Answer, Class, Listing, Page, Subscription};
 pub use breaker::{Breaker, Pass};
 pub use feed::HttpFeed;
 pub use http::{FetchSetupError, HttpFetch};
+pub use pod::ask_pod;
 
 /// Asks the owners of replicas.
 #[async_trait]

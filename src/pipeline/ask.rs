@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::{Halted, Pipeline};
+use super::{Halted, Pipeline, What};
 use crate::event::EntityId;
 use crate::fetch::{FetchError, Reply};
 use crate::replication::{
-    Answer, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, has_gone_back, merge,
+    Answer, Content, Due, FetchSpec, Record, RecordWrite, Subscription, back_off, has_gone_back, merge,
     merge_overtaken,
 };
 
@@ -88,6 +88,9 @@ impl Pipeline {
         };
         self.gone_back(of, claimed.iter().zip(&answers).filter(gone_back).count());
         let written = self.persist(|| self.store.write(of, &writes, 0)).await?;
+        let asked =
+            writes.iter().zip(&answers).map(|(write, answer)| (write.id().clone(), said(write, answer)));
+        self.diary.note(&of.name, asked);
         for refusal in &written.refused {
             let id = writes.get(refusal.index).map(RecordWrite::id);
             let id = id.map(tracing::field::display);
@@ -165,6 +168,20 @@ fn outcomes(claimed: &mut [Record], replies: Vec<Reply>) -> Vec<Result<Answer, F
         reply.outcome
     };
     claimed.iter_mut().zip(replies).map(outcome).collect()
+}
+
+/// What came of a question, for whoever asks later.
+fn said(write: &RecordWrite, answer: &Result<Answer, FetchError>) -> What {
+    let (said, version) = match answer {
+        Ok(Answer::Found { version, content: Content::Live(_) }) => ("found", *version),
+        Ok(Answer::Found { version, content: Content::Gone(_) }) => ("outside", *version),
+        Ok(Answer::NotFound) => ("not found", None),
+        Err(FetchError::Resting) => ("resting", None),
+        Err(FetchError::Unreachable(_) | FetchError::Failed(_)) => ("failed", None),
+        Err(FetchError::Refused(_)) => ("refused", None),
+        Err(FetchError::Unreadable(_) | FetchError::NotDeclared) => ("unreadable", None),
+    };
+    What::Asked { said, version, brought: brings_content(write) }
 }
 
 fn brings_content(write: &RecordWrite) -> bool {

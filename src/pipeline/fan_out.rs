@@ -1,11 +1,12 @@
 //! Brings the documents that refer to a record in line with it: few at once, many in their own time.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bson::doc;
 use futures::future::try_join_all;
 
-use super::{Halted, Pipeline};
+use super::{Halted, Pipeline, What};
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::replication::{Embed, EmbedWrite, Record, RecordWrite, Rendering, Scope, Subscription};
@@ -43,6 +44,7 @@ impl Pipeline {
         for id in &deferred {
             self.large.push(&of.name, id.clone());
         }
+        self.diary.note(&of.name, deferred.iter().map(|id| (id.clone(), What::FanOutBegun)));
         let done = owing.iter().filter(|record| !deferred.contains(&record.id));
         Ok(done.map(|record| RecordWrite::Paid { id: record.id.clone(), rev: record.rev }).collect())
     }
@@ -69,7 +71,10 @@ impl Pipeline {
         let referring = self.persist(|| self.store.count(embed, &ids, INLINE + 1, moment)).await?;
         if referring.any {
             let small = owing.iter().copied().filter(|record| !referring.many.contains(&record.id));
-            self.show(embed, of, small, Scope::Everywhere).await?;
+            self.show(embed, of, small.clone(), Scope::Everywhere).await?;
+            let name: Arc<str> = embed.name.as_str().into();
+            let shown = small.map(|record| (record.id.clone(), What::FannedOut(name.clone())));
+            self.diary.note(&of.name, shown);
         }
         metric::fan_out_duration(&embed.name, watch.elapsed());
         Ok(referring.many)

@@ -16,7 +16,7 @@ use super::lease::{LEASE, RENEWED_EVERY};
 use super::pace::Pace;
 use super::pass::{self, Pass, Walk};
 use super::traffic::Lookout;
-use super::{Halted, Pipeline};
+use super::{Halted, Pipeline, What};
 use crate::clock::Stopwatch;
 use crate::event::{EntityId, EntityType};
 use crate::replication::{Record, RecordWrite, Rendering, Scope, Subscription};
@@ -201,6 +201,7 @@ impl Pipeline {
         }
         let paid = RecordWrite::Paid { id: record.id.clone(), rev: record.rev };
         self.pay(&job.of, &[paid]).await?;
+        self.diary.note(&job.of.name, [(job.id.clone(), What::FanOutEnded)]);
         Ok(Step::Done)
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bson::{Bson, Document};
 
-use super::{Halted, Pipeline, patience};
+use super::{Halted, Pipeline, What, patience};
 use crate::clock::Stopwatch;
-use crate::event::EntityId;
+use crate::event::{EntityId, EntityType, IdKind};
 use crate::replication::{Embed, EmbedWrite, RecordWrite, Rendering, Scope, Subscription};
 use crate::store::{Changes, Hints, Moment, Records, StoreError};
 use crate::telemetry::metric;
@@ -149,6 +149,9 @@ impl Pipeline {
             return Ok(0);
         }
         let documents = self.persist(|| self.store.documents(embed, ids, moment)).await?;
+        let (of, name) = (EntityType::new(&embed.collection), Arc::<str>::from(embed.name.as_str()));
+        let looked_at = ids.iter().map(|id| (document_id(id), What::Hydrated(name.clone())));
+        self.diary.note(&of, looked_at);
         self.hydrate_documents(embed, &documents, moment).await
     }
 
@@ -205,6 +208,8 @@ impl Pipeline {
                 return Ok(records);
             }
             let written = self.persist(|| self.store.write(of, &writes, 0)).await?;
+            let made = writes.iter().filter(|write| matches!(write, RecordWrite::Placeholder { .. }));
+            self.diary.note(&of.name, made.map(|write| (write.id().clone(), What::Wanted)));
             after = after.max(written.moment);
             self.wanted.send_replace(());
             if written.changed == 0 {
@@ -213,6 +218,13 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// The id of a document as a person writes it.
+fn document_id(id: &Bson) -> EntityId {
+    let kinds = [IdKind::String, IdKind::Int, IdKind::ObjectId, IdKind::Uuid];
+    let known = kinds.into_iter().find_map(|kind| EntityId::from_bson(id, kind));
+    known.unwrap_or_else(|| EntityId::String(id.to_string().into()))
 }
 
 /// Who is referred to by which documents.

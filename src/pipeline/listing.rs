@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::batch::Verdict;
 use super::lease::RENEWED_EVERY;
 use super::{Backfill, Backfilled, Halted, Pipeline};
-use crate::clock::Stopwatch;
+use crate::clock::{self, Stopwatch};
 use crate::event::{Change, ChangeEvent, DecodeError, EntityId, Stamp};
 use crate::fetch::FetchError;
 use crate::replication::{Answer, Content, Keep, Listing, Outcome, Subscription};
@@ -239,9 +239,11 @@ impl Pipeline {
             if events.is_empty() {
                 break;
             }
-            let replicated = self.replicate(walk.of, events).await?;
+            let mut replicated = self.replicate(walk.of, events).await?;
+            let at = clock::wall_micros();
             let paid = self.fan_out(walk.of, &replicated.owing, replicated.moment).await?;
             self.pay(walk.of, &paid).await?;
+            self.diary.events(at, &walk.of.name, &mut replicated.verdicts);
             for (event, verdict) in replicated.verdicts {
                 match verdict {
                     Verdict::Done(outcome) => walked.brought += u64::from(outcome == Outcome::Applied),

@@ -10,6 +10,7 @@ mod call;
 mod clear;
 mod collection;
 mod deadline;
+mod diary;
 mod emit;
 mod epoch;
 mod erase;
@@ -57,7 +58,7 @@ use tokio::sync::watch as signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::Stopwatch;
+use crate::clock::{self, Stopwatch};
 use crate::event::EventId;
 use crate::fetch::Fetch;
 use crate::replication::{Declaration, Inflow};
@@ -68,6 +69,7 @@ use crate::telemetry::trace::{self, TraceContext};
 
 pub use backfill::{Backfill, Backfilled};
 pub use collection::{CollectionFeed, CollectionReader};
+pub use diary::{Diary, Note, Remembered, What};
 pub use emit::Emission;
 use epoch::{Heard, Regressions};
 pub use erase::{Erased, Holding};
@@ -125,6 +127,7 @@ pub struct Pipeline {
     heard: Heard,
     regressions: Regressions,
     settled: Settled,
+    diary: Arc<Diary>,
     shares: Shares,
     /// What a stop waits for: turns of read models and batches that are being stored, and queues that are being closed.
     under_way: TaskTracker,
@@ -133,6 +136,18 @@ pub struct Pipeline {
 impl Pipeline {
     /// Puts the pipeline together; nothing runs yet.
     pub fn new(
+        declaration: Arc<Declaration>,
+        store: Arc<dyn Store>,
+        fetch: Arc<dyn Fetch>,
+        rhythm: Rhythm,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Self::keeping(Arc::new(Diary::new(0)), declaration, store, fetch, rhythm, stop)
+    }
+
+    /// The same, which notes in this diary what it does.
+    pub fn keeping(
+        diary: Arc<Diary>,
         declaration: Arc<Declaration>,
         store: Arc<dyn Store>,
         fetch: Arc<dyn Fetch>,
@@ -156,6 +171,7 @@ impl Pipeline {
             heard,
             regressions,
             settled: Settled::default(),
+            diary,
             shares: Shares::default(),
             under_way: TaskTracker::new(),
         })
@@ -180,10 +196,12 @@ impl Pipeline {
         let mut batch = batch::decode(&self.declaration, source, deliveries); // ② bytes to meaning
         let mut debts = Vec::new();
         for (of, events) in batch.events() {
-            let replicated = self.replicate(&of, events).await?; // ③ decide ⑥ write, and read back
+            let mut replicated = self.replicate(&of, events).await?; // ③ decide ⑥ write, and read back
+            let at = clock::wall_micros();
             let paid = self.fan_out(&of, &replicated.owing, replicated.moment).await?; // embeds, or a durable debt
             let ids = replicated.verdicts.iter().filter_map(|(event, _)| event.stamp.event.as_ref());
             self.settled.note(of.name.as_str(), ids.map(EventId::as_str));
+            self.diary.events(at, &of.name, &mut replicated.verdicts);
             batch.conclude(source, &of, replicated.verdicts);
             debts.push((of, paid));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bson::{Bson, Document};
 
 use super::batch::{Batch, Verdict};
-use super::{Halted, Pipeline};
+use super::{Halted, Pipeline, What};
 use crate::clock;
 use crate::event::{
     ChangeEvent, DecodeError, EntityId, EntityType, Envelope, Headers, Limits, Message, Reason,
@@ -44,6 +44,11 @@ impl Pipeline {
             *item.outcome = Some(Outcome::Parked);
             metric::parked(item.of.map_or("", |of| of.name.as_str()), item.misread.error.reason.as_str());
             note(source, item.of, item.parked);
+            if let (Some(of), Some(entity)) = (item.of, &item.misread.entity) {
+                let (event, version) = (item.parked.event.clone(), item.parked.version);
+                let what = What::Parked { event, version, reason: item.misread.error.reason.as_str() };
+                self.diary.note(&of.name, [(entity.clone(), what)]);
+            }
             parked.push(item.parked.clone());
             if let (Some(of), Some(entity)) = (item.of.filter(|of| of.fetch.is_some()), &item.misread.entity)
             {

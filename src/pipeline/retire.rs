@@ -1,6 +1,6 @@
 //! Retires records that nobody refers to: mark, wait, look again, delete under that very mark.
 
-use super::{Halted, Pipeline};
+use super::{Halted, Pipeline, What};
 use crate::event::EntityId;
 use crate::replication::{Keep, Record, RecordWrite, Subscription};
 use crate::store::Moment;
@@ -47,6 +47,9 @@ impl Pipeline {
             self.persist(|| self.store.write(of, &freed, 0)).await?;
             let count = self.persist(|| self.store.retire(of, &retired)).await?;
             metric::retired(of.name.as_str(), count);
+            if count == retired.len() as u64 {
+                self.diary.note(&of.name, retired.into_iter().map(|(id, _)| (id, What::Retired)));
+            }
             // Those that were freed are marked no longer; who still sees them so reads what is outdated, and looks again
             // in the next round.
             if count == 0 {

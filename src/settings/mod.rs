@@ -52,6 +52,8 @@ pub struct Settings {
     pub sweep: Sweep,
     /// How long a parked event is kept.
     pub parked_ttl: Duration,
+    /// How many events a pod remembers, for whoever asks why a value is there.
+    pub remember: usize,
     /// What is logged, and how.
     pub log: Log,
     /// How long work under way may take to end after a signal to stop.
@@ -155,6 +157,8 @@ pub struct Log {
     pub filter: String,
 }
 
+/// How many events a pod can remember at most.
+const MOST_REMEMBERED: u64 = 10_000_000;
 /// How many bytes of a replica can be kept in memory for readers, at most.
 const LARGEST_CACHE: u64 = 1 << 40;
 
@@ -236,6 +240,7 @@ impl Settings {
                 drift_every: from.duration("sweep.drift_every", SECOND),
             },
             parked_ttl: from.duration("parked.ttl", SECOND),
+            remember: from.number("explain.remember", 0..=MOST_REMEMBERED),
             log: Log {
                 format: from.one_of(
                     "log.format",

@@ -123,6 +123,7 @@ fn every_setting_can_be_given_by_the_environment() {
             ("NEARCOPY__SWEEP__RETIRE_EVERY", "3m"),
             ("NEARCOPY__SWEEP__DRIFT_EVERY", "1d"),
             ("NEARCOPY__PARKED__TTL", "7d"),
+            ("NEARCOPY__EXPLAIN__REMEMBER", "0"),
             ("NEARCOPY__LOG__FORMAT", "text"),
             ("NEARCOPY__LOG__FILTER", "warn,nearcopy=debug"),
             ("NEARCOPY__SHUTDOWN__GRACE", "500ms"),

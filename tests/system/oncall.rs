@@ -219,3 +219,87 @@ async fn a_document_is_explained() {
     assert_eq!(missing.status.code(), Some(1));
     stage.clear().await;
 }
+
+/// What one pod remembers, as `explain` has it, without a value.
+fn lately(plan: &Plan, of: &[&str], pod: &str) -> Value {
+    let [account] = explained(plan, &[of, &["--pod", pod]].concat()).try_into().unwrap();
+    assert!(!account.to_string().contains("CANARY"), "{account}");
+    let [told] = account["lately"].as_array().unwrap().clone().try_into().unwrap();
+    told
+}
+
+/// A note in few words.
+fn noted(note: &Value) -> String {
+    let text = |name: &str| note[name].as_str().unwrap_or_default().to_owned();
+    let more = [text("said"), text("outcome"), text("reason"), text("embed")].concat();
+    format!("{} {} {more}", text("what"), note["version"])
+}
+
+/// What the database does not tell of any more, a pod remembers: events that changed nothing, with why, questions and their
+/// answers, fan-outs. Ids and versions, and never a value; and it says since when it remembers, and that it is one of several.
+#[tokio::test]
+async fn a_pod_remembers_what_it_did_lately() {
+    let stage = Stage::new().await;
+    stage.owner.has("ann", 1, "CANARY-ann");
+    stage.consumer.sells("p1", "ann").await;
+    let plan = stage.plan();
+    let sidecar = plan.start().await;
+    stage.consumer.shows("p1", "CANARY-ann").await;
+    stage.user("ann", 3, "CANARY-anna").await;
+    stage.consumer.shows("p1", "CANARY-anna").await;
+    stage.user("ann", 2, "CANARY-late").await;
+    stage.user("bob", 1, "CANARY-bob").await;
+    let mut broken = event("user.updated", "ann", 4, "x");
+    broken["data"]["version"] = json!("CANARY");
+    stage.events([broken]).await;
+    sidecar.books_close_at(4).await;
+
+    let admin = sidecar.admin();
+    let told_lately = |of: &[&str]| lately(&plan, of, &admin);
+    let pod = told_lately(&["users", "ann"]);
+    assert_eq!((&pod["remembers"], &pod["pod"]), (&json!(4000), &json!(admin)));
+    assert_eq!(pod["eventsSince"], pod["othersSince"]);
+    let notes: Vec<String> = pod["notes"].as_array().unwrap().iter().map(noted).collect();
+    for wanted in [
+        "wanted null ",
+        "asked 1 found",
+        "fannedOut null product-user",
+        "event 3 applied",
+        "event 2 stale",
+        "parked null bad_version",
+    ] {
+        assert!(notes.iter().any(|note| note == wanted), "{wanted}: {notes:?}");
+    }
+    let bob = told_lately(&["users", "bob"]);
+    let ignored = json!({
+        "what": "event", "event": "user.updated/bob/1", "version": 1, "outcome": "ignored", "at": bob["notes"][0]["at"],
+    });
+    assert_eq!(bob["notes"], json!([ignored]));
+    stage.consumer.sells("p2", "ann").await;
+    stage.consumer.shows("p2", "CANARY-anna").await;
+    let product = told_lately(&["products", "p2", "user.name"]);
+    assert_eq!(product["notes"][0]["what"], "hydrated", "{product}");
+
+    let pods = ["--pod", &admin, "--pod", "http://127.0.0.1:1"];
+    let table =
+        text(&plan.run(&[&["explain", "users", "ann", "--manifest", "{manifest}"], &pods[..]].concat()));
+    for line in
+        ["version 2: nothing, since something newer was held", "other pods may know more", "cannot be asked"]
+    {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    sidecar.stop().await;
+    stage.clear().await;
+}
+
+/// Where nothing is to be remembered, a pod says so.
+#[tokio::test]
+async fn a_pod_that_remembers_nothing_says_so() {
+    let stage = Stage::new().await;
+    let plan = stage.plan();
+    let forgetful = plan.clone().set("explain.remember", "0").start().await;
+    let told = lately(&plan, &["users", "ann"], &forgetful.admin());
+    assert_eq!((&told["remembers"], &told["notes"]), (&json!(0), &json!([])));
+    forgetful.stop().await;
+    stage.clear().await;
+}

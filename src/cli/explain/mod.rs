@@ -3,6 +3,7 @@
 mod document;
 mod entity;
 mod folded;
+mod lately;
 
 use std::path::PathBuf;
 
@@ -32,6 +33,10 @@ pub(super) struct Arguments {
     /// Shows values, too; without it, only the names of fields.
     #[arg(long)]
     values: bool,
+    /// Asks this pod what it remembers, by the address of its probes; more than once for several. Where none is given, the
+    /// one at admin.listen is asked.
+    #[arg(long, value_name = "URL")]
+    pod: Vec<String>,
     /// A file or a folder; where none is given, the setting manifest.paths names them.
     #[arg(long, value_name = "MANIFEST")]
     manifest: Vec<PathBuf>,
@@ -74,11 +79,25 @@ impl Account {
 pub(super) fn explain(settings: &Settings, arguments: &Arguments) -> Outcome {
     settings.mongodb.url()?;
     let declared = wiring::manifest(settings, &arguments.manifest)?;
-    let accounts = wiring::block_on(|_| look(settings, &declared, arguments))??;
-    let table = || accounts.iter().map(Account::table).collect::<Vec<_>>().join("\n\n");
+    let (accounts, lately) = wiring::block_on(|_| async {
+        let Arguments { of, id, pod, .. } = arguments;
+        tokio::join!(look(settings, &declared, arguments), lately::ask(settings, pod, of, id))
+    })?;
+    let accounts = accounts?;
+    let table = || {
+        let accounts = accounts.iter().map(Account::table);
+        accounts.chain([lately.table()]).collect::<Vec<_>>().join("\n\n")
+    };
     let text = match arguments.output {
         Output::Table => table(),
-        other => other.say(String::new, || accounts.into_iter().map(Account::into_value).collect()),
+        other => {
+            let with_lately = |account: Account| {
+                let mut value = account.into_value();
+                value["lately"] = lately.value();
+                value
+            };
+            other.say(String::new, || accounts.into_iter().map(with_lately).collect())
+        }
     };
     print(&text)
 }
