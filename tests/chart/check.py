@@ -5,12 +5,14 @@ import charts
 import image
 import refused
 import report
+import walk
 
 
 def main(parts):
     if "charts" in parts:
         charts.check()
         refused.check()
+        walk.check()
     if "image" in parts:
         image.check()
     return report.close()

@@ -14,6 +14,7 @@ mod program;
 mod run;
 mod settings;
 mod test;
+mod walk;
 
 /// Compares what the program said, and how it ended, with what was agreed on.
 #[track_caller]
