@@ -168,11 +168,6 @@ impl Sidecar {
         Some(answer.status().as_u16())
     }
 
-    /// Where its probes are.
-    pub(crate) fn admin(&self) -> String {
-        format!("http://{}", self.admin)
-    }
-
     /// Everything measured, as Prometheus sees it.
     pub(crate) async fn metrics(&self) -> Metrics {
         let answer = self.http.get(format!("http://{}/metrics", self.admin)).send().await.unwrap();

@@ -21,7 +21,7 @@ pub(super) struct Lately(Vec<Told>);
 /// Asks the pods at these addresses; without any, the one whose address the settings have.
 pub(super) async fn ask(settings: &Settings, pods: &[String], of: &str, id: &str) -> Lately {
     let own = || {
-        let mut address = settings.admin;
+        let mut address = settings.admin.listen;
         if address.ip().is_unspecified() {
             address.set_ip(if address.is_ipv6() {
                 std::net::Ipv6Addr::LOCALHOST.into()
