@@ -1,9 +1,9 @@
 //! One entity: what is held of it, what brought that, what is still owed or asked, and who shows it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::super::table::{time, time_or_none};
-use super::{Account, parked, parked_row, parked_value, shown};
+use super::super::table::time_or_none;
+use super::{Account, held, parked, parked_row, parked_value};
 use crate::event::EntityId;
 use crate::replication::{Declaration, Embed, Keep, Key, Reading, State, Subscription, Why};
 use crate::store::mongo::Mongo;
@@ -50,7 +50,7 @@ impl Known<'_> {
         let mut rows = vec![("entity", format!("{} {}", self.of.name, self.id))];
         match &self.reading {
             None => rows.push(("held", "nothing".to_owned())),
-            Some(reading) => rows.extend(held_rows(reading, values)),
+            Some(reading) => rows.extend(held::rows(reading, values)),
         }
         for (embed, counts) in &self.embeds {
             let count = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
@@ -83,7 +83,7 @@ impl Known<'_> {
         json!({
             "replica": self.of.name.as_str(),
             "entity": self.id.to_string(),
-            "record": self.reading.as_ref().map(|reading| held_value(reading, values)),
+            "record": self.reading.as_ref().map(|reading| held::value(reading, values)),
             "embeds": embeds.collect::<Vec<_>>(),
             "parked": self.parked.1.iter().map(parked_value).collect::<Vec<_>>(),
             "parkedInAll": self.parked.0,
@@ -212,75 +212,6 @@ impl Known<'_> {
             }
         }
     }
-}
-
-fn held_rows(reading: &Reading, values: bool) -> Vec<(&'static str, String)> {
-    let record = &reading.record;
-    let reason =
-        if let State::Gone(why) = record.state { format!(" ({})", why.as_str()) } else { String::new() };
-    let version = record.version().map(|version| format!(", version {version}")).unwrap_or_default();
-    let held = format!("{}{reason}{version}, epoch {}", record.state.as_str(), record.epoch());
-    let mut rows = vec![("held", held), ("written", time_or_none(Some(record.rev / 1000)))];
-    let origin = match (reading.origin.as_str(), &reading.event) {
-        ("", _) => "nothing yet".to_owned(),
-        ("event", Some(event)) => format!("event {event}, of {}", time_or_none(reading.at)),
-        ("event", None) => format!("an event without an id, of {}", time_or_none(reading.at)),
-        ("fetch", _) => "the owner's answer".to_owned(),
-        (other, _) => other.to_owned(),
-    };
-    rows.push(("brought by", origin));
-    if record.asked.is_some() {
-        rows.push(("owner asked", time_or_none(record.asked.map(|asked| asked / 1000))));
-    }
-    rows.push(("fields", fields_row(reading, values)));
-    rows
-}
-
-fn fields_row(reading: &Reading, values: bool) -> String {
-    let fields = &reading.record.fields;
-    let told = fields.iter().map(
-        |(name, value)| {
-            if values { format!("{name}: {}", shown(value)) } else { name.clone() }
-        },
-    );
-    let told = told.collect::<Vec<_>>().join(", ");
-    if told.is_empty() { "none".to_owned() } else { told }
-}
-
-fn held_value(reading: &Reading, values: bool) -> Value {
-    let record = &reading.record;
-    let fields: Value = if values {
-        record.fields.iter().map(|(name, value)| (name.clone(), shown(value))).collect::<Map<_, _>>().into()
-    } else {
-        record.fields.keys().map(String::as_str).collect()
-    };
-    let why = if let State::Gone(why) = record.state { Some(why.as_str()) } else { None };
-    let micros = |micros: Option<i64>| micros.and_then(|micros| time(micros / 1000));
-    let patched = record.patched.iter().map(|(name, version)| (name.clone(), version.get().into()));
-    json!({
-        "state": record.state.as_str(),
-        "reason": why,
-        "version": record.version().map(crate::event::Version::get),
-        "epoch": record.epoch(),
-        "generation": record.shape,
-        "rev": record.rev,
-        "writtenAt": micros(Some(record.rev)),
-        "origin": reading.origin,
-        "event": reading.event,
-        "changedAt": reading.at.and_then(time),
-        "batch": record.batch,
-        "owes": record.owes,
-        "need": record.need.map(crate::event::Version::get),
-        "due": record.due.and_then(time),
-        "claimed": record.claim.is_some(),
-        "asked": micros(record.asked),
-        "since": micros(record.since),
-        "tries": record.tries,
-        "retiring": record.marked,
-        "lacks": record.lacks,
-        "patched": patched.collect::<Map<String, Value>>(),
-        "fields": fields,
-    })
 }
 
 /// Where a field's values come from.

@@ -3,6 +3,7 @@
 mod document;
 mod entity;
 mod folded;
+mod held;
 mod lately;
 
 use std::path::PathBuf;
