@@ -5,9 +5,11 @@ use std::process::Output;
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 
-use super::{CANARY, OTHER, event, protecting, told, user};
+use super::{CANARY, OTHER, PROTECTED, READS, event, fetch, keyed, manifest, protecting, told, user};
+use crate::owner_service::Reply;
+use crate::rabbitmq::eventually;
 use crate::read::Read;
-use crate::stage::EXCHANGE;
+use crate::stage::{EXCHANGE, Stage};
 
 /// S14, S8: in the whole database, in the log of every level, in metrics, in what readers are told, and in what commands say.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,6 +49,32 @@ async fn what_is_protected_is_in_clear_nowhere() {
         assert!(!text.contains(CANARY), "{text}");
     }
     read.end().await;
+}
+
+/// S14: what the owner lists is protected like what it answers.
+#[tokio::test]
+async fn what_is_listed_is_in_clear_nowhere() {
+    let stage = Stage::new().await;
+    stage.owner.answers(|asked, _| match asked.page {
+        Some(_) => Reply::json(&json!({ "items": [user("listed", 1), user("odd", "one")] })),
+        None => Reply::json(&user(&asked.ids[0], 1)),
+    });
+    let owner = stage.owner.url();
+    let list = format!(
+        "list: {{ url: \"{owner}/users?limit=2&after={{after}}\", next: {{ cursor: next }}, items: items }}"
+    );
+    let fetch = fetch(&owner).replace("timeout: 1s", &format!("timeout: 1s, {list}"));
+    let sidecar = keyed(stage.plan_of(manifest(PROTECTED, &fetch, READS))).start().await;
+    let is_hidden = |user: &bson::Document| {
+        let text = |name| user.get_str(name).unwrap_or_default();
+        text("email").starts_with("h1:") && text("phone").starts_with("e1:k1:") && text("street") == "c•••"
+    };
+    stage.consumer.until("users", "listed", "it is kept as declared", is_hidden).await;
+    eventually("the list is at its end", async || !sidecar.logged("backfill.ended").is_empty()).await;
+    assert_eq!(stage.consumer.holding(CANARY).await, [""; 0]);
+    assert!(!sidecar.log().contains(CANARY), "{}", sidecar.log());
+    sidecar.stop().await;
+    stage.clear().await;
 }
 
 /// Good events and bad ones.
