@@ -1,6 +1,7 @@
 //! What a message means: which entity changed, to what, and where that stands in the owner's order.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bson::Document;
 
@@ -8,7 +9,7 @@ use super::{EntityId, Fields, Version};
 
 /// The publisher's own name for an event; it identifies, it does not order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EventId(String);
+pub struct EventId(Arc<str>);
 
 impl EventId {
     /// The longest event id that is kept as it is, in bytes.
@@ -17,14 +18,14 @@ impl EventId {
     /// Takes the publisher's text. What is longer is cut, and ends with a hash of the whole, so that two ids stay two.
     pub fn new(text: &str) -> Self {
         if text.len() <= Self::LONGEST {
-            return Self(text.to_owned());
+            return Self(text.into());
         }
         let hash = format!("~{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()));
         let mut end = Self::LONGEST - hash.len();
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        Self(format!("{}{hash}", &text[..end]))
+        Self(format!("{}{hash}", &text[..end]).into())
     }
 
     /// The id as text.

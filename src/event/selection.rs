@@ -73,6 +73,11 @@ struct Joined {
     body: Vec<usize>,
 }
 
+/// What stands beside a name and a value in BSON, and how much longer a short number is there.
+const BESIDE_A_VALUE: usize = 16;
+/// A document without a field: its length, and its end.
+const EMPTY: [u8; 5] = [5, 0, 0, 0, 0];
+
 /// The wanted values of one notice, unread.
 pub struct Values<'n, 'a> {
     notice: &'n Notice<'a>,
@@ -193,7 +198,7 @@ impl Selection {
 
     /// Reads the declared fields of an entity, each as its declared type, or as it is protected.
     pub fn state(&self, values: &Values<'_, '_>, of: &EntityId) -> Result<Fields, DecodeError> {
-        let mut encoded = RawDocumentBuf::new();
+        let mut encoded = with_room(self.room(values));
         for (place, field) in &self.fields {
             let name =
                 <&CStr>::try_from(field.name.as_str()).map_err(|_| field.refused("its name has a NUL"))?;
@@ -211,6 +216,12 @@ impl Selection {
             encoded.append(name, value);
         }
         Ok(Fields::new(encoded))
+    }
+
+    /// How many bytes the declared fields take at most, or about so many: BSON says a value in hardly more than JSON does.
+    fn room(&self, values: &Values<'_, '_>) -> usize {
+        let found = self.fields.iter().filter_map(|(place, field)| Some((field, values.at(place)?)));
+        found.map(|(field, raw)| field.name.len() + raw.get().len() + BESIDE_A_VALUE).sum()
     }
 
     /// Reads those of the declared fields that are there. Where a part that should contain one is `null`, the
@@ -314,4 +325,11 @@ impl Values<'_, '_> {
         }
         Ok(false)
     }
+}
+
+/// An empty document that takes so many bytes of fields before it has to grow.
+fn with_room(bytes: usize) -> RawDocumentBuf {
+    let mut empty = Vec::with_capacity(EMPTY.len() + bytes);
+    empty.extend_from_slice(&EMPTY);
+    RawDocumentBuf::from_bytes(empty).unwrap_or_default()
 }

@@ -94,7 +94,10 @@ fn parts(declaration: &Declaration, source: &Inflow, delivery: &Delivery, now: i
         };
         Some(Part { of: Some(of.clone()), meaning, outcome: None })
     };
-    declaration.fed_by(source.name()).filter_map(part).collect()
+    // Thousands of these are held at once, nearly all for one replica: they have the room that they need, and no more.
+    let mut parts = Vec::with_capacity(declaration.fed_by(source.name()).count());
+    parts.extend(declaration.fed_by(source.name()).filter_map(part));
+    parts
 }
 
 impl Batch {

@@ -1,6 +1,7 @@
 //! The owner's order: what decides whether a state may enter a record.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bson::{Document, doc};
 use xxhash_rust::xxh3::xxh3_64;
@@ -24,7 +25,7 @@ pub struct Key {
     /// The generation of the declaration that selected the fields.
     pub shape: i32,
     /// Of the content: 16 hexadecimal digits, [`Key::SETTLED`], or empty for a deletion and for guards.
-    pub hash: String,
+    pub hash: Arc<str>,
 }
 
 /// What a version says of an entity; of two that say different things, the later of these wins.
@@ -50,12 +51,12 @@ impl Key {
     /// The key of a deletion, or of an exit from the subset.
     pub fn gone(version: Version, why: Why, shape: i32) -> Self {
         let rank = if matches!(why, Why::Deleted | Why::Erased) { Rank::Deleted } else { Rank::Out };
-        Self { epoch: 0, version, rank, shape, hash: String::new() }
+        Self { epoch: 0, version, rank, shape, hash: Arc::default() }
     }
 
     /// The lowest key of a version: what a record must reach to meet a need.
     pub fn floor(epoch: i64, version: Version) -> Self {
-        Self { epoch, version, rank: Rank::Live, shape: 0, hash: String::new() }
+        Self { epoch, version, rank: Rank::Live, shape: 0, hash: Arc::default() }
     }
 
     /// The same in another of the owner's epochs.
@@ -67,7 +68,7 @@ impl Key {
     /// The lowest key of this version and shape: what guards a write where the owner can decide ties.
     #[must_use]
     pub fn without_hash(&self) -> Self {
-        Self { hash: String::new(), ..self.clone() }
+        Self { hash: Arc::default(), ..self.clone() }
     }
 
     /// Whether another key has the same place in the owner's order: all but the hash.
@@ -80,7 +81,7 @@ impl Key {
     #[must_use]
     pub fn reshaped(&self, shape: i32, fields: Option<&Document>) -> Self {
         let hash = match fields {
-            Some(fields) if self.hash != Self::SETTLED => content_hash(fields),
+            Some(fields) if &*self.hash != Self::SETTLED => content_hash(fields),
             _ => self.hash.clone(),
         };
         Self { shape: shape.max(self.shape), hash, ..self.clone() }
@@ -93,7 +94,7 @@ impl Key {
             "v": self.version.get(),
             "g": self.rank as i32,
             "s": self.shape,
-            "h": &self.hash,
+            "h": &*self.hash,
         }
     }
 
@@ -104,7 +105,7 @@ impl Key {
             version: Version::new(document.get_i64("v").ok()?),
             rank: Rank::parse(document.get_i32("g").ok()?)?,
             shape: document.get_i32("s").ok()?,
-            hash: document.get_str("h").ok()?.to_owned(),
+            hash: document.get_str("h").ok()?.into(),
         })
     }
 }
@@ -122,10 +123,13 @@ impl fmt::Display for Key {
 }
 
 /// A hash of the declared fields' BSON that stays the same over releases.
-pub(super) fn content_hash(fields: &Document) -> String {
+pub(super) fn content_hash(fields: &Document) -> Arc<str> {
     hash(&fields.to_vec().unwrap_or_default())
 }
 
-fn hash(encoded: &[u8]) -> String {
-    format!("{:016x}", xxh3_64(encoded))
+fn hash(encoded: &[u8]) -> Arc<str> {
+    let hash = xxh3_64(encoded);
+    let digits: [u8; 16] =
+        std::array::from_fn(|at| b"0123456789abcdef"[(hash >> (60 - 4 * at)) as usize % 16]);
+    str::from_utf8(&digits).unwrap_or_default().into()
 }

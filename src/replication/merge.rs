@@ -159,7 +159,7 @@ fn versioned(
         || held.is_some_and(|held| held.rank == Rank::Deleted);
     let overrides = settled && tie && !deleted && differs(record, &content);
     if overrides {
-        Key::SETTLED.clone_into(&mut key.hash);
+        key.hash = Key::SETTLED.into();
     }
     let behind = !begins && record.need.is_some_and(|need| version < need)
         || held.is_some_and(|held| (epoch, version) < (held.epoch, held.version));
@@ -227,7 +227,7 @@ fn not_found(record: &Record, settled: bool, epoch: i64, shape: i32) -> Verdict 
 
 /// What is held, under a key that says that it is the owner's word: where somebody has called for that.
 fn confirmed(record: &Record, settled: bool) -> Option<(Content, Option<Key>)> {
-    let key = record.key.as_ref().filter(|key| key.hash != Key::SETTLED)?;
+    let key = record.key.as_ref().filter(|key| &*key.hash != Key::SETTLED)?;
     record.since.filter(|_| settled)?;
     let content = match record.state {
         State::Pending => return None,

@@ -112,8 +112,8 @@ fn judge_state(key: &Key, guard: &Key, winner: bool, record: &Record, batch: i64
     }
     // What the owner has decided may have changed since, under the very same version: only it can say.
     let says_the_same = match record.state {
-        State::Live if held.hash == Key::SETTLED => content_hash(&record.fields) == key.hash,
-        _ => held.hash == key.hash || held.hash == Key::SETTLED,
+        State::Live if &*held.hash == Key::SETTLED => content_hash(&record.fields) == key.hash,
+        _ => held.hash == key.hash || &*held.hash == Key::SETTLED,
     };
     if !says_the_same {
         return Judgement::Conflict;
@@ -172,7 +172,7 @@ fn judge_covered_patch(version: Version, fields: &Document, key: &Key, record: &
     let says = |(name, value): (&String, &bson::Bson)| {
         record.patched.get(name) > Some(&version) || record.fields.get(name) == Some(value)
     };
-    if key.hash == Key::SETTLED || fields.iter().all(says) {
+    if &*key.hash == Key::SETTLED || fields.iter().all(says) {
         Judgement::Covered(Outcome::Duplicate)
     } else {
         Judgement::Conflict

@@ -1,7 +1,7 @@
 //! A record in a few bytes, and back to what the rules take.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bson::{Document, doc};
 use nearcopy::event::{EntityId, Version};
@@ -84,7 +84,7 @@ pub(crate) struct Held {
 static IDS: LazyLock<[EntityId; 2]> = LazyLock::new(|| ["0", "1"].map(|id| EntityId::String(id.into())));
 static FIELDS: LazyLock<Vec<Document>> =
     LazyLock::new(|| (0..CONTENTS).map(|content| doc! { "username": content.to_string() }).collect());
-static HASHES: LazyLock<Vec<String>> = LazyLock::new(|| {
+static HASHES: LazyLock<Vec<Arc<str>>> = LazyLock::new(|| {
     FIELDS
         .iter()
         .map(|fields| Key::live(Version::new(0), 1, &fields.clone().try_into().unwrap()).hash)
@@ -153,18 +153,20 @@ impl SmallKey {
     }
 
     pub(crate) fn of(key: &Key) -> Self {
-        let hash = match key.hash.as_str() {
+        let hash = match &*key.hash {
             "" => Hash::Empty,
             Key::SETTLED => Hash::Settled,
-            hash => Hash::Of(u8::try_from(HASHES.iter().position(|known| known == hash).unwrap()).unwrap()),
+            hash => {
+                Hash::Of(u8::try_from(HASHES.iter().position(|known| **known == *hash).unwrap()).unwrap())
+            }
         };
         Self { version: u8::try_from(key.version.get()).unwrap(), rank: key.rank as u8, hash }
     }
 
     fn key(self) -> Key {
         let hash = match self.hash {
-            Hash::Empty => String::new(),
-            Hash::Settled => Key::SETTLED.to_owned(),
+            Hash::Empty => Arc::default(),
+            Hash::Settled => Key::SETTLED.into(),
             Hash::Of(content) => HASHES[usize::from(content)].clone(),
         };
         let rank = [Rank::Live, Rank::Out, Rank::Deleted][usize::from(self.rank)];

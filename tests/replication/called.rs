@@ -65,7 +65,7 @@ fn a_word_that_was_called_for_settles_what_is_held_also_where_that_says_the_same
         assert!(in_words(&held).starts_with(&format!("{settled},")), "{}", in_words(&held));
         let at_once = Record { asked: Some(REV), ..held.clone() };
         assert!(in_words(&at_once).starts_with("-,"), "provisional: {}", in_words(&at_once));
-        Key::SETTLED.clone_into(&mut held.key.as_mut().unwrap().hash);
+        held.key.as_mut().unwrap().hash = Key::SETTLED.into();
         assert!(in_words(&held).starts_with("-,"), "settled already: {}", in_words(&held));
     }
 }

@@ -66,5 +66,5 @@ fn a_settled_answer_without_a_version_completes_what_lacks() {
     else {
         panic!()
     };
-    assert_eq!((key.shape, key.hash.as_str()), (2, Key::SETTLED));
+    assert_eq!((key.shape, &*key.hash), (2, Key::SETTLED));
 }

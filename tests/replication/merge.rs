@@ -110,7 +110,7 @@ pub(crate) fn in_words(write: &RecordWrite) -> String {
             Content::Gone(why) => why.as_str().to_owned(),
         };
         let key = key.as_ref().map_or("no key".to_owned(), |key| {
-            format!("{key}{}", if key.hash == Key::SETTLED { "~" } else { "" })
+            format!("{key}{}", if &*key.hash == Key::SETTLED { "~" } else { "" })
         });
         format!("{what} {key}")
     });

@@ -231,7 +231,7 @@ fn a_removed_field_goes_whoever_wrote_it() {
     let settled =
         Record { key: held.key.clone().map(|key| Key { hash: Key::SETTLED.into(), ..key }), ..held };
     let RecordWrite::Upgrade { key: Some(key), .. } = upgrade(users(&last), &settled) else { panic!() };
-    assert_eq!(key.hash, Key::SETTLED, "what the owner has decided stays decided");
+    assert_eq!(&*key.hash, Key::SETTLED, "what the owner has decided stays decided");
 }
 
 /// C1: of what holds no fields, only the number changes.

@@ -80,7 +80,7 @@ impl Database {
 
 fn tombstone(record: &Record) -> (i64, Rank, &str) {
     let key: &Key = record.key.as_ref().unwrap();
-    (key.version.get(), key.rank, key.hash.as_str())
+    (key.version.get(), key.rank, &*key.hash)
 }
 
 /// G6, S8, G1: a person is erased while a pod works through old events of hers: nothing of her is left anywhere, whatever

@@ -48,7 +48,7 @@ impl Dice {
             ])),
             rank: self.one_of(&[Rank::Live, Rank::Out, Rank::Deleted]),
             shape: self.one_of(&[0, 1, 2, 10]),
-            hash: self.one_of(&["", "~", "0000000000000000", "ffffffffffffffff", "9", "a"]).to_owned(),
+            hash: self.one_of(&["", "~", "0000000000000000", "ffffffffffffffff", "9", "a"]).into(),
         }
     }
 }

@@ -165,7 +165,7 @@ impl Known<'_> {
                 "it has changed, and documents that refer to it are still to be brought in line".to_owned(),
             );
         }
-        if record.key.as_ref().is_some_and(|key| key.hash == Key::SETTLED) {
+        if record.key.as_ref().is_some_and(|key| &*key.hash == Key::SETTLED) {
             why.push(
                 "the owner, asked, has said what it is: no event of this version undoes that".to_owned(),
             );

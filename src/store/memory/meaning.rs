@@ -4,6 +4,7 @@
 //! just the same.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::Document;
@@ -151,7 +152,7 @@ fn question(of: &Subscription, held: &Record, ask: Due, now: i64) -> Option<i64>
     let sooner = |time: Option<i64>| held.due.into_iter().chain(time).min();
     let asked = time(ask, now);
     let Some(fetch) = &of.fetch else { return sooner(asked) };
-    if held.key.as_ref().is_some_and(|key| key.hash == Key::SETTLED) {
+    if held.key.as_ref().is_some_and(|key| &*key.hash == Key::SETTLED) {
         return sooner(Some(if ask == Due::Now { now } else { now + millis(fetch.settle) }));
     }
     match (ask, fetch.reconcile) {
@@ -164,7 +165,7 @@ fn erased(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64) -> Re
     let RecordWrite::Erase { id, floor, owes, .. } = write else { return held.clone() };
     let shape = held.key.as_ref().map_or(of.shape, |key| key.shape);
     let deletion =
-        |version| Key { epoch: held.epoch(), version, rank: floor.rank, shape, hash: String::new() };
+        |version| Key { epoch: held.epoch(), version, rank: floor.rank, shape, hash: Arc::default() };
     let key = held.version().map(deletion).max(Some(floor.clone()));
     let marked = held.marked;
     Record { key, rev, owes: *owes, marked, shape: of.shape, ..blank(id, State::Gone(Why::Erased)) }

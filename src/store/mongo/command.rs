@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bson::raw::cstr;
-use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::Database;
 use mongodb::error::{Error, ErrorKind};
 
+use super::writer::Writer;
 use super::{Mongo, Topology};
 use crate::store::{Moment, Refusal, StoreError, Written};
 
@@ -18,6 +18,10 @@ const MAJORITY_WAIT_MS: i32 = 10_000;
 const LARGEST_COMMAND: usize = (16 << 20) - (16 << 10);
 /// The server's code for a document that is too large.
 const TOO_LARGE: i32 = 10_334;
+/// What stands beside a statement in a command: its type and its place.
+const BESIDE_A_STATEMENT: usize = 8;
+/// Room for all else that a command of statements says.
+const AROUND_STATEMENTS: usize = 256;
 /// How many statements go into one command.
 const MOST_STATEMENTS: usize = 1_000;
 /// Two pods inserted the same `_id` at once; the write goes round again.
@@ -74,7 +78,11 @@ impl Mongo {
     }
 
     /// The same for a command that is encoded already.
-    async fn run_raw(&self, action: &str, command: RawDocumentBuf) -> Result<Document, StoreError> {
+    pub(super) async fn run_raw(
+        &self,
+        action: &str,
+        command: RawDocumentBuf,
+    ) -> Result<Document, StoreError> {
         let database = self.database.clone();
         let running = tokio::spawn(async move { database.run_raw_command(command).await });
         finish(action, running).await
@@ -109,13 +117,9 @@ impl Mongo {
                     continue;
                 }
             };
-            let mut command = rawdoc! { "update": collection };
-            command.append(cstr!("updates"), updates);
-            command.append(cstr!("ordered"), ordered);
-            command.append(
-                cstr!("writeConcern"),
-                RawDocumentBuf::try_from(&write_concern()).unwrap_or_default(),
-            );
+            let concern = RawDocumentBuf::try_from(&write_concern()).unwrap_or_default();
+            let command = many(("update", collection), ordered, Some(&concern), ("updates", &updates));
+            drop(updates);
             let done = sent(&action, &self.run_raw(&action, command).await?)?;
             total.add(done, |at| Some(first + at));
         }
@@ -169,16 +173,35 @@ async fn finish_within<T>(
     }
 }
 
-/// Statements that go to the server together, encoded once, or one that cannot go at all.
+/// A command of many statements, in bytes that need not grow: there may be megabytes of them.
+pub(super) fn many(
+    (command, collection): (&str, &str),
+    ordered: bool,
+    concern: Option<&RawDocument>,
+    (name, statements): (&str, &[RawDocumentBuf]),
+) -> RawDocumentBuf {
+    let size: usize =
+        statements.iter().map(|statement| statement.as_bytes().len() + BESIDE_A_STATEMENT).sum();
+    let mut said = Writer::with_room(size + collection.len() + AROUND_STATEMENTS);
+    said.text(command, collection);
+    said.truth("ordered", ordered);
+    if let Some(concern) = concern {
+        said.document("writeConcern", concern);
+    }
+    said.array(name, statements, |all, place, statement| all.document(place, statement));
+    said.finish()
+}
+
+/// Statements that go to the server together, or one that cannot go at all.
 pub(super) enum Chunk {
-    Fitting { first: usize, statements: RawArrayBuf },
+    Fitting { first: usize, statements: Vec<RawDocumentBuf> },
     Unsendable(Refusal),
 }
 
 /// Groups statements so that no command exceeds the server's limit of 16 MB, which counts all of them together.
 pub(super) fn chunks(statements: Vec<Result<RawDocumentBuf, bson::error::Error>>) -> Vec<Chunk> {
     let mut chunks = Vec::new();
-    let (mut first, mut bytes, mut count, mut group) = (0, 0, 0, RawArrayBuf::new());
+    let (mut first, mut bytes, mut count, mut group) = (0, 0, 0, Vec::new());
     for (at, statement) in statements.into_iter().enumerate() {
         let sendable = sendable(statement);
         let size = sendable.as_ref().map_or(usize::MAX, |encoded| encoded.as_bytes().len());

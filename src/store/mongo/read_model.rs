@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bson::raw::{CStr, cstr};
+use bson::raw::cstr;
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
 use mongodb::ClientSession;
@@ -14,14 +14,17 @@ use mongodb::options::{ReadConcern, WriteConcern};
 use super::checkpoint::{self, CHECKPOINTS};
 use super::command::{self, Chunk};
 use super::parked::{self, any_id};
+use super::writer::Writer;
 use super::{Mongo, outbox, seen};
 use crate::event::{EntityId, EntityType, FieldPath};
 use crate::store::{Checkpoint, Encoded, Fold, Folded, Found, Lapsed, Needs, ReadModelStore, StoreError};
 
 /// Commands, with the name under which they have their statements.
-const UPDATE: (&CStr, &CStr) = (cstr!("update"), cstr!("updates"));
-const DELETE: (&CStr, &CStr) = (cstr!("delete"), cstr!("deletes"));
-const INSERT: (&CStr, &CStr) = (cstr!("insert"), cstr!("documents"));
+const UPDATE: (&str, &str) = ("update", "updates");
+const DELETE: (&str, &str) = ("delete", "deletes");
+const INSERT: (&str, &str) = ("insert", "documents");
+/// What stands beside a document and its key in a statement that replaces it.
+const BESIDE_A_DOCUMENT: usize = 32;
 
 #[async_trait]
 impl ReadModelStore for Mongo {
@@ -238,7 +241,7 @@ impl Turn<'_> {
     async fn run(
         &self,
         session: &mut ClientSession,
-        command: (&CStr, &CStr),
+        command: (&str, &str),
         collection: &str,
         all: Vec<Document>,
     ) -> Result<(), Error> {
@@ -249,7 +252,7 @@ impl Turn<'_> {
     async fn send(
         &self,
         session: &mut ClientSession,
-        (command, statements): (&CStr, &CStr),
+        (command, statements): (&str, &str),
         collection: &str,
         encoded: Vec<Encoded>,
     ) -> Result<(), Error> {
@@ -257,10 +260,8 @@ impl Turn<'_> {
             let Chunk::Fitting { statements: some, .. } = chunk else {
                 return Err(Error::custom("a document would exceed 16 MB"));
             };
-            let mut sent = RawDocumentBuf::new();
-            sent.append(command, collection);
-            sent.append(statements, some);
-            sent.append(cstr!("ordered"), true);
+            let sent = command::many((command, collection), true, None, (statements, &some));
+            drop(some);
             let reply = self.mongo.database.run_raw_command(sent).session(&mut *session).await?;
             if let Ok([first, ..]) = reply.get_array("writeErrors").map(Vec::as_slice) {
                 let code = first.as_document().and_then(|error| error.get_i32("code").ok());
@@ -278,11 +279,12 @@ fn replace(document: &RawDocumentBuf) -> Encoded {
     if let Some(id) = document.get("_id")? {
         key.append(cstr!("_id"), id);
     }
-    let mut statement = RawDocumentBuf::new();
-    statement.append(cstr!("q"), key);
-    statement.append(cstr!("u"), document.clone());
-    statement.append(cstr!("upsert"), true);
-    Ok(statement)
+    let size = key.as_bytes().len() + document.as_bytes().len();
+    let mut statement = Writer::with_room(size + BESIDE_A_DOCUMENT);
+    statement.document("q", &key);
+    statement.document("u", document);
+    statement.truth("upsert", true);
+    Ok(statement.finish())
 }
 
 fn matching(fields: &[(FieldPath, Bson)]) -> Document {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use bson::{Bson, RawDocumentBuf, doc};
+use bson::RawDocumentBuf;
 
 use super::command::Sent;
-use super::state_statement::{self, Row};
+use super::state_statement::{self, Phrases, Row};
 use super::{Mongo, record_statement};
 use crate::event::EntityId;
 use crate::replication::{RecordWrite, Subscription};
@@ -67,9 +67,10 @@ impl Mongo {
     ) -> Result<(), StoreError> {
         let groups: Vec<&[Row<'_>]> =
             if rows.len() < FEW { rows.chunks(1).collect() } else { state_statement::groups(rows).collect() };
+        let phrases = Phrases::of(of, rows);
         let statements = groups.iter().map(|group| match group {
-            [row] => state_statement::alone(of, row),
-            rows => state_statement::together(of, rows),
+            [row] => state_statement::alone(&phrases, row),
+            rows => state_statement::together(&phrases, rows),
         });
         let mut sent = self.send_all(of, statements).await?;
         let refused = std::mem::take(&mut sent.written.refused);
@@ -80,7 +81,9 @@ impl Mongo {
             match groups.get(refusal.index) {
                 Some([row]) => total.written.refused.push(Refusal { index: row.at, ..refusal }),
                 // One of them is to blame, and has kept others from being written.
-                Some(rows) => again.extend(rows.iter().map(|row| (row, state_statement::alone(of, row)))),
+                Some(rows) => {
+                    again.extend(rows.iter().map(|row| (row, state_statement::alone(&phrases, row))))
+                }
                 None => {}
             }
             blamed.insert(refusal.index);
@@ -90,7 +93,7 @@ impl Mongo {
             let wanted: Vec<&Row<'_>> = rest.flat_map(|(_, rows)| *rows).filter(|row| row.create).collect();
             let known = self.known(of, &wanted).await?;
             let absent = wanted.into_iter().filter(|row| !known.contains(row.id));
-            again.extend(absent.map(|row| (row, state_statement::created(of, row))));
+            again.extend(absent.map(|row| (row, state_statement::created(&phrases, row))));
         }
         if !again.is_empty() {
             let (rows, statements): (Vec<_>, Vec<_>) = again.into_iter().unzip();
@@ -113,16 +116,11 @@ impl Mongo {
         if rows.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let ids: Vec<Bson> = rows.iter().map(|row| row.id.to_bson()).collect();
-        let look = doc! {
-            "find": of.name.as_str(),
-            "filter": { "_id": { "$in": ids } },
-            "projection": { "_id": 1 },
-            "readConcern": { "level": "local" },
-        };
-        let found = self.fetch_all(&format!("looking for records of `{}`", of.name), look).await?;
+        let action = format!("looking for records of `{}`", of.name);
+        let found = self.run_raw(&action, state_statement::which_are_there(of, rows)).await?;
         let kind = of.selection.id_kind();
-        Ok(found.iter().filter_map(|record| EntityId::from_bson(record.get("_id")?, kind)).collect())
+        let ids = found.get_array("values").map(Vec::as_slice).unwrap_or_default();
+        Ok(ids.iter().filter_map(|id| EntityId::from_bson(id, kind)).collect())
     }
 }
 

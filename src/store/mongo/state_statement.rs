@@ -4,6 +4,8 @@
 //! stands once for many records, with a table of their states beside it; each record finds its own in there by its
 //! `_id`. Values from outside stand in the table, under `$literal`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bson::{Document, RawDocumentBuf, doc};
 
 use super::record_statement::{choose, from_now, left, literal, next_rev};
@@ -29,6 +31,32 @@ pub struct Row<'w> {
     epoch: i64,
     /// What is shown (`d`), what is kept about it (`m`), and what the key held must be below (`g`).
     own: RawDocumentBuf,
+}
+
+/// What statements of one batch say alike, encoded once.
+pub struct Phrases {
+    /// By epoch, what becomes of a record whose own state stands in `own`.
+    entering: BTreeMap<i64, RawDocumentBuf>,
+    /// Whether there is no record.
+    absent: RawDocumentBuf,
+    /// What only the server can say of a record that begins.
+    begun: RawDocumentBuf,
+}
+
+impl Phrases {
+    /// What is said of these.
+    pub fn of(of: &Subscription, rows: &[Row<'_>]) -> Self {
+        let mut begun = doc! { "rev": next_rev() };
+        if let Some(reconcile) = of.fetch.as_ref().and_then(|fetch| fetch.reconcile) {
+            begun.insert("due", from_now(reconcile));
+        }
+        let epochs: BTreeSet<i64> = rows.iter().map(|row| row.epoch).collect();
+        Self {
+            entering: epochs.into_iter().map(|epoch| (epoch, raw(&entering(of, epoch)))).collect(),
+            absent: raw(&doc! { "$eq": [{ "$type": "$_nearcopy" }, "missing"] }),
+            begun: raw(&begun),
+        }
+    }
 }
 
 /// Encodes a state; other writes are none.
@@ -67,42 +95,37 @@ pub fn groups<'r, 'w>(rows: &'r [Row<'w>]) -> impl Iterator<Item = &'r [Row<'w>]
 }
 
 /// Writes the states of a group into the records that are there.
-pub fn together(of: &Subscription, rows: &[Row<'_>]) -> RawDocumentBuf {
+pub fn together(phrases: &Phrases, rows: &[Row<'_>]) -> RawDocumentBuf {
     let size: usize = rows.iter().map(|row| row.own.as_bytes().len()).sum();
     let mut statement = Writer::with_room(size + rows.len() * MARGIN / 4 + 4 * MARGIN);
     statement.within(&["q", "_id"], |which| write_ids(which, "$in", rows));
-    write_pipeline(&mut statement, of, rows);
+    write_pipeline(&mut statement, phrases, rows);
     statement.truth("multi", true);
     statement.finish()
 }
 
 /// Writes one state, and makes the record where that is wanted.
-pub fn alone(of: &Subscription, row: &Row<'_>) -> RawDocumentBuf {
+pub fn alone(phrases: &Phrases, row: &Row<'_>) -> RawDocumentBuf {
     let mut statement = Writer::with_room(row.own.as_bytes().len() + 4 * MARGIN);
     statement.within(&["q"], |which| which.id("_id", row.id));
-    write_pipeline(&mut statement, of, std::slice::from_ref(row));
+    write_pipeline(&mut statement, phrases, std::slice::from_ref(row));
     statement.truth("upsert", row.create);
     statement.finish()
 }
 
 /// Makes the record where there was none a moment ago. If there is one by now, it stays as it is, and the state goes
 /// round again.
-pub fn created(of: &Subscription, row: &Row<'_>) -> RawDocumentBuf {
-    let mut computed = doc! { "rev": next_rev() };
-    if let Some(reconcile) = of.fetch.as_ref().and_then(|fetch| fetch.reconcile) {
-        computed.insert("due", from_now(reconcile));
-    }
-    let absent = doc! { "$eq": [{ "$type": "$_nearcopy" }, "missing"] };
+pub fn created(phrases: &Phrases, row: &Row<'_>) -> RawDocumentBuf {
     let mut statement = Writer::with_room(row.own.as_bytes().len() + 2 * MARGIN);
     statement.within(&["q"], |which| which.id("_id", row.id));
     statement.within(&["u[]", "0", "$replaceWith", "$cond[]"], |choice| {
-        choice.document("0", &raw(&absent));
+        choice.document("0", &phrases.absent);
         choice.within(&["1", "$setField"], |record| {
             record.text("field", "_nearcopy");
             record.within(&["input"], |input| row.write_part(input, "d"));
             record.within(&["value", "$mergeObjects[]"], |meta| {
                 meta.within(&["0"], |own| row.write_part(own, "m"));
-                meta.document("1", &raw(&computed));
+                meta.document("1", &phrases.begun);
             });
         });
         choice.text("2", "$$ROOT");
@@ -111,9 +134,20 @@ pub fn created(of: &Subscription, row: &Row<'_>) -> RawDocumentBuf {
     statement.finish()
 }
 
+/// Asks which of these have a record: their ids in one list, which costs less than a document for each.
+pub fn which_are_there(of: &Subscription, rows: &[&Row<'_>]) -> RawDocumentBuf {
+    let mut question = Writer::with_room(rows.len() * MARGIN / 8 + MARGIN);
+    question.text("distinct", of.name.as_str());
+    question.text("key", "_id");
+    question
+        .within(&["query", "_id"], |which| which.array("$in", rows, |ids, place, row| ids.id(place, row.id)));
+    question.within(&["readConcern"], |concern| concern.text("level", "local"));
+    question.finish()
+}
+
 /// The whole record as an event makes it, where that enters.
-fn write_pipeline(statement: &mut Writer, of: &Subscription, rows: &[Row<'_>]) {
-    let epoch = rows.first().map_or(0, |row| row.epoch);
+fn write_pipeline(statement: &mut Writer, phrases: &Phrases, rows: &[Row<'_>]) {
+    let entering = rows.first().and_then(|row| phrases.entering.get(&row.epoch));
     statement.within(&["u[]", "0", "$replaceWith", "$let"], |update| {
         update.within(&["vars", "own", "$arrayElemAt[]"], |own| {
             own.within(&["0"], |table| {
@@ -124,7 +158,9 @@ fn write_pipeline(statement: &mut Writer, of: &Subscription, rows: &[Row<'_>]) {
                 place.text("1", "$_id");
             });
         });
-        update.document("in", &raw(&entering(of, epoch)));
+        if let Some(entering) = entering {
+            update.document("in", entering);
+        }
     });
 }
 

@@ -15,39 +15,36 @@ const UUID: u8 = 4;
 /// A document that is being written.
 pub struct Writer {
     bytes: Vec<u8>,
-    /// Where the documents and arrays begin that are not closed yet, the outermost first.
-    open: Vec<usize>,
 }
+
+/// Where a document or array begins that is not closed yet.
+struct Open(usize);
 
 impl Writer {
     /// An empty document with room for so many bytes.
     pub fn with_room(bytes: usize) -> Self {
-        let mut writer = Self { bytes: Vec::with_capacity(bytes), open: Vec::new() };
+        let mut writer = Self { bytes: Vec::with_capacity(bytes) };
         writer.begin();
         writer
     }
 
     /// The document.
     pub fn finish(mut self) -> RawDocumentBuf {
-        self.close();
+        self.close(Open(0));
         // Only a document without its length or its end is refused.
         RawDocumentBuf::from_bytes(self.bytes).unwrap_or_default()
     }
 
     /// Writes deep inside: through documents, and where a name has `[]` behind it, through an array.
     pub fn within(&mut self, path: &[&str], write: impl FnOnce(&mut Self)) {
-        let depth = self.open.len();
-        for name in path {
-            match name.strip_suffix("[]") {
-                Some(array) => self.name(ElementType::Array, array),
-                None => self.name(ElementType::EmbeddedDocument, name),
-            }
-            self.begin();
+        let Some((name, rest)) = path.split_first() else { return write(self) };
+        match name.strip_suffix("[]") {
+            Some(array) => self.name(ElementType::Array, array),
+            None => self.name(ElementType::EmbeddedDocument, name),
         }
-        write(self);
-        while self.open.len() > depth {
-            self.close();
-        }
+        let inner = self.begin();
+        self.within(rest, write);
+        self.close(inner);
     }
 
     pub fn text(&mut self, name: &str, value: &str) {
@@ -115,7 +112,7 @@ impl Writer {
         mut write: impl FnMut(&mut Self, &str, T),
     ) {
         self.name(ElementType::Array, name);
-        self.begin();
+        let array = self.begin();
         let mut place = String::new();
         for (at, item) in items.into_iter().enumerate() {
             place.clear();
@@ -123,20 +120,19 @@ impl Writer {
             let _written = write!(place, "{at}");
             write(self, &place, item);
         }
-        self.close();
+        self.close(array);
     }
 
-    /// Ends the document or array that was begun last.
-    fn close(&mut self) {
-        let Some(start) = self.open.pop() else { return };
+    fn begin(&mut self) -> Open {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; LENGTH]);
+        Open(start)
+    }
+
+    fn close(&mut self, Open(start): Open) {
         self.bytes.push(0);
         let length = i32::try_from(self.bytes.len() - start).unwrap_or(i32::MAX).to_le_bytes();
         self.bytes[start..start + LENGTH].copy_from_slice(&length);
-    }
-
-    fn begin(&mut self) {
-        self.open.push(self.bytes.len());
-        self.bytes.extend_from_slice(&[0; LENGTH]);
     }
 
     fn name(&mut self, kind: ElementType, name: &str) {

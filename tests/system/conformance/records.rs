@@ -295,7 +295,7 @@ fn answer(dice: &mut Rng, id: EntityId) -> RecordWrite {
         1 => Some((content(dice).0, None)),
         _ => {
             let (content, key) = content(dice);
-            let hash = if dice.bool() { Key::SETTLED.to_owned() } else { key.hash.clone() };
+            let hash = if dice.bool() { Key::SETTLED.into() } else { key.hash.clone() };
             Some((content, Some(Key { hash, ..key })))
         }
     };
