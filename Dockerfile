@@ -1,5 +1,6 @@
 # A static binary, the authorities by which TLS is checked, and nothing else: no shell, nothing to write to.
 FROM rust:1.95-alpine AS build
+RUN apk add --no-cache make musl-dev
 WORKDIR /nearcopy
 COPY . .
 RUN cargo build --locked --profile dist --bin nearcopy \
