@@ -128,8 +128,8 @@ pub(super) fn content_hash(fields: &Document) -> Arc<str> {
 }
 
 fn hash(encoded: &[u8]) -> Arc<str> {
-    let hash = xxh3_64(encoded);
-    let digits: [u8; 16] =
-        std::array::from_fn(|at| b"0123456789abcdef"[(hash >> (60 - 4 * at)) as usize % 16]);
+    let hash = xxh3_64(encoded).to_be_bytes();
+    let nibble = |at: usize| if at.is_multiple_of(2) { hash[at / 2] >> 4 } else { hash[at / 2] & 15 };
+    let digits: [u8; 16] = std::array::from_fn(|at| b"0123456789abcdef"[usize::from(nibble(at))]);
     str::from_utf8(&digits).unwrap_or_default().into()
 }

@@ -1,6 +1,6 @@
 //! The bench on which documents are folded, before they are stored together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 
@@ -11,10 +11,20 @@ use crate::event::{DecodeError, EntityId, FieldPath};
 /// Documents under work: those that a batch of events is about, as they are after the events so far.
 #[derive(Clone, Debug, Default)]
 pub struct Bench {
-    documents: BTreeMap<EntityId, Option<Document>>,
-    changed: BTreeSet<EntityId>,
-    /// About how large documents are that have grown here, in bytes.
-    sizes: BTreeMap<EntityId, usize>,
+    places: HashMap<EntityId, Place>,
+    /// The keys of those that have changed since they were last taken, each once.
+    changed: Vec<EntityId>,
+    /// About how many bytes the documents have that were worked on here.
+    bytes: usize,
+}
+
+/// Where a document lies.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    document: Option<Document>,
+    /// About how large it is, in bytes, if it was worked on here.
+    size: Option<usize>,
+    has_changed: bool,
 }
 
 /// A document that an event has changed.
@@ -51,12 +61,12 @@ pub struct Held {
 impl Bench {
     /// Puts a document on the bench as it is stored, or that there is none. One that lies there already stays.
     pub fn lay(&mut self, key: EntityId, document: Option<Document>) {
-        self.documents.entry(key).or_insert(document);
+        self.places.entry(key).or_insert(Place { document, ..Place::default() });
     }
 
     /// Whether it is known what there is under a key.
     pub fn knows(&self, key: &EntityId) -> bool {
-        self.documents.contains_key(key)
+        self.places.contains_key(key)
     }
 
     /// Folds an event into the documents that it is about, all of which must lie here. Time is microseconds since 1970.
@@ -84,10 +94,11 @@ impl Bench {
         match aim {
             Aim::Key(key) => vec![key.clone()],
             Aim::Where(fields) => {
-                let meets =
-                    |document: &Option<Document>| document.as_ref().is_some_and(|of| matches(of, fields));
-                let met = self.documents.iter().filter(|(_, document)| meets(document));
-                met.map(|(key, _)| key.clone()).collect()
+                let meets = |place: &Place| place.document.as_ref().is_some_and(|of| matches(of, fields));
+                let met = self.places.iter().filter(|(_, place)| meets(place));
+                let mut keys: Vec<EntityId> = met.map(|(key, _)| key.clone()).collect();
+                keys.sort_unstable();
+                keys
             }
         }
     }
@@ -100,7 +111,9 @@ impl Bench {
         time_of_day: i64,
         see: Option<&mut See<'_>>,
     ) -> Option<Held> {
-        let slot = self.documents.entry(key.clone()).or_default();
+        let place = self.places.entry(key.clone()).or_default();
+        let before = place.size.unwrap_or_default();
+        let slot = &mut place.document;
         let waiting = slot.as_ref().map_or(0, waiting);
         let folded = match &part.deed {
             _ if waiting > 0 => Err(None),
@@ -108,7 +121,7 @@ impl Bench {
             Ok(Deed::Delete) if slot.is_none() => return None,
             Ok(Deed::Delete) => Ok(None),
             Ok(Deed::Change(operations)) => {
-                let size = self.sizes.entry(key.clone()).or_insert(LARGEST);
+                let size = place.size.get_or_insert(LARGEST);
                 let empty = || doc! { "_id": key.to_bson() };
                 let changed = if see.is_none() {
                     change_in_place(slot, operations, size, empty)
@@ -118,28 +131,25 @@ impl Bench {
                 changed.map(|document| Some(stamped(document, facts, time_of_day))).map_err(Some)
             }
         };
-        self.changed.insert(key.clone());
-        match folded {
+        self.changed.extend(noted(&mut place.has_changed, &key));
+        let held = match folded {
             Ok(mut document) => {
                 if let Some(see) = see {
                     see(Seen { key: &key, before: slot.as_ref(), after: document.as_mut() });
                 }
                 if document.is_none() {
-                    self.sizes.remove(&key);
+                    place.size = None;
                 }
                 *slot = document;
                 None
             }
             Err(error) => {
-                let number = waiting + 1;
-                let document =
-                    slot.get_or_insert_with(|| doc! { "_id": key.to_bson(), META: { "state": "pending" } });
-                if let Some(meta) = meta(document) {
-                    meta.insert("held", number);
-                }
-                Some(Held { key, deed: part.deed.clone().ok(), error, number })
+                withhold(slot, &key, waiting + 1);
+                Some(Held { key, deed: part.deed.clone().ok(), error, number: waiting + 1 })
             }
-        }
+        };
+        self.bytes = self.bytes + place.size.unwrap_or_default() - before;
+        held
     }
 
     /// What rules tell of these documents because nothing has changed them up to then; not of one that waits for an event,
@@ -147,14 +157,14 @@ impl Bench {
     pub fn pass_deadlines(&mut self, of: &ReadModel, keys: &[EntityId], until: DateTime) -> Vec<Alert> {
         let mut alerts = Vec::new();
         for key in keys {
-            let Some(Some(document)) = self.documents.get_mut(key) else { continue };
-            if waiting(document) > 0 {
+            let Some(place) = self.places.get_mut(key) else { continue };
+            let Some(document) = place.document.as_mut().filter(|document| waiting(document) == 0) else {
                 continue;
-            }
+            };
             let mut deadlines = Deadlines::of(Some(document));
             alerts.extend(deadlines.pass(of, until));
             deadlines.note_in(document);
-            self.changed.insert(key.clone());
+            self.changed.extend(noted(&mut place.has_changed, key));
         }
         alerts
     }
@@ -187,50 +197,66 @@ impl Bench {
 
     /// A document as it is now, if there is one.
     pub fn document(&self, key: &EntityId) -> Option<&Document> {
-        self.documents.get(key)?.as_ref()
+        self.places.get(key)?.document.as_ref()
     }
 
     /// How many events a document waits for.
     pub fn waiting(&self, key: &EntityId) -> i64 {
-        self.documents.get(key).and_then(Option::as_ref).map_or(0, waiting)
+        self.document(key).map_or(0, waiting)
     }
 
     /// Notes how many events a document waits for. One that has nothing else is no document.
     pub fn hold(&mut self, key: &EntityId, held: i64) {
-        let Some(slot) = self.documents.get_mut(key) else { return };
-        let Some(meta) = slot.as_mut().and_then(meta) else { return };
+        let Some(place) = self.places.get_mut(key) else { return };
+        let Some(meta) = place.document.as_mut().and_then(meta) else { return };
         if held > 0 {
             meta.insert("held", held);
         } else {
             meta.remove("held");
             if meta.get_str("state").is_ok_and(|state| state == "pending") {
-                *slot = None;
+                place.document = None;
             }
         }
-        self.changed.insert(key.clone());
+        self.changed.extend(noted(&mut place.has_changed, key));
     }
 
     /// What has changed since the last call: documents to be stored, and keys under which nothing is any more.
     pub fn take_changed(&mut self) -> (Vec<Result<RawDocumentBuf, bson::error::Error>>, Vec<EntityId>) {
         let (mut stored, mut deleted) = (Vec::new(), Vec::new());
-        for key in std::mem::take(&mut self.changed) {
-            match self.documents.get(&key) {
-                Some(Some(document)) => {
-                    let encoded = RawDocumentBuf::try_from(document);
-                    // What was only guessed while it grew is known now.
-                    let size = encoded.as_ref().map_or(LARGEST, |encoded| encoded.as_bytes().len());
-                    self.sizes.insert(key, size);
-                    stored.push(encoded);
-                }
-                _ => deleted.push(key),
-            }
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        for key in changed {
+            let Some(place) = self.places.get_mut(&key) else { continue };
+            place.has_changed = false;
+            let Some(document) = &place.document else {
+                deleted.push(key);
+                continue;
+            };
+            let encoded = RawDocumentBuf::try_from(document);
+            // What was only guessed while it grew is known now.
+            let size = encoded.as_ref().map_or(LARGEST, |encoded| encoded.as_bytes().len());
+            self.bytes = self.bytes + size - place.size.replace(size).unwrap_or_default();
+            stored.push(encoded);
         }
         (stored, deleted)
     }
 
     /// About how many bytes the documents have that were worked on here.
     pub fn bytes(&self) -> usize {
-        self.sizes.values().sum()
+        self.bytes
+    }
+}
+
+/// Notes that a document has changed, and returns its key if it had not before.
+fn noted(has_changed: &mut bool, key: &EntityId) -> Option<EntityId> {
+    (!std::mem::replace(has_changed, true)).then(|| key.clone())
+}
+
+/// Notes in a document, and be it only for that, that so many events wait for it to be mended.
+fn withhold(slot: &mut Option<Document>, key: &EntityId, number: i64) {
+    let pending = || doc! { "_id": key.to_bson(), META: { "state": "pending" } };
+    if let Some(meta) = meta(slot.get_or_insert_with(pending)) {
+        meta.insert("held", number);
     }
 }
 
@@ -275,27 +301,38 @@ fn waiting(document: &Document) -> i64 {
 
 /// What is nearcopy's own in a document.
 pub(super) fn meta(document: &mut Document) -> Option<&mut Document> {
-    document.entry(META).or_insert_with(|| Bson::Document(Document::new())).as_document_mut()
+    if !document.contains_key(META) {
+        document.insert(META, Document::new());
+    }
+    document.get_document_mut(META).ok()
 }
 
 /// Notes in a document what brought it to where it is; its own order rises with every event.
 fn stamped(mut document: Document, facts: &Facts, time_of_day: i64) -> Document {
     if let Some(meta) = meta(&mut document) {
         let before = meta.get_i64("rev").unwrap_or_default();
-        meta.insert("state", "live");
-        meta.insert("rev", time_of_day.max(before + 1));
-        meta.insert("origin", "event");
-        meta.insert("s", 1);
+        put(meta, "state", "live");
+        put(meta, "rev", time_of_day.max(before + 1));
+        put(meta, "origin", "event");
+        put(meta, "s", 1);
         for (name, value) in
             [("event", facts.event.clone().map(Bson::String)), ("at", facts.at.map(Bson::DateTime))]
         {
             match value {
-                Some(value) => drop(meta.insert(name, value)),
+                Some(value) => put(meta, name, value),
                 None => drop(meta.remove(name)),
             }
         }
     }
     document
+}
+
+/// Puts a value under a name, which mostly is there already.
+fn put(into: &mut Document, name: &str, value: impl Into<Bson>) {
+    match into.get_mut(name) {
+        Some(held) => *held = value.into(),
+        None => drop(into.insert(name, value)),
+    }
 }
 
 /// Whether fields have these values, or arrays with them, as the database would find them.

@@ -82,7 +82,7 @@ impl Mongo {
                 Some([row]) => total.written.refused.push(Refusal { index: row.at, ..refusal }),
                 // One of them is to blame, and has kept others from being written.
                 Some(rows) => {
-                    again.extend(rows.iter().map(|row| (row, state_statement::alone(&phrases, row))))
+                    again.extend(rows.iter().map(|row| (row, state_statement::alone(&phrases, row))));
                 }
                 None => {}
             }
