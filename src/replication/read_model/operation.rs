@@ -87,9 +87,10 @@ impl Operation {
             parent.remove(name);
             return Ok(());
         }
-        let held = parent.remove(name);
-        let next = self.next(held)?;
-        parent.insert(name.clone(), next);
+        match parent.get_mut(name) {
+            Some(held) => *held = self.next(Some(std::mem::replace(held, Bson::Null)))?,
+            None => drop(parent.insert(name.clone(), self.next(None)?)),
+        }
         Ok(())
     }
 

@@ -10,12 +10,15 @@ const MOST: usize = 128;
 /// How many bytes of names and values are taken from one message.
 const ROOM: usize = 64 * 1024;
 
+/// The broker's own header in what comes from a stream: the place, which each delivery has anyhow.
+pub(super) const OFFSET: &str = "x-stream-offset";
+
 /// The headers that are text, numbers, truths or times. Nested and binary ones are left out, and so is what
 /// goes beyond the bounds: headers come from others, and each waiting delivery holds its own.
 pub(super) fn headers(table: &FieldTable) -> Headers {
     let mut room = ROOM;
     let mut headers = Headers::new();
-    for (name, value) in table.inner() {
+    for (name, value) in table.inner().iter().filter(|(name, _)| name.as_str() != OFFSET) {
         let Some(value) = text(value) else { continue };
         let size = name.as_str().len() + value.len();
         if size > room || headers.len() == MOST {

@@ -14,7 +14,7 @@ use lapin::{Channel, Consumer};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::headers::headers;
+use super::headers::{OFFSET, headers};
 use super::topology::{depth, differs, has_exchange, refused, short};
 use super::wire::Wire;
 use super::{Address, Options, SourceError};
@@ -26,8 +26,6 @@ use crate::source::{Delivery, Inbox, Ledger, Log, LogError, Start};
 const PREPARING: Duration = Duration::from_secs(30);
 /// How many deliveries may wait, at least: a fold takes many at once.
 const LEAST: u16 = 4_000;
-/// Under which name the broker says where in the stream a delivery stands.
-const OFFSET: &str = "x-stream-offset";
 
 /// A stream on RabbitMQ.
 pub struct Stream {
