@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bson::Document;
@@ -14,7 +14,7 @@ use lapin::options::{
     ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
+use lapin::{BasicProperties, Channel, Connection, Consumer, ExchangeKind};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -30,6 +30,8 @@ const TOGETHER: usize = 40;
 const EVERY: Duration = Duration::from_millis(20);
 /// How long nothing must have come for the end of the stream to be reached.
 const QUIET: Duration = Duration::from_secs(3);
+/// How long a broker that answers may take until its streams can be read.
+const READABLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a counter must be like.
 #[derive(Default, PartialEq, Debug)]
@@ -120,12 +122,7 @@ fn event(number: u64, rng: &mut Rng) -> Value {
 
 /// Reads the whole stream, and counts.
 pub(super) async fn replay(url: &str) -> Result<Counted> {
-    let (connection, channel) = channel(url).await?;
-    channel.basic_qos(1_000, BasicQosOptions::default()).await?;
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
-    let options = BasicConsumeOptions::default();
-    let mut consumer = channel.basic_consume(STREAM.into(), "oracle".into(), options, arguments).await?;
+    let (connection, mut consumer) = from_the_first(url).await?;
     let mut counted = Counted::default();
     while let Ok(next) = timeout(QUIET, consumer.next()).await {
         let delivery = next.context("the stream has ended")??;
@@ -139,6 +136,26 @@ pub(super) async fn replay(url: &str) -> Result<Counted> {
     }
     connection.close(200, "done".into()).await?;
     Ok(counted)
+}
+
+/// Reads from the first event on. A broker that was just killed answers before its streams do.
+async fn from_the_first(url: &str) -> Result<(Connection, Consumer)> {
+    let attempt = || async {
+        let (connection, channel) = channel(url).await?;
+        channel.basic_qos(1_000, BasicQosOptions::default()).await?;
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
+        let options = BasicConsumeOptions::default();
+        let consumer = channel.basic_consume(STREAM.into(), "oracle".into(), options, arguments).await?;
+        Ok((connection, consumer))
+    };
+    let begun = Instant::now();
+    loop {
+        match attempt().await {
+            Err(_) if begun.elapsed() < READABLE_WITHIN => sleep(Duration::from_millis(200)).await,
+            outcome => return outcome,
+        }
+    }
 }
 
 /// What waits in the queue of whoever is told: which counter, and under which id.
