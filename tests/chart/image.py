@@ -73,6 +73,6 @@ def mounted(found):
         return {}, {}
     files = {f"/etc/nearcopy/manifest/{file}": text for file, text in maps[name].items()}
     key = "SGVyZSBhcmUgdGhpcnR5LXR3byByYW5kb20gYnl0ZXM="
-    example = {"rabbitmq.url": "amqp://a:b@c", "mongodb.url": "mongodb://a:b@c/d", "read.token": "0123456789abcdef", "fetch.token": "0123456789abcdef"}
+    example = {"rabbitmq.url": "amqp://a:b@c", "mongodb.url": "mongodb://a:b@c/d", "read.token": "0123456789abcdef", "fetch.token": "0123456789abcdef", "admin.token": "0123456789abcdef"}
     example |= {"protect.hash_key": key, "protect.encrypt_keys": f"k1 {key}"}
     return variables, files | {f"/etc/nearcopy/secrets/{name}": text for name, text in example.items()}
