@@ -6,8 +6,19 @@ use bson::doc;
 use serde_json::{Value, json};
 
 use crate::rabbitmq::eventually;
-use crate::sidecar::Plan;
+use crate::sidecar::{Plan, Sidecar};
 use crate::stage::{QUEUE, Stage, event};
+
+/// A sidecar is at work, and a product shows what the owner has.
+async fn one_shown() -> (Stage, Plan, Sidecar) {
+    let stage = Stage::new().await;
+    stage.owner.has("ann", 1, "CANARY-ann");
+    stage.consumer.sells("p1", "ann").await;
+    let plan = stage.plan();
+    let sidecar = plan.start().await;
+    stage.consumer.shows("p1", "CANARY-ann").await;
+    (stage, plan, sidecar)
+}
 
 const STATUS: [&str; 4] = ["status", "{manifest}", "--output", "json"];
 
@@ -85,12 +96,7 @@ async fn status_says_what_needs_a_person() {
 /// What is put aside or away is wrong, and the command that helps is named.
 #[tokio::test]
 async fn status_names_the_command_that_helps() {
-    let stage = Stage::new().await;
-    stage.owner.has("ann", 1, "CANARY-ann");
-    stage.consumer.sells("p1", "ann").await;
-    let plan = stage.plan();
-    let sidecar = plan.start().await;
-    stage.consumer.shows("p1", "CANARY-ann").await;
+    let (stage, plan, sidecar) = one_shown().await;
     let mut broken = event("user.updated", "ann", 7, "x");
     broken["data"]["name"] = json!({ "no": "text" });
     stage.owner.forgets("ann");
@@ -171,12 +177,7 @@ async fn an_entity_is_explained() {
 /// Of a document: which embed writes at a path, whom it refers to, and whether both agree, and if not, why not.
 #[tokio::test]
 async fn a_document_is_explained() {
-    let stage = Stage::new().await;
-    stage.owner.has("ann", 1, "CANARY-ann");
-    stage.consumer.sells("p1", "ann").await;
-    let plan = stage.plan();
-    let sidecar = plan.start().await;
-    stage.consumer.shows("p1", "CANARY-ann").await;
+    let (stage, plan, sidecar) = one_shown().await;
     let is = |path: &str| explained(&plan, &["products", "p1", path]).remove(0);
     let account = is("user.name");
     assert_eq!(
@@ -239,12 +240,7 @@ fn noted(note: &Value) -> String {
 /// answers, fan-outs. Ids and versions, and never a value; and it says since when it remembers, and that it is one of several.
 #[tokio::test]
 async fn a_pod_remembers_what_it_did_lately() {
-    let stage = Stage::new().await;
-    stage.owner.has("ann", 1, "CANARY-ann");
-    stage.consumer.sells("p1", "ann").await;
-    let plan = stage.plan();
-    let sidecar = plan.start().await;
-    stage.consumer.shows("p1", "CANARY-ann").await;
+    let (stage, plan, sidecar) = one_shown().await;
     stage.user("ann", 3, "CANARY-anna").await;
     stage.consumer.shows("p1", "CANARY-anna").await;
     stage.user("ann", 2, "CANARY-late").await;
