@@ -7,12 +7,15 @@ mod watch;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::time::Instant;
 
 use crate::contender::Arena;
 use crate::event::Workload;
 use crate::manifest::manifest;
+use crate::meter::Meter;
 use crate::process::Process;
 use crate::report::{self, note};
+use crate::result::Cost;
 use crate::statistics::Spread;
 use crate::throughput::last_visible;
 use crate::usage::Group;
@@ -47,11 +50,11 @@ const WAYS: [(Way, &str); 5] = [
     (Way::Grpc, "gRPC, from memory"),
 ];
 
-/// What was found of one way.
-#[derive(Default)]
-struct Found {
-    per_second: Vec<f64>,
-    at_half: Vec<Latencies>,
+/// What was found in one turn of one way.
+struct Turn {
+    per_second: f64,
+    cost: Cost,
+    at_half: Latencies,
 }
 
 /// Measures, and prints what was found.
@@ -60,15 +63,13 @@ pub(crate) async fn measure() -> Result<()> {
     let machine = machine::describe(&arena).await?;
     note(&format!("{}, {} cores, load {}", machine.processor, machine.cores, machine.load_before));
     fill(&arena).await?;
-    let mut found: Vec<Found> = WAYS.iter().map(|_| Found::default()).collect();
+    let mut found: Vec<Vec<Turn>> = WAYS.iter().map(|_| Vec::new()).collect();
     for round in 0..ROUNDS {
         for at in 0..WAYS.len() {
             let (way, name) = WAYS[(at + round) % WAYS.len()];
-            let (rate, latencies) = turn(&arena, way).await?;
-            note(&format!("round {}, {name}: {rate:.0}/s; {latencies}", round + 1));
-            let found = &mut found[(at + round) % WAYS.len()];
-            found.per_second.push(rate);
-            found.at_half.push(latencies);
+            let turn = turn(&arena, way).await?;
+            note(&format!("round {}, {name}: {:.0}/s; {}", round + 1, turn.per_second, turn.at_half));
+            found[(at + round) % WAYS.len()].push(turn);
         }
     }
     let mut table = reads(&found);
@@ -99,18 +100,18 @@ fn start(arena: &Arena, cache: u64) -> Result<Process> {
     arena.start_nearcopy(&manifest(""), &settings)
 }
 
-/// One turn of one way: how many answers come in a second at most, and how long each takes at half of that.
-async fn turn(arena: &Arena, way: Way) -> Result<(f64, Latencies)> {
+/// One turn of one way: how many answers come in a second at most, what they cost, and how long each takes at half of that.
+async fn turn(arena: &Arena, way: Way) -> Result<Turn> {
     if way == Way::Driver {
         let driver = Driver::new(&arena.database.url).await?;
-        return both(move || std::future::ready(Ok(driver.clone()))).await;
+        return both(std::process::id(), move || std::future::ready(Ok(driver.clone()))).await;
     }
     let cache = if matches!(way, Way::Rest | Way::Grpc) { 8 << 20 } else { 0 };
     let process = start(arena, cache)?;
     ask::is_served(ADDRESS, PATIENCE).await?;
     let found = match way {
-        Way::Rest | Way::RestUncached => both(|| Rest::connect(ADDRESS)).await,
-        _ => both(|| Grpc::connect(ADDRESS)).await,
+        Way::Rest | Way::RestUncached => both(process.id(), || Rest::connect(ADDRESS)).await,
+        _ => both(process.id(), || Grpc::connect(ADDRESS)).await,
     };
     note(&format!("  {:.1} MB held", Group::only(process.id()).resident_mb()));
     process.stop().await?;
@@ -120,9 +121,10 @@ async fn turn(arena: &Arena, way: Way) -> Result<(f64, Latencies)> {
 /// Asks as fast as can be, and then at half of that rate. Those who ask have one thread together, as the one who answers
 /// has: more of them would only take the processors from him, and from each other.
 async fn both<A: ask::Ask, F: Future<Output = Result<A>>>(
+    answering: u32,
     connect: impl Fn() -> F + Send + 'static,
-) -> Result<(f64, Latencies)> {
-    let asking = move || -> Result<(f64, Latencies)> {
+) -> Result<Turn> {
+    let asking = move || -> Result<Turn> {
         if !machine::goes_first() {
             note(
                 "  whoever asks waits for a processor like everybody else: to go first needs rights that are not there",
@@ -131,8 +133,11 @@ async fn both<A: ask::Ask, F: Future<Output = Result<A>>>(
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
             // Before it counts: connections are made, and memory is filled.
             closed(&connect, HOT).await?;
-            let rate = closed(&connect, HOT).await?;
-            Ok((rate, open(&connect, HOT, rate / 2.0).await?))
+            let meter = Meter::start(answering);
+            let answers = closed(&connect, HOT).await?;
+            let cost = meter.read(Instant::now(), answers);
+            let per_second = answers as f64 / cost.seconds;
+            Ok(Turn { per_second, cost, at_half: open(&connect, HOT, per_second / 2.0).await? })
         })
     };
     // A thread of its own: nobody else is to go first.
@@ -140,22 +145,23 @@ async fn both<A: ask::Ask, F: Future<Output = Result<A>>>(
     tokio::task::spawn_blocking(|| asking.join()).await?.ok().context("those who ask have died")?
 }
 
-fn reads(found: &[Found]) -> String {
-    let median = |values: &[f64]| Spread::of(values.iter().copied()).map_or(0.0, |spread| spread.median);
-    let direct = found.first().map(|direct| direct.per_second.clone()).unwrap_or_default();
+fn reads(found: &[Vec<Turn>]) -> String {
     let mut table = String::from(
-        "\n| get by id | answers/s | ÷ the driver | p50 ms | p99 ms at half of that |\n| --- | ---: | ---: | ---: | ---: |\n",
+        "\n| get by id | answers/s | ÷ the driver | µs of whoever answers | of the database | p50 ms | p99 ms at half of that |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
-    for (found, (_, name)) in found.iter().zip(WAYS) {
-        let ratios: Vec<f64> = found.per_second.iter().zip(&direct).map(|(one, other)| one / other).collect();
-        let of =
-            |which: fn(&Latencies) -> f64| median(&found.at_half.iter().map(which).collect::<Vec<f64>>());
+    let direct: Vec<f64> = found.iter().take(1).flatten().map(|turn| turn.per_second).collect();
+    for (turns, (_, name)) in found.iter().zip(WAYS) {
+        let median =
+            |of: &dyn Fn(&Turn) -> f64| Spread::of(turns.iter().map(of)).map_or(0.0, |spread| spread.median);
+        let ratios = turns.iter().zip(&direct).map(|(turn, direct)| turn.per_second / direct);
         table += &format!(
-            "| {name} | {:.0} | {:.2} | {:.2} | {:.2} |\n",
-            median(&found.per_second),
-            median(&ratios),
-            of(|latencies| latencies.p50),
-            of(|latencies| latencies.p99),
+            "| {name} | {:.0} | {:.2} | {:.0} | {:.0} | {:.2} | {:.2} |\n",
+            median(&|turn| turn.per_second),
+            Spread::of(ratios).map_or(0.0, |spread| spread.median),
+            median(&|turn| turn.cost.own_us),
+            median(&|turn| turn.cost.mongod_us.unwrap_or_default()),
+            median(&|turn| turn.at_half.p50),
+            median(&|turn| turn.at_half.p99),
         );
     }
     table

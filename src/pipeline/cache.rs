@@ -192,7 +192,6 @@ mod tests {
 
     use super::*;
     use crate::event::IdKind;
-    use crate::replication::{Record, State};
 
     const IDS: [&str; 3] = ["ann", "bob", "eve"];
 
@@ -201,26 +200,9 @@ mod tests {
     }
 
     fn reading(of: usize, rev: i64) -> Reading {
-        let record = Record {
-            id: id(of),
-            state: State::Live,
-            key: None,
-            shape: 1,
-            lacks: false,
-            rev,
-            need: None,
-            due: None,
-            claim: None,
-            owes: false,
-            tries: 0,
-            asked: None,
-            since: None,
-            batch: None,
-            marked: false,
-            patched: std::collections::BTreeMap::new(),
-            fields: doc! { "name": "of some length" },
-        };
-        Reading { record, origin: "event".into(), event: None, at: None, read: 0 }
+        let mut reading = Reading::live(id(of), rev);
+        reading.record.fields = doc! { "name": "of some length" };
+        reading
     }
 
     /// A read on its way: what it began with, what it has found, and what was told before it began.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 
 use super::cache::{CONFIRMED_WITHIN, Cache};
+use super::gather::{Found, Gathered, Seat};
 use super::read::Told;
 use super::{Halted, Pipeline};
 use crate::clock::Stopwatch;
@@ -37,6 +38,7 @@ pub(super) struct Feed {
     pipeline: Arc<Pipeline>,
     store: Arc<dyn ReadStore>,
     cache: Cache,
+    gathered: Arc<Gathered>,
     told: broadcast::Sender<Arc<Changed>>,
     standing: watch::Sender<Standing>,
     used: Mutex<Used>,
@@ -84,7 +86,8 @@ impl Feed {
     ) -> Arc<Self> {
         let used = Mutex::new(Used { last: Stopwatch::start(), is_followed: false });
         let (told, standing) = (broadcast::Sender::new(BEHIND), watch::Sender::default());
-        Arc::new(Self { of, pipeline, store, cache: Cache::new(bytes), told, standing, used })
+        let (cache, gathered) = (Cache::new(bytes), Arc::default());
+        Arc::new(Self { of, pipeline, store, cache, gathered, told, standing, used })
     }
 
     /// Says that somebody reads, and so begins to follow what changes, unless that is done already.
@@ -107,8 +110,28 @@ impl Feed {
         held.filter(|reading| wish.service(&self.of, Some(reading), false) == Service::Tell)
     }
 
-    /// Reads records, and keeps them in memory.
-    pub(super) async fn look_up(&self, ids: &[EntityId]) -> Result<Vec<Reading>, StoreError> {
+    /// Reads records, together with others who ask for some meanwhile, and keeps them in memory.
+    pub(super) async fn look_up(self: &Arc<Self>, ids: Vec<EntityId>) -> Found {
+        let (told, seat) = self.gathered.ask(ids);
+        if let Some(seat) = seat {
+            // Others may be read for by then: whoever asked first may go, and his read goes on.
+            drop(tokio::spawn(self.clone().read_on(seat)));
+        }
+        told.await.unwrap_or_else(|_| {
+            let action = format!("reading `{}`", self.of.name);
+            Err(StoreError::Unavailable { action, detail: "the read was given up".into() })
+        })
+    }
+
+    /// Reads for those who wait, until nobody does.
+    async fn read_on(self: Arc<Self>, mut seat: Seat) {
+        while let Some(turn) = seat.next() {
+            let found = self.read(&turn.ids()).await;
+            turn.tell(found);
+        }
+    }
+
+    async fn read(&self, ids: &[EntityId]) -> Found {
         let begun = self.cache.begin();
         let (is_open, after) = match &*self.standing.borrow() {
             Standing::Open { moment, .. } => (true, *moment),

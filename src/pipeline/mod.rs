@@ -18,6 +18,7 @@ mod fan_out;
 mod fan_out_large;
 mod feed;
 mod fold;
+mod gather;
 mod hand;
 mod hydrate;
 mod intake;

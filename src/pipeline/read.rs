@@ -86,7 +86,7 @@ impl Reader {
         metric::reads_held(of.name.as_str(), told.len(), left.len());
         while !left.is_empty() {
             let (ids, wish): (Vec<EntityId>, _) = (left.iter().cloned().collect(), &self.still(wish));
-            let found = feed.look_up(&ids).await?;
+            let found = feed.look_up(ids.clone()).await?;
             let mut found: Records = found.into_iter().map(|read| (read.record.id.clone(), read)).collect();
             let over = watch.elapsed() >= within;
             let mut asks = Vec::new();

@@ -71,6 +71,31 @@ impl Reading {
         Duration::from_millis(u64::try_from(self.read - known).unwrap_or_default())
     }
 
+    /// A live record with nothing in it, of this revision.
+    #[cfg(test)]
+    pub fn live(id: crate::event::EntityId, rev: i64) -> Self {
+        let record = Record {
+            id,
+            state: State::Live,
+            key: None,
+            shape: 1,
+            lacks: false,
+            rev,
+            need: None,
+            due: None,
+            claim: None,
+            owes: false,
+            tries: 0,
+            asked: None,
+            since: None,
+            batch: None,
+            marked: false,
+            patched: std::collections::BTreeMap::new(),
+            fields: bson::Document::new(),
+        };
+        Self { record, origin: "event".into(), event: None, at: None, read: 0 }
+    }
+
     /// Whether the owner is being asked, or will be in a moment: to call for it again would void that answer.
     fn is_asked_about(&self) -> bool {
         self.record.claim.is_some() || self.record.due.is_some_and(|due| due <= self.read)

@@ -68,7 +68,7 @@ pub struct Refusal {
 }
 
 /// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It could not be reached, or did not answer in time; whether it acted is not known.
     #[error("{action}: the database did not answer: {detail}")]
