@@ -99,6 +99,12 @@ impl Lifecycle {
         self.spawn_in(&self.watch, name.into(), task);
     }
 
+    /// Makes something that is to live beside the work: whatever it spawns runs there.
+    pub fn beside<T>(&self, make: impl FnOnce() -> T) -> T {
+        let _here = self.watch.enter();
+        make()
+    }
+
     fn spawn_in(&self, runtime: &Handle, name: Arc<str>, task: impl Future<Output = ()> + Send + 'static) {
         let (stop, hard_stop, fallen) = (self.stop.clone(), self.hard_stop.clone(), self.fallen.clone());
         let running = runtime.spawn(async move { hard_stop.run_until_cancelled(task).await.is_some() });

@@ -133,7 +133,8 @@ async fn start(
         lifecycle.spawn_critical(name, async move { task.await.unwrap_or(()) });
     }
     if let Some(address) = settings.read.listen {
-        let read: Arc<dyn ReadStore> = store.clone();
+        let apart = lifecycle.beside(|| store.apart());
+        let read: Arc<dyn ReadStore> = Arc::new(apart.map_err(|error| Failure::new(Exit::Failed, &error))?);
         let readers = Reader::all(&pipeline, &read, settings.read.cache);
         let reads = Reads::bind(address, &wiring::access(&settings), &declaration, readers, &stop).await;
         let reads = reads.map_err(|error| Failure::new(Exit::Failed, &error))?;

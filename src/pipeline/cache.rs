@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bson::{Bson, Document};
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter, unsync};
 
 use crate::clock::Stopwatch;
@@ -55,9 +56,24 @@ struct Weight;
 
 impl Weighter<EntityId, Held> for Weight {
     fn weight(&self, _: &EntityId, held: &Held) -> u64 {
-        let fields = bson::serialize_to_vec(&held.reading.record.fields).map_or(0, |bytes| bytes.len());
-        u64::try_from(fields + OVERHEAD).unwrap_or(u64::MAX)
+        u64::try_from(bytes(&held.reading.record.fields) + OVERHEAD).unwrap_or(u64::MAX)
     }
+}
+
+/// About how many bytes fields take.
+fn bytes(fields: &Document) -> usize {
+    fields.iter().map(|(name, value)| name.len() + bytes_of(value)).sum()
+}
+
+fn bytes_of(value: &Bson) -> usize {
+    size_of::<Bson>()
+        + match value {
+            Bson::String(text) => text.len(),
+            Bson::Binary(binary) => binary.bytes.len(),
+            Bson::Document(fields) => bytes(fields),
+            Bson::Array(values) => values.iter().map(bytes_of).sum(),
+            _ => 0,
+        }
 }
 
 /// Gathers who had to make room.
@@ -188,7 +204,9 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use bson::{Document, doc};
+    use std::sync::Arc;
+
+    use bson::doc;
 
     use super::*;
     use crate::event::IdKind;
@@ -201,7 +219,7 @@ mod tests {
 
     fn reading(of: usize, rev: i64) -> Reading {
         let mut reading = Reading::live(id(of), rev);
-        reading.record.fields = doc! { "name": "of some length" };
+        Arc::make_mut(&mut reading.record).fields = doc! { "name": "of some length" };
         reading
     }
 
@@ -327,10 +345,13 @@ mod tests {
         let cache = Cache::new(1 << 20);
         let whole = reading(0, 1);
         assert_eq!(cache.keep(cache.begin(), vec![whole.clone()]), [whole]);
-        assert_eq!(cache.get(&id(0)).map(|held| held.record.fields), Some(doc! { "name": "of some length" }));
+        assert_eq!(
+            cache.get(&id(0)).map(|held| held.record.fields.clone()),
+            Some(doc! { "name": "of some length" })
+        );
         cache.renew(&[id(0)], &[]);
         assert_eq!(cache.get(&id(0)), None);
         let nothing: Option<Document> = None;
-        assert_eq!(Cache::new(0).get(&id(0)).map(|held| held.record.fields), nothing);
+        assert_eq!(Cache::new(0).get(&id(0)).map(|held| held.record.fields.clone()), nothing);
     }
 }

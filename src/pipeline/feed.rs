@@ -29,6 +29,8 @@ const GATHERED: Duration = Duration::from_millis(40);
 const IDLE: Duration = Duration::from_secs(60);
 /// How many groups of changes a watcher may be behind.
 const BEHIND: usize = 128;
+/// How long a read may take before others no longer wait for it.
+const SLOW: Duration = Duration::from_millis(50);
 /// How long is waited before a stream is opened again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -123,11 +125,16 @@ impl Feed {
         })
     }
 
-    /// Reads for those who wait, until nobody does.
+    /// Reads for those who wait, until nobody does. What takes long goes on by itself, and those who come later do not wait
+    /// for it: it may hang upon a connection that is dead.
     async fn read_on(self: Arc<Self>, mut seat: Seat) {
         while let Some(turn) = seat.next() {
-            let found = self.read(&turn.ids()).await;
-            turn.tell(found);
+            let feed = self.clone();
+            let reading = tokio::spawn(async move {
+                let found = feed.read(&turn.ids()).await;
+                turn.tell(found);
+            });
+            drop(tokio::time::timeout(SLOW, reading).await);
         }
     }
 

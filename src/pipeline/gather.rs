@@ -10,7 +10,7 @@ use crate::event::EntityId;
 use crate::replication::Reading;
 use crate::store::StoreError;
 
-/// How many reads are under way at once: one is put together while the other is answered.
+/// How many reads are under way at once, but for those that take long: one is put together while the other is answered.
 const ABREAST: usize = 2;
 /// How many entities one is for, unless somebody asks for more by himself.
 const MOST: usize = 1_000;

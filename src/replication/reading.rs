@@ -1,5 +1,6 @@
 //! What a reader is told of a record, and whether that is good enough for what it wishes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Record, State, Subscription};
@@ -24,15 +25,15 @@ impl ReadSpec {
     }
 }
 
-/// A record as it was read for somebody. Times are the database's.
+/// A record as it was read for somebody. Times are the database's. It is told to many, so copies share what it holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// The record.
-    pub record: Record,
+    pub record: Arc<Record>,
     /// Where what it holds comes from: `event`, `fetch` or `erase`; empty, where nothing is held yet.
-    pub origin: String,
+    pub origin: Arc<str>,
     /// The id of the event that brought it, where that had one.
-    pub event: Option<String>,
+    pub event: Option<Arc<str>>,
     /// The owner's time of the change, in milliseconds since 1970.
     pub at: Option<i64>,
     /// When it was read, in milliseconds since 1970.
@@ -93,7 +94,7 @@ impl Reading {
             patched: std::collections::BTreeMap::new(),
             fields: bson::Document::new(),
         };
-        Self { record, origin: "event".into(), event: None, at: None, read: 0 }
+        Self { record: record.into(), origin: "event".into(), event: None, at: None, read: 0 }
     }
 
     /// Whether the owner is being asked, or will be in a moment: to call for it again would void that answer.
@@ -128,7 +129,7 @@ impl Wish {
     fn is_met(&self, reading: &Reading) -> bool {
         let new_enough = self.min_version.is_none_or(|least| reading.record.version() >= Some(least));
         let fresh = self.max_staleness.is_none_or(|most| reading.age() <= most && !reading.is_stale());
-        new_enough && fresh && (self.event.is_none() || self.event == reading.event)
+        new_enough && fresh && (self.event.is_none() || self.event.as_deref() == reading.event.as_deref())
     }
 
     /// Whether anything at all will do.

@@ -1,10 +1,11 @@
 //! What a reader is told, and what it may ask for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, doc};
 use nearcopy::event::Version;
-use nearcopy::replication::{Place, Query, Reading, Service, State, Why, Wish};
+use nearcopy::replication::{Place, Query, Reading, Record, Service, State, Why, Wish};
 
 use crate::declared::{ASKED, declared, shop, users};
 use crate::merge::{gone, live, record};
@@ -16,7 +17,12 @@ const READ: i64 = 1_010_000;
 fn reading() -> Reading {
     let mut record = record(State::Live, Some(live(5)), None, false);
     (record.asked, record.due) = (None, None);
-    Reading { record, origin: "event".into(), event: Some("e5".into()), at: None, read: READ }
+    Reading { record: record.into(), origin: "event".into(), event: Some("e5".into()), at: None, read: READ }
+}
+
+/// What it holds, to be changed.
+fn of(reading: &mut Reading) -> &mut Record {
+    Arc::make_mut(&mut reading.record)
 }
 
 fn wish(adapt: impl FnOnce(&mut Wish)) -> Wish {
@@ -38,7 +44,7 @@ fn who_wishes_nothing_is_told_what_is_held() {
     assert_eq!(services(&none, ASKED, Some(&reading())).0, Service::Tell);
     for why in [Why::Deleted, Why::Out, Why::NotFound, Why::Erased] {
         let mut left = reading();
-        (left.record.state, left.record.key) = (State::Gone(why), Some(gone(5, why)));
+        (of(&mut left).state, of(&mut left).key) = (State::Gone(why), Some(gone(5, why)));
         assert_eq!(services(&none, ASKED, Some(&left)).0, Service::Tell, "{why:?}");
     }
 }
@@ -47,7 +53,7 @@ fn who_wishes_nothing_is_told_what_is_held() {
 #[test]
 fn what_is_not_known_is_asked_for() {
     let mut pending = reading();
-    (pending.record.state, pending.record.key) = (State::Pending, None);
+    (of(&mut pending).state, of(&mut pending).key) = (State::Pending, None);
     for unknown in [None, Some(&pending)] {
         assert_eq!(services(&Wish::default(), ASKED, unknown), (Service::Ask, Service::Wait));
         assert_eq!(services(&Wish::default(), "", unknown).0, Service::Tell);
@@ -82,12 +88,12 @@ fn a_wish_is_judged_by_what_is_held() {
 fn nobody_is_asked_twice() {
     let newer = wish(|wish| wish.min_version = Some(Version::new(6)));
     let mut claimed = reading();
-    claimed.record.claim = Some("somebody".into());
+    of(&mut claimed).claim = Some("somebody".into());
     assert_eq!(services(&newer, ASKED, Some(&claimed)).0, Service::Wait);
     let mut due = reading();
-    due.record.due = Some(READ);
+    of(&mut due).due = Some(READ);
     assert_eq!(services(&newer, ASKED, Some(&due)).0, Service::Wait);
-    due.record.due = Some(READ + 1);
+    of(&mut due).due = Some(READ + 1);
     assert_eq!(services(&newer, ASKED, Some(&due)).0, Service::Ask);
 }
 
@@ -95,17 +101,17 @@ fn nobody_is_asked_twice() {
 fn age_counts_from_the_owners_last_word() {
     let mut held = reading();
     assert_eq!(held.age(), Duration::from_secs(10));
-    held.record.asked = Some((READ - 3_000) * 1000);
+    of(&mut held).asked = Some((READ - 3_000) * 1000);
     assert_eq!(held.age(), Duration::from_secs(3));
-    held.record.tries = 1;
+    of(&mut held).tries = 1;
     assert_eq!(held.age(), Duration::from_secs(10), "it was asked in vain");
-    (held.record.tries, held.record.claim) = (0, Some("somebody".into()));
+    (of(&mut held).tries, of(&mut held).claim) = (0, Some("somebody".into()));
     assert_eq!(held.age(), Duration::from_secs(10), "it has not answered yet");
     assert!(!held.is_stale());
-    held.record.need = Some(Version::new(6));
+    of(&mut held).need = Some(Version::new(6));
     assert!(held.is_stale(), "there is a version 6");
     let fresh = wish(|wish| wish.max_staleness = Some(Duration::from_secs(60)));
-    held.record.claim = None;
+    of(&mut held).claim = None;
     assert_eq!(services(&fresh, ASKED, Some(&held)).0, Service::Ask);
 }
 

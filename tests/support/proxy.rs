@@ -10,7 +10,9 @@ use tokio::sync::watch;
 /// Listens on a port of its own and passes on what comes, for as long as it exists.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    frozen: watch::Sender<bool>,
+    /// How many of those who came first are passed nothing on.
+    frozen: watch::Sender<usize>,
+    came: watch::Receiver<usize>,
     cuts: watch::Sender<u32>,
 }
 
@@ -24,7 +26,8 @@ impl Proxy {
     pub(crate) async fn at(address: &str, target: String) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (frozen, cuts) = (watch::Sender::new(false), watch::Sender::new(0));
+        let (frozen, cuts) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (coming, came) = watch::channel(0);
         let (freezing, cutting) = (frozen.subscribe(), cuts.subscribe());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
@@ -32,17 +35,18 @@ impl Proxy {
                 let mut cutting = cutting.clone();
                 cutting.mark_unchanged();
                 let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
-                let (there, back) = (freezing.clone(), freezing.clone());
+                let (there, back, number) = (freezing.clone(), freezing.clone(), *coming.borrow());
+                coming.send_replace(number + 1);
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = pump(near_read, far_write, there) => {}
-                        () = pump(far_read, near_write, back) => {}
+                        () = pump(near_read, far_write, number, there) => {}
+                        () = pump(far_read, near_write, number, back) => {}
                         _ = cutting.changed() => {}
                     }
                 });
             }
         });
-        Self { address, frozen, cuts }
+        Self { address, frozen, came, cuts }
     }
 
     /// The host and port to connect to.
@@ -57,13 +61,23 @@ impl Proxy {
 
     /// Passes nothing on any more, and ends nothing either; or goes on.
     pub(crate) fn freeze(&self, frozen: bool) {
-        self.frozen.send_replace(frozen);
+        self.frozen.send_replace(if frozen { usize::MAX } else { 0 });
+    }
+
+    /// Passes nothing on over the connections of now; those to come are as they should be.
+    pub(crate) fn freeze_those_of_now(&self) {
+        self.frozen.send_replace(*self.came.borrow());
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut frozen: watch::Receiver<bool>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    number: usize,
+    mut frozen: watch::Receiver<usize>,
+) {
     let mut buffer = vec![0; 16 * 1024];
-    while frozen.wait_for(|frozen| !frozen).await.is_ok() {
+    while frozen.wait_for(|frozen| number >= *frozen).await.is_ok() {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read,
             changed = frozen.changed() => if changed.is_ok() { continue } else { return },

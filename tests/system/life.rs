@@ -109,3 +109,28 @@ fn updated(user: u64, version: u64) -> serde_json::Value {
 async fn takes(sidecar: &Sidecar) {
     eventually("something is taken", async || sidecar.metrics().await.books().0 > 0).await;
 }
+
+/// M4: a connection that has died without a word takes the reads upon it along, but not those that come later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn later_reads_do_not_wait_for_those_that_hang() {
+    let stage = Stage::new().await;
+    let (address, reads) = (free_address(), free_address());
+    let (plan, host) = plan_at(&stage, &address);
+    let proxy = Proxy::at(&address, host).await;
+    stage.owner.has("u", 1, "Ada");
+    stage.consumer.sells("p", "u").await;
+    let sidecar = plan.set("read.listen", &reads).set("read.cache", "0").start().await;
+    stage.consumer.shows("p", "Ada").await;
+    let read = async || {
+        let asked = reqwest::get(format!("http://{reads}/v1/users/u?consistency=local"));
+        tokio::time::timeout(Duration::from_millis(500), asked).await.is_ok_and(|asked| asked.is_ok())
+    };
+    assert!(read().await, "it is not read at all");
+    proxy.freeze_those_of_now();
+    let since = std::time::Instant::now();
+    while !read().await {
+        assert!(since.elapsed() < Duration::from_secs(5), "all wait for those that hang");
+    }
+    sidecar.assert_sound();
+    stage.clear().await;
+}

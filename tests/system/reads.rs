@@ -131,6 +131,38 @@ async fn several_are_read_at_once() {
     read.end().await;
 }
 
+/// Whoever asks while others are being read for is read for together with them, and told only what he asked for.
+#[tokio::test]
+async fn many_who_read_at_once_are_each_told_whom_they_asked_for() {
+    let read = Read::start("all", |plan| plan.set("read.cache", "0")).await;
+    for number in 0..20 {
+        read.user(&format!("user-{number}"), 1, json!({ "name": format!("name-{number}") })).await;
+    }
+    for number in 0..20 {
+        read.is_read(&format!("user-{number}"), 1).await;
+    }
+    let profile = read.stage.consumer.collection("system.profile");
+    let database = profile.client().database(&profile.namespace().db);
+    database.run_command(bson::doc! { "profile": 2 }).await.unwrap();
+    let targets: Vec<String> =
+        (0..200).map(|at| format!("users/user-{}?consistency=local", at % 22)).collect();
+    let asked = futures::future::join_all(targets.iter().map(|target| read.get(target)));
+    // Those who ask with them and are gone at once hold up nobody.
+    let gone: Vec<_> =
+        targets.iter().map(|target| read.http.get(format!("{}{target}", read.url)).send()).collect();
+    let gone = tokio::time::timeout(Duration::from_millis(2), futures::future::join_all(gone));
+    let (told, _) = futures::join!(asked, gone);
+    database.run_command(bson::doc! { "profile": 0 }).await.unwrap();
+    for (at, (status, told)) in told.iter().enumerate() {
+        let number = at % 22;
+        let expected = if number < 20 { (200, json!(format!("name-{number}"))) } else { (404, Value::Null) };
+        assert_eq!((*status, told["fields"]["name"].clone()), expected, "user-{number}: {told}");
+    }
+    let finds = profile.count_documents(bson::doc! { "command.find": "users" }).await.unwrap();
+    assert!((1..150).contains(&finds), "{finds} reads for 200 who asked at once");
+    read.end().await;
+}
+
 /// S6: lists go page by page, in an order that holds still, by declared fields only, each of which has an index.
 #[tokio::test]
 async fn lists_are_asked_for_by_declared_fields_and_come_in_pages() {

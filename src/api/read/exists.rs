@@ -52,7 +52,7 @@ impl Answers {
 /// What is held here.
 async fn held(reader: &Reader, query: &Query) -> Result<Vec<EntityId>, Problem> {
     let (found, _) = reader.list(query, None, NAMED).await?;
-    Ok(found.into_iter().map(|reading| reading.record.id).collect())
+    Ok(found.into_iter().map(|reading| reading.record.id.clone()).collect())
 }
 
 /// What the owner says. Where it says nothing, so is said, beside what is held here.

@@ -67,7 +67,7 @@ pub(super) fn freshness(reading: &Reading) -> Value {
         }
     };
     add("epoch", Some(reading.record.epoch()).filter(|epoch| *epoch > 0).map(Value::from));
-    add("event", reading.event.clone().map(Value::from));
+    add("event", reading.event.as_deref().map(Value::from));
     add("changed_at", reading.at.and_then(plain_time).map(Value::from));
     shown
 }

@@ -1,5 +1,7 @@
 //! A document of the consumer's: which embed writes at a path, whom it refers to, and whether both agree.
 
+use std::sync::Arc;
+
 use bson::{Bson, Document};
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ struct Seen<'s> {
     of: &'s Subscription,
     spot: &'s Spot<'s>,
     refers: Result<EntityId, Sight>,
-    record: Option<Record>,
+    record: Option<Arc<Record>>,
 }
 
 pub(super) async fn accounts(
@@ -122,7 +124,7 @@ impl Seen<'_> {
     fn sight(&self) -> Sight {
         match &self.refers {
             Err(sight) => sight.clone(),
-            Ok(_) => self.embed.sight(self.spot.element, self.record.as_ref()),
+            Ok(_) => self.embed.sight(self.spot.element, self.record.as_deref()),
         }
     }
 
@@ -144,7 +146,7 @@ impl Seen<'_> {
             ("written by", format!("embed {}, at {}", embed.name, embed.owned_paths().join(", "))),
             ("refers to", format!("{refers}, by {}", embed.reference)),
             ("shows", noted.map_or("nothing yet".to_owned(), shows)),
-            ("the record is", self.record.as_ref().map_or("not held".to_owned(), record_row)),
+            ("the record is", self.record.as_deref().map_or("not held".to_owned(), record_row)),
         ];
         if values {
             let there = |path: &&str| {

@@ -31,7 +31,7 @@ pub(super) async fn account(
     let reading = store.look_up(of, std::slice::from_ref(id), None).await?.pop();
     let mut embeds = Vec::new();
     for embed in placed.embeds_of(&of.name) {
-        let record = reading.as_ref().map(|reading| &reading.record);
+        let record = reading.as_ref().map(|reading| &*reading.record);
         embeds.push((&**embed, store.embedding(embed, id, record).await?));
     }
     let parked = parked(store, &of.name, id).await?;
@@ -197,7 +197,7 @@ impl Known<'_> {
     fn why_in_state(&self, reading: &Reading) -> String {
         let event =
             reading.event.as_ref().map_or("an event without an id".to_owned(), |id| format!("event `{id}`"));
-        match (reading.record.state, reading.origin.as_str()) {
+        match (reading.record.state, &*reading.origin) {
             (State::Live, "fetch") => "what is held is what the owner answered".to_owned(),
             (State::Live, _) => format!("what is held came with {event}"),
             (State::Pending, _) if self.of.fetch.is_none() => {
@@ -231,6 +231,8 @@ fn where_from(of: &Subscription, path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bson::doc;
 
     use super::*;
@@ -264,7 +266,7 @@ mod tests {
             fields: doc! { "name": "CANARY" },
         };
         Reading {
-            record,
+            record: record.into(),
             origin: "event".into(),
             event: Some("e\u{1b}1".into()),
             at: Some(1_699_999_999_000),
@@ -305,11 +307,11 @@ mod tests {
     #[test]
     fn whatever_is_still_to_come_is_a_reason() {
         let mut reading = reading();
-        let record = &mut reading.record;
+        let record = Arc::make_mut(&mut reading.record);
         record.state = State::Pending;
         (record.need, record.due, record.tries) = (Some(Version::new(9)), Some(1_700_000_009_000), 3);
         (record.owes, record.lacks, record.marked) = (true, true, true);
-        reading.origin = String::new();
+        reading.origin = "".into();
         insta::assert_snapshot!(account(Some(reading), 3, false).table(), @r"
         entity      users 42
         held        pending, version 7, epoch 0

@@ -15,7 +15,7 @@ pub(super) fn rows(reading: &Reading, values: bool) -> Vec<(&'static str, String
     let version = record.version().map(|version| format!(", version {version}")).unwrap_or_default();
     let held = format!("{}{reason}{version}, epoch {}", record.state.as_str(), record.epoch());
     let mut rows = vec![("held", held), ("written", time_or_none(Some(record.rev / 1000)))];
-    let origin = match (reading.origin.as_str(), &reading.event) {
+    let origin = match (&*reading.origin, &reading.event) {
         ("", _) => "nothing yet".to_owned(),
         ("event", Some(event)) => format!("event {event}, of {}", time_or_none(reading.at)),
         ("event", None) => format!("an event without an id, of {}", time_or_none(reading.at)),
@@ -60,8 +60,8 @@ pub(super) fn value(reading: &Reading, values: bool) -> Value {
         "generation": record.shape,
         "rev": record.rev,
         "writtenAt": micros(Some(record.rev)),
-        "origin": reading.origin,
-        "event": reading.event,
+        "origin": &*reading.origin,
+        "event": reading.event.as_deref(),
         "changedAt": reading.at.and_then(time),
         "batch": record.batch,
         "owes": record.owes,

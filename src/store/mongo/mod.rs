@@ -34,6 +34,7 @@ mod state;
 mod state_statement;
 mod writer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Document, doc};
@@ -60,6 +61,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Mongo {
     database: Database,
+    reached: Arc<ClientOptions>,
     options: Options,
     topology: Topology,
     pod: String,
@@ -78,16 +80,13 @@ pub enum Topology {
 impl Mongo {
     /// Connects, and asks the server what it is.
     pub async fn connect(options: Options) -> Result<Self, StoreError> {
-        let unsuitable = |error: mongodb::error::Error| StoreError::Unsuitable {
-            action: "reading `mongodb.url`".into(),
-            detail: command::describe(&error),
-        };
         let mut parsed = ClientOptions::parse(options.url.expose_secret()).await.map_err(unsuitable)?;
         parsed.app_name = Some("nearcopy".into());
         parsed.server_selection_timeout.get_or_insert(Duration::from_secs(5));
         parsed.connect_timeout.get_or_insert(Duration::from_secs(5));
         let default = parsed.default_database.clone();
-        let client = Client::with_options(parsed).map_err(unsuitable)?;
+        let reached = Arc::new(parsed);
+        let client = Client::with_options((*reached).clone()).map_err(unsuitable)?;
         let Some(name) = options.database.clone().or(default) else {
             let detail = "neither the connection string nor `mongodb.database` names a database".into();
             return Err(StoreError::Unsuitable { action: "reading `mongodb.url`".into(), detail });
@@ -95,12 +94,20 @@ impl Mongo {
         let database = client.database(&name);
         let pod = uuid::Uuid::new_v4().to_string();
         let folding = Sessions::default();
-        let mut mongo = Self { database, options, topology: Topology::ReplicaSet, pod, folding };
+        let mut mongo = Self { database, reached, options, topology: Topology::ReplicaSet, pod, folding };
         let hello = mongo.run("connecting", doc! { "hello": 1 }).await?;
         if !hello.contains_key("setName") && hello.get_str("msg").ok() != Some("isdbgrid") {
             mongo.topology = Topology::Standalone;
         }
         Ok(mongo)
+    }
+
+    /// The same database by connections of its own, which live in the runtime that this is called in. Upon those of another
+    /// runtime, whatever is asked goes from thread to thread and back.
+    pub fn apart(&self) -> Result<Self, StoreError> {
+        let client = Client::with_options((*self.reached).clone()).map_err(unsuitable)?;
+        let database = client.database(self.database.name());
+        Ok(Self { database, folding: Sessions::default(), ..self.clone() })
     }
 
     /// What kind of server it is.
@@ -112,4 +119,9 @@ impl Mongo {
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.run("pinging", doc! { "ping": 1 }).await.map(|_: Document| ())
     }
+}
+
+/// The connection string cannot be used.
+fn unsuitable(error: mongodb::error::Error) -> StoreError {
+    StoreError::Unsuitable { action: "reading `mongodb.url`".into(), detail: command::describe(&error) }
 }
