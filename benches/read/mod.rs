@@ -4,9 +4,11 @@ mod ask;
 mod load;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::contender::Arena;
@@ -29,7 +31,7 @@ pub(crate) const ADDRESS: &str = "127.0.0.1:19465";
 /// How many users there are, and how many of them are asked for.
 pub(crate) const USERS: u32 = 20_000;
 const HOT: u32 = 2_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who is asked: each row of the table.
@@ -103,8 +105,13 @@ fn start(arena: &Arena, cache: u64) -> Result<Process> {
 /// One turn of one way: how many answers come in a second at most, what they cost, and how long each takes at half of that.
 async fn turn(arena: &Arena, way: Way) -> Result<Turn> {
     if way == Way::Driver {
-        let driver = Driver::new(&arena.database.url).await?;
-        return both(std::process::id(), move || std::future::ready(Ok(driver.clone()))).await;
+        // One for all who ask, as a service has it, and made where they ask: upon another thread it would be slower.
+        let (url, driver) = (arena.database.url.clone(), Arc::new(OnceCell::new()));
+        let connect = move || {
+            let (url, driver) = (url.clone(), driver.clone());
+            async move { driver.get_or_try_init(|| Driver::new(&url)).await.cloned() }
+        };
+        return both(std::process::id(), connect).await;
     }
     let cache = if matches!(way, Way::Rest | Way::Grpc) { 8 << 20 } else { 0 };
     let process = start(arena, cache)?;
