@@ -5,129 +5,114 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
-use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
-use serde_json::{Map, Value};
+use prost::Message;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tonic::server::UnaryService;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::super::read::{Answers, Asked, Problem};
-use super::message;
+use super::messages::{
+    BatchGetRequest, BatchGetResponse, Entity, ExistsRequest, ExistsResponse, GetRequest, ListRequest,
+    ListResponse, Wish,
+};
+use crate::event::Version;
+use crate::replication;
 
 /// Who says so, where an error has details.
 const DOMAIN: &str = "nearcopy";
 
-/// A method, and its messages.
-#[derive(Clone)]
-pub(super) struct Method {
-    verb: Verb,
-    pub(super) is_stream: bool,
-    pub(super) input: MessageDescriptor,
-    pub(super) output: MessageDescriptor,
-}
-
-/// What a method does.
-#[derive(Clone, Copy)]
-enum Verb {
-    Get,
-    BatchGet,
-    List,
-    Exists,
-    Watch,
-}
-
 /// One call.
 pub(super) struct Call {
     pub(super) answers: Arc<Answers>,
-    pub(super) method: Method,
     pub(super) within: Option<Duration>,
     pub(super) stop: CancellationToken,
 }
 
-impl Method {
-    pub(super) fn of(method: &MethodDescriptor) -> Option<Self> {
-        let verb = match method.name() {
-            "Get" => Verb::Get,
-            "BatchGet" => Verb::BatchGet,
-            "List" => Verb::List,
-            "Exists" => Verb::Exists,
-            "Watch" => Verb::Watch,
-            _ => return None,
-        };
-        let is_stream = method.is_server_streaming();
-        Some(Self { verb, is_stream, input: method.input(), output: method.output() })
-    }
+/// A request that is answered once.
+pub(super) trait Asks: Message + Default + 'static {
+    /// The message it is answered by.
+    type Answer: Message + DeserializeOwned + 'static;
+
+    /// What every face answers, for a caller that waits so long.
+    fn answered(
+        self,
+        by: &Answers,
+        within: Option<Duration>,
+    ) -> impl Future<Output = Result<Value, Problem>> + Send;
 }
 
-impl UnaryService<DynamicMessage> for Call {
-    type Response = DynamicMessage;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<DynamicMessage>, Status>> + Send>>;
+impl<Q: Asks> UnaryService<Q> for Call {
+    type Response = Q::Answer;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Q::Answer>, Status>> + Send>>;
 
-    fn call(&mut self, request: Request<DynamicMessage>) -> Self::Future {
-        let (answers, method, within) = (self.answers.clone(), self.method.clone(), self.within);
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let (answers, within) = (self.answers.clone(), self.within);
         Box::pin(async move {
-            let fields = message::asked(request.get_ref())?;
-            let answer = answer(&answers, method.verb, &fields, within).await.map_err(status)?;
-            Ok(Response::new(message::told(answer, &method.output)?))
+            let answer = request.into_inner().answered(&answers, within).await.map_err(status)?;
+            told(answer).map(Response::new)
         })
     }
 }
 
-async fn answer(
-    answers: &Answers,
-    verb: Verb,
-    fields: &Map<String, Value>,
-    within: Option<Duration>,
-) -> Result<Value, Problem> {
-    let replica = message::text(fields, "replica");
-    match verb {
-        Verb::Get => {
-            let one = answers.one(&replica, &message::text(fields, "id"), &asked(fields, within)?).await?;
-            Ok(one.entity)
-        }
-        Verb::BatchGet => {
-            answers.batch(&replica, &message::texts(fields, "ids"), &asked(fields, within)?).await
-        }
-        Verb::List => {
-            let mut parameters = message::parameters(fields, "where");
-            for name in ["page_size", "page_token"] {
-                let given =
-                    fields.get(name).filter(|value| value.as_i64() != Some(0) && value.as_str() != Some(""));
-                parameters.extend(given.map(|value| (name.to_owned(), message::as_text(value))));
-            }
-            answers.list(&replica, &parameters).await
-        }
-        Verb::Exists => answers.exists(&replica, &looked_for(fields, within)).await,
-        Verb::Watch => Err(Problem::unknown("what changes comes as a stream")),
+/// An answer as its message.
+pub(super) fn told<A: DeserializeOwned>(answer: Value) -> Result<A, Status> {
+    serde_json::from_value(answer).map_err(|error| Status::internal(error.to_string()))
+}
+
+impl Asks for GetRequest {
+    type Answer = Entity;
+
+    async fn answered(self, by: &Answers, within: Option<Duration>) -> Result<Value, Problem> {
+        by.one(&self.replica, &self.id, &asked(self.wish, within)?).await.map(|one| one.entity)
     }
 }
 
-/// The values that are looked for, and whether the owner is asked.
-fn looked_for(fields: &Map<String, Value>, within: Option<Duration>) -> Vec<(String, String)> {
-    let mut parameters = message::parameters(fields, "where");
-    if fields.get("owner") == Some(&Value::Bool(true)) {
-        parameters.push(("consistency".into(), "owner".into()));
+impl Asks for BatchGetRequest {
+    type Answer = BatchGetResponse;
+
+    async fn answered(self, by: &Answers, within: Option<Duration>) -> Result<Value, Problem> {
+        by.batch(&self.replica, &self.ids, &asked(self.wish, within)?).await
     }
-    let within = within.map(|within| format!("{}ms", Asked::in_time(within).as_millis()));
-    parameters.extend(within.map(|within| ("within".to_owned(), within)));
-    parameters
 }
 
-/// What is wished for, by the parameters that say so in a URL.
-fn asked(fields: &Map<String, Value>, within: Option<Duration>) -> Result<Asked, Problem> {
-    let mut parameters = message::parameters(fields, "wish");
-    parameters.retain(|(_, value)| !value.is_empty() && value != "false");
-    for (name, value) in &mut parameters {
-        if name == "local" {
-            (*name, *value) = ("consistency".into(), "local".into());
-        }
+impl Asks for ListRequest {
+    type Answer = ListResponse;
+
+    async fn answered(self, by: &Answers, _: Option<Duration>) -> Result<Value, Problem> {
+        let size = (self.page_size != 0).then(|| ("page_size".to_owned(), self.page_size.to_string()));
+        let token = (!self.page_token.is_empty()).then(|| ("page_token".to_owned(), self.page_token));
+        let parameters: Vec<(String, String)> = self.r#where.into_iter().chain(size).chain(token).collect();
+        by.list(&self.replica, &parameters).await
     }
-    let asked = Asked::read(&parameters)?;
-    Ok(match within {
-        Some(within) => asked.within(within),
-        None => asked,
-    })
+}
+
+impl Asks for ExistsRequest {
+    type Answer = ExistsResponse;
+
+    async fn answered(self, by: &Answers, within: Option<Duration>) -> Result<Value, Problem> {
+        let owner = self.owner.then(|| ("consistency".to_owned(), "owner".to_owned()));
+        let within = within.map(|within| format!("{}ms", Asked::in_time(within).as_millis()));
+        let within = within.map(|within| ("within".to_owned(), within));
+        let parameters: Vec<(String, String)> = self.r#where.into_iter().chain(owner).chain(within).collect();
+        by.exists(&self.replica, &parameters).await
+    }
+}
+
+/// What is wished for.
+fn asked(wish: Option<Wish>, within: Option<Duration>) -> Result<Asked, Problem> {
+    let wish = wish.unwrap_or_default();
+    let most = wish.max_staleness.map(Duration::try_from).transpose();
+    let asked = Asked::wishing(replication::Wish {
+        min_version: wish.min_version.map(Version::new),
+        max_staleness: most
+            .map_err(|_| Problem::bad("`max_staleness` is a duration that is not negative"))?,
+        event: Some(wish.wait_for).filter(|event| !event.is_empty()),
+        local: wish.local,
+    });
+    Ok(within.map_or(asked.clone(), |within| asked.within(within)))
 }
 
 /// How long the caller waits, as it says in its header.

@@ -3,10 +3,10 @@
 mod codec;
 mod contract;
 mod message;
+mod messages;
 mod method;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -16,6 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::post;
+use prost::Message;
 use prost_reflect::DescriptorPool;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
@@ -24,8 +25,9 @@ use tonic::Status;
 use tonic::server::Grpc;
 
 use super::read::Answers;
-use codec::Messages;
-use method::{Call, Method};
+use codec::Own;
+use messages::{BatchGetRequest, ExistsRequest, GetRequest, ListRequest, WatchRequest};
+use method::{Asks, Call};
 
 /// What is served, as its clients read it.
 const SOURCE: &str = include_str!("replicas.proto");
@@ -46,19 +48,14 @@ pub struct GrpcError(String);
 /// What a handler needs.
 struct Served {
     answers: Arc<Answers>,
-    methods: BTreeMap<String, Method>,
     stop: CancellationToken,
 }
 
 /// The service, with health and reflection beside it.
 pub(super) async fn router(answers: Arc<Answers>, stop: &CancellationToken) -> Result<Router, GrpcError> {
     let failed = |error: &dyn std::fmt::Display| GrpcError(error.to_string());
-    let (pool, described) = described().map_err(|error| failed(&error))?;
-    let service = pool.get_service_by_name(SERVICE).ok_or_else(|| failed(&"it is not declared"))?;
-    let methods =
-        service.methods().filter_map(|method| Some((method.name().to_owned(), Method::of(&method)?)));
-    let stop = stop.clone();
-    let served = Arc::new(Served { answers: answers.clone(), methods: methods.collect(), stop });
+    let (_, described) = described().map_err(|error| failed(&error))?;
+    let served = Arc::new(Served { answers: answers.clone(), stop: stop.clone() });
     let own = answers.contract().cloned();
     let names: Vec<&str> = own.iter().flat_map(|own| own.services()).chain([SERVICE]).collect();
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -115,19 +112,28 @@ fn described() -> Result<(DescriptorPool, Vec<u8>), protox::Error> {
 }
 
 async fn call(State(served): State<Arc<Served>>, Path(name): Path<String>, request: Request) -> Response {
-    let Some(method) = served.methods.get(&name) else {
-        return Status::unimplemented(format!("`{SERVICE}` has no method `{name}`")).into_http();
-    };
-    let within = method::deadline(request.headers());
     let (answers, stop) = (served.answers.clone(), served.stop.clone());
-    let call = Call { answers, method: method.clone(), within, stop };
-    let messages = Messages::read_as(method.input.clone());
-    let mut grpc = Grpc::new(messages).apply_max_message_size_config(Some(LARGEST), None);
-    if method.is_stream {
-        grpc.server_streaming(call, request).await.map(Body::new)
-    } else {
-        grpc.unary(call, request).await.map(Body::new)
+    let call = Call { answers, within: method::deadline(request.headers()), stop };
+    match name.as_str() {
+        "Get" => once::<GetRequest>(call, request).await,
+        "BatchGet" => once::<BatchGetRequest>(call, request).await,
+        "List" => once::<ListRequest>(call, request).await,
+        "Exists" => once::<ExistsRequest>(call, request).await,
+        "Watch" => {
+            let mut grpc = answering::<WatchRequest, _>();
+            grpc.server_streaming(call, request).await.map(Body::new)
+        }
+        _ => Status::unimplemented(format!("`{SERVICE}` has no method `{name}`")).into_http(),
     }
+}
+
+/// What is answered once.
+async fn once<Q: Asks>(call: Call, request: Request) -> Response {
+    answering::<Q, Q::Answer>().unary(call, request).await.map(Body::new)
+}
+
+fn answering<Q: Message + Default + 'static, A: Message + 'static>() -> Grpc<Own<Q, A>> {
+    Grpc::new(Own::default()).apply_max_message_size_config(Some(LARGEST), None)
 }
 
 /// Our own file, and those of Google's that everybody has.

@@ -3,43 +3,39 @@
 use std::pin::Pin;
 
 use futures::{Stream, stream};
-use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tonic::server::ServerStreamingService;
 use tonic::{Request, Response, Status};
 
 use super::super::read::{News, Watched};
-use super::message;
-use super::method::{Call, status};
+use super::messages::{WatchRequest, WatchResponse};
+use super::method::{Call, status, told};
 use crate::pipeline::Ended;
 
-type Messages = Pin<Box<dyn Stream<Item = Result<DynamicMessage, Status>> + Send>>;
+type Messages = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
-impl ServerStreamingService<DynamicMessage> for Call {
-    type Response = DynamicMessage;
+impl ServerStreamingService<WatchRequest> for Call {
+    type Response = WatchResponse;
     type ResponseStream = Messages;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Messages>, Status>> + Send>>;
 
-    fn call(&mut self, request: Request<DynamicMessage>) -> Self::Future {
-        let (answers, output, stop) = (self.answers.clone(), self.method.output.clone(), self.stop.clone());
+    fn call(&mut self, request: Request<WatchRequest>) -> Self::Future {
+        let (answers, stop) = (self.answers.clone(), self.stop.clone());
         Box::pin(async move {
-            let fields = message::asked(request.get_ref())?;
-            let text = |name| message::text(&fields, name);
-            let (replica, position, ids) =
-                (text("replica"), text("position"), message::texts(&fields, "ids"));
+            let WatchRequest { replica, ids, position } = request.into_inner();
             let from = Some(position.as_str()).filter(|position| !position.is_empty());
             let watched = answers.watch(&replica, &ids, from).await.map_err(status)?;
-            Ok(Response::new(messages(watched, output, stop)))
+            Ok(Response::new(messages(watched, stop)))
         })
     }
 }
 
 /// The position first, and then what changes, until the watch ends.
-fn messages(watched: Watched, output: MessageDescriptor, stop: CancellationToken) -> Messages {
+fn messages(watched: Watched, stop: CancellationToken) -> Messages {
     let begun = (Some(watched), false);
     Box::pin(stream::unfold(begun, move |(watched, is_open)| {
-        let (output, stop) = (output.clone(), stop.clone());
+        let stop = stop.clone();
         async move {
             let mut watched = watched?;
             let news = if is_open { watched.next(&stop).await } else { News::Nothing };
@@ -48,20 +44,15 @@ fn messages(watched: Watched, output: MessageDescriptor, stop: CancellationToken
                 News::Nothing => (Vec::new(), Vec::new()),
                 News::End(why) => return why.map(|why| (Err(ended(why)), (None, true))),
             };
-            let message = said(&watched, &changed, &gone, &output);
+            let message = said(&watched, &changed, &gone);
             let next = message.is_ok().then_some(watched);
             Some((message, (next, true)))
         }
     }))
 }
 
-fn said(
-    watched: &Watched,
-    changed: &[Value],
-    gone: &[Value],
-    output: &MessageDescriptor,
-) -> Result<DynamicMessage, Status> {
-    message::told(json!({ "changed": changed, "gone": gone, "position": watched.position() }), output)
+fn said(watched: &Watched, changed: &[Value], gone: &[Value]) -> Result<WatchResponse, Status> {
+    told(json!({ "changed": changed, "gone": gone, "position": watched.position() }))
 }
 
 fn ended(why: Ended) -> Status {

@@ -25,7 +25,7 @@ pub(in crate::api) struct Asked {
 impl Asked {
     /// Reads every parameter; one that is not known is an error, since what is misspelt would be passed over.
     pub(in crate::api) fn read(parameters: &[(String, String)]) -> Result<Self, Problem> {
-        let mut asked = Self { wish: Wish::default(), within: WITHIN };
+        let mut asked = Self::wishing(Wish::default());
         for (name, text) in parameters {
             match name.as_str() {
                 "min_version" => asked.wish.min_version = Some(version(text)?),
@@ -43,6 +43,11 @@ impl Asked {
             return Err(Problem::bad(format!("`within` is at most {} s", LONGEST.as_secs())));
         }
         Ok(asked)
+    }
+
+    /// Wishes this, and waits as long as whoever does not say.
+    pub(in crate::api) fn wishing(wish: Wish) -> Self {
+        Self { wish, within: WITHIN }
     }
 
     /// The same for a caller that waits so long.
