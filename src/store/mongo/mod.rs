@@ -80,13 +80,14 @@ pub enum Topology {
 impl Mongo {
     /// Connects, and asks the server what it is.
     pub async fn connect(options: Options) -> Result<Self, StoreError> {
-        let mut parsed = ClientOptions::parse(options.url.expose_secret()).await.map_err(unsuitable)?;
+        let mut parsed =
+            ClientOptions::parse(options.url.expose_secret()).await.map_err(|error| unsuitable(&error))?;
         parsed.app_name = Some("nearcopy".into());
         parsed.server_selection_timeout.get_or_insert(Duration::from_secs(5));
         parsed.connect_timeout.get_or_insert(Duration::from_secs(5));
         let default = parsed.default_database.clone();
         let reached = Arc::new(parsed);
-        let client = Client::with_options((*reached).clone()).map_err(unsuitable)?;
+        let client = Client::with_options((*reached).clone()).map_err(|error| unsuitable(&error))?;
         let Some(name) = options.database.clone().or(default) else {
             let detail = "neither the connection string nor `mongodb.database` names a database".into();
             return Err(StoreError::Unsuitable { action: "reading `mongodb.url`".into(), detail });
@@ -105,7 +106,7 @@ impl Mongo {
     /// The same database by connections of its own, which live in the runtime that this is called in. Upon those of another
     /// runtime, whatever is asked goes from thread to thread and back.
     pub fn apart(&self) -> Result<Self, StoreError> {
-        let client = Client::with_options((*self.reached).clone()).map_err(unsuitable)?;
+        let client = Client::with_options((*self.reached).clone()).map_err(|error| unsuitable(&error))?;
         let database = client.database(self.database.name());
         Ok(Self { database, folding: Sessions::default(), ..self.clone() })
     }
@@ -122,6 +123,6 @@ impl Mongo {
 }
 
 /// The connection string cannot be used.
-fn unsuitable(error: mongodb::error::Error) -> StoreError {
-    StoreError::Unsuitable { action: "reading `mongodb.url`".into(), detail: command::describe(&error) }
+fn unsuitable(error: &mongodb::error::Error) -> StoreError {
+    StoreError::Unsuitable { action: "reading `mongodb.url`".into(), detail: command::describe(error) }
 }
