@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::desk::Clerk;
-use super::reload::{self, Reload};
+use super::reload::{self, Reload, Seen};
 use super::{Exit, Failure, Outcome, split, wiring};
 use crate::api::Health;
 use crate::api::admin::Admin;
@@ -18,7 +18,6 @@ use crate::api::console::Console;
 use crate::api::read::Reads;
 use crate::api::timeline;
 use crate::lifecycle::{ExitReason, Lifecycle};
-use crate::manifest;
 use crate::pipeline::{CollectionReader, Diary, Emission, Pipeline, Polling, Projection, Reader};
 use crate::replication::{Class, Declaration, FeedSpec, SourceSpec, Standing};
 use crate::settings::Settings;
@@ -33,7 +32,9 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the sidecar. What is wrong with manifest or settings is found before anything is opened.
 pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
-    let before = manifest::fingerprint(if paths.is_empty() { &settings.manifest } else { paths });
+    // What changes after this look is seen by the next one, so all is read after it.
+    let before = Seen::now(settings, paths);
+    let settings = &settings.again()?;
     let manifest = wiring::manifest(settings, paths);
     let broker = manifest.as_ref().map_or(true, |declaration| declaration.needs_broker());
     let addresses = settings.check_addresses(broker).map_err(Failure::from);
@@ -85,7 +86,7 @@ async fn serve(
         }
     });
     if settings.reload {
-        let watching = reload.clone().watch(settings.clone(), health.clone(), stop.clone());
+        let watching = reload.clone().watch(health.clone(), stop.clone());
         lifecycle.spawn_beside("manifest", watching);
     }
     let starting =

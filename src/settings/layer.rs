@@ -32,6 +32,8 @@ pub(super) enum Origin {
 pub(super) struct Entry {
     pub(super) value: Value,
     pub(super) origin: Origin,
+    /// The file that holds it, where a key with `_file` names one.
+    pub(super) named: Option<PathBuf>,
     key: String,
 }
 
@@ -75,7 +77,7 @@ fn layer(source: &dyn Source, origin: &Origin, path: &Path) -> Result<Entries, S
 }
 
 fn flag(key: &str, value: &str) -> (String, Entry) {
-    let entry = Entry { value: value.into(), origin: Origin::Flag, key: key.to_owned() };
+    let entry = Entry { value: value.into(), origin: Origin::Flag, named: None, key: key.to_owned() };
     (key.to_owned(), entry)
 }
 
@@ -88,7 +90,7 @@ fn flatten(key: String, value: Value, origin: &Origin, entries: &mut Entries) {
             }
         }
         _ => {
-            entries.insert(key.clone(), Entry { value, origin: origin.clone(), key });
+            entries.insert(key.clone(), Entry { value, origin: origin.clone(), named: None, key });
         }
     }
 }
@@ -130,7 +132,7 @@ fn read_named(entry: Entry) -> Result<Entry, Problem> {
     if text.len() as u64 > LARGEST_FILE {
         return Err(problem(format!("names a file of more than {LARGEST_FILE} bytes")));
     }
-    Ok(Entry { value: text.trim_end_matches(['\r', '\n']).into(), ..entry })
+    Ok(Entry { value: text.trim_end_matches(['\r', '\n']).into(), named: Some(path.into()), ..entry })
 }
 
 fn unknown(entry: &Entry, known: &[String]) -> Problem {

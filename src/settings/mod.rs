@@ -3,6 +3,7 @@
 //! Defaults, then a file, then the environment, then flags, each above the one before. Every key is in
 //! `config/default.toml`; one that is not there is an error, and all errors are told at once.
 
+mod again;
 mod error;
 mod grant;
 mod key;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::telemetry::{self, LogFormat};
+use again::Given;
 use read::{Reader, Shown};
 
 pub use error::{Problem, SettingsError};
@@ -30,7 +32,7 @@ pub use key::Protect;
 pub struct Settings {
     /// The files that declare what is replicated, and folders of them.
     pub manifest: Vec<PathBuf>,
-    /// Whether a manifest that changes takes the old one's place while the program runs.
+    /// Whether a manifest, a secret or a certificate that changes takes the old one's place while the program runs.
     pub reload: bool,
     /// The generation of the declaration that an older one is to take the place of, if it is to.
     pub downgrade_from: Option<i32>,
@@ -59,6 +61,7 @@ pub struct Settings {
     /// How long work under way may take to end after a signal to stop.
     pub shutdown_grace: Duration,
     shown: Vec<Shown>,
+    given: Given,
 }
 
 /// The broker.
@@ -181,7 +184,8 @@ impl Settings {
         let mut reader = Reader::new(&entries, problems);
         let settings = Self::read(&mut reader);
         if reader.problems.is_empty() {
-            Ok(Self { shown: reader.shown, ..settings })
+            let named = entries.values().filter_map(|entry| entry.named.clone()).collect();
+            Ok(Self { shown: reader.shown, ..settings }.given(file, flags, named))
         } else {
             Err(SettingsError::Wrong(reader.problems))
         }
@@ -252,6 +256,7 @@ impl Settings {
             },
             shutdown_grace: from.duration("shutdown.grace", MS),
             shown: Vec::new(),
+            given: Given::default(),
         }
     }
 }

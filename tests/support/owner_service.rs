@@ -34,6 +34,8 @@ pub(crate) struct Asked {
     pub(crate) page: Option<(String, usize)>,
     /// The path and the query as they were sent.
     pub(crate) target: String,
+    /// The token that was sent.
+    pub(crate) token: Option<String>,
 }
 
 /// An answer.
@@ -231,7 +233,9 @@ fn read(request: &Request) -> Asked {
     let ids = batch.map_or_else(|| vec![decoded(id)], |ids| ids.split(',').map(decoded).collect());
     let page = query.and_then(|query| query.strip_prefix("limit=")?.split_once("&after="));
     let page = page.map(|(most, after)| (decoded(after), most.parse().unwrap()));
-    Asked { of: of.to_owned(), ids, batch: batch.is_some(), page, target: request.uri().to_string() }
+    let token = request.headers().get("authorization").and_then(|sent| sent.to_str().ok());
+    let token = token.and_then(|sent| sent.strip_prefix("Bearer ")).map(str::to_owned);
+    Asked { of: of.to_owned(), ids, batch: batch.is_some(), page, target: request.uri().to_string(), token }
 }
 
 fn decoded(text: &str) -> String {

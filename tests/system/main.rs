@@ -72,6 +72,7 @@ mod records;
 mod rekeyed;
 mod retire;
 mod rollback;
+mod rotation;
 mod source;
 mod story;
 mod stream;

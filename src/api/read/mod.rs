@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use axum::middleware;
 use secrecy::ExposeSecret;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::grpc::{self, GrpcError};
@@ -83,11 +84,7 @@ impl Reads {
         readers: Vec<Reader>,
         stop: &CancellationToken,
     ) -> Result<Self, ReadsError> {
-        let named = access.grants.iter().flat_map(|grant| &grant.replicas);
-        if let Some(unknown) = named.into_iter().find(|name| declaration.replica(name).is_err()) {
-            return Err(ReadsError::UnknownReplica(unknown.clone()));
-        }
-        let tls = access.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tls = admitted(access, declaration)?;
         let listener = Listener::bind(address, LIMITS, tls).await;
         let listener = listener.map_err(|source| ReadsError::Address { address, source })?;
         let token = access.grants.first().map_or("", |grant| grant.token.expose_secret());
@@ -99,6 +96,11 @@ impl Reads {
         Ok(Self { listener, router: router.layer(middleware::from_fn(grpc::as_status)) })
     }
 
+    /// Whether readers could be let in like this, as the files of certificates are now.
+    pub fn check(access: &Access, declaration: &Declaration) -> Result<(), ReadsError> {
+        admitted(access, declaration).map(drop)
+    }
+
     /// Where it listens, which matters if the port was left to the system.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.address()
@@ -108,4 +110,13 @@ impl Reads {
     pub async fn serve(self, stop: CancellationToken) {
         self.listener.serve(self.router, &stop).await;
     }
+}
+
+/// By what connections are encrypted, where all that readers are known by makes sense.
+fn admitted(access: &Access, declaration: &Declaration) -> Result<Option<TlsAcceptor>, ReadsError> {
+    let named = access.grants.iter().flat_map(|grant| &grant.replicas);
+    if let Some(unknown) = named.into_iter().find(|name| declaration.replica(name).is_err()) {
+        return Err(ReadsError::UnknownReplica(unknown.clone()));
+    }
+    Ok(access.tls.as_ref().map(tls::acceptor).transpose()?)
 }

@@ -184,7 +184,7 @@ static MANIFEST_REFUSED: Family<0> = Family::gauge(
     "nearcopy_manifest_refused",
     Count,
     [],
-    "1 while a changed manifest is refused, since it is wrong.",
+    "1 while a changed manifest, secret or certificate is refused, since it is wrong.",
 );
 static BUILD_INFO: Family<1> =
     Family::gauge("nearcopy_build_info", Count, ["version"], "Always 1; its label says which version runs.");
