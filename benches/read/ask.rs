@@ -1,5 +1,6 @@
 //! Those who ask for one user by its id, each over a connection of its own, or over the driver's.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +12,7 @@ use mongodb::Collection;
 use mongodb::options::{CollectionOptions, ReadConcern};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
 use crate::database::DATABASE;
@@ -149,6 +150,60 @@ fn framed(message: &impl Message) -> Result<Bytes> {
     framed.put_u32(u32::try_from(message.encoded_len())?);
     message.encode(&mut framed)?;
     Ok(framed.freeze())
+}
+
+/// A connection to one who says nothing but that he was asked: what is left is the machine.
+pub(super) struct Echo {
+    stream: TcpStream,
+    answer: [u8; ANSWER],
+}
+
+/// How long question and answer are: as those by gRPC.
+const QUESTION: usize = 61;
+const ANSWER: usize = 171;
+
+impl Echo {
+    pub(super) async fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, answer: [0; ANSWER] })
+    }
+
+    /// Answers all who connect, upon a thread of its own, until this process ends.
+    pub(super) fn serve() -> Result<SocketAddr> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::spawn(move || runtime.block_on(answer_all(listener)));
+        Ok(address)
+    }
+}
+
+async fn answer_all(listener: std::net::TcpListener) -> std::io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        // It ends with the one who asks.
+        drop(tokio::spawn(echo(stream)));
+    }
+}
+
+async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut question = [0; QUESTION];
+    loop {
+        stream.read_exact(&mut question).await?;
+        stream.write_all(&[0; ANSWER]).await?;
+    }
+}
+
+impl Ask for Echo {
+    async fn ask(&mut self, _: &str) -> Result<()> {
+        self.stream.write_all(&[0; QUESTION]).await?;
+        self.stream.read_exact(&mut self.answer).await?;
+        Ok(())
+    }
 }
 
 /// Waits until somebody listens there.

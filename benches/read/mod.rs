@@ -23,7 +23,7 @@ use crate::throughput::last_visible;
 use crate::usage::Group;
 use crate::{machine, run};
 
-use ask::{Driver, Grpc, Rest};
+use ask::{Driver, Echo, Grpc, Rest};
 use load::{Latencies, closed, open};
 
 /// Where it is read.
@@ -38,14 +38,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     Driver,
+    Echo,
     RestUncached,
     Rest,
     GrpcUncached,
     Grpc,
 }
 
-const WAYS: [(Way, &str); 5] = [
+const WAYS: [(Way, &str); 6] = [
     (Way::Driver, "the driver's find"),
+    (Way::Echo, "an echo, which reads nothing"),
     (Way::RestUncached, "REST, nothing in memory"),
     (Way::GrpcUncached, "gRPC, nothing in memory"),
     (Way::Rest, "REST, from memory"),
@@ -112,6 +114,10 @@ async fn turn(arena: &Arena, way: Way) -> Result<Turn> {
             async move { driver.get_or_try_init(|| Driver::new(&url)).await.cloned() }
         };
         return both(std::process::id(), connect).await;
+    }
+    if way == Way::Echo {
+        let address = Echo::serve()?;
+        return both(std::process::id(), move || Echo::connect(address)).await;
     }
     let cache = if matches!(way, Way::Rest | Way::Grpc) { 8 << 20 } else { 0 };
     let process = start(arena, cache)?;
