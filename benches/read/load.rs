@@ -26,7 +26,7 @@ pub(super) struct Latencies {
 
 impl fmt::Display for Latencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p50 {:.2} ms, p99 {:.2} ms at half of that", self.p50, self.p99)
+        write!(f, "p50 {:.2} ms, p99 {:.2} ms", self.p50, self.p99)
     }
 }
 

@@ -58,8 +58,14 @@ const WAYS: [(Way, &str); 6] = [
 struct Turn {
     per_second: f64,
     cost: Cost,
+    /// At half of that.
     at_half: Latencies,
+    /// At half of what the driver makes.
+    at_drivers_half: Latencies,
 }
+
+/// How often in a second those who ask can be told to, beside all that they ask.
+const MOST_TOLD: f64 = 32_000.0;
 
 /// Measures, and prints what was found.
 pub(crate) async fn measure() -> Result<()> {
@@ -68,11 +74,17 @@ pub(crate) async fn measure() -> Result<()> {
     note(&format!("{}, {} cores, load {}", machine.processor, machine.cores, machine.load_before));
     fill(&arena).await?;
     let mut found: Vec<Vec<Turn>> = WAYS.iter().map(|_| Vec::new()).collect();
+    let mut drivers = None;
     for round in 0..ROUNDS {
         for at in 0..WAYS.len() {
             let (way, name) = WAYS[(at + round) % WAYS.len()];
-            let turn = turn(&arena, way).await?;
-            note(&format!("round {}, {name}: {:.0}/s; {}", round + 1, turn.per_second, turn.at_half));
+            let turn = turn(&arena, way, drivers).await?;
+            drivers = if way == Way::Driver { Some(turn.per_second) } else { drivers };
+            let (rate, half, same) = (turn.per_second, turn.at_half, turn.at_drivers_half);
+            note(&format!(
+                "round {}, {name}: {rate:.0}/s; at half of that {half}, of the driver's {same}",
+                round + 1
+            ));
             found[(at + round) % WAYS.len()].push(turn);
         }
     }
@@ -105,7 +117,7 @@ fn start(arena: &Arena, cache: u64) -> Result<Process> {
 }
 
 /// One turn of one way: how many answers come in a second at most, what they cost, and how long each takes at half of that.
-async fn turn(arena: &Arena, way: Way) -> Result<Turn> {
+async fn turn(arena: &Arena, way: Way, drivers: Option<f64>) -> Result<Turn> {
     if way == Way::Driver {
         // One for all who ask, as a service has it, and made where they ask: upon another thread it would be slower.
         let (url, driver) = (arena.database.url.clone(), Arc::new(OnceCell::new()));
@@ -113,28 +125,29 @@ async fn turn(arena: &Arena, way: Way) -> Result<Turn> {
             let (url, driver) = (url.clone(), driver.clone());
             async move { driver.get_or_try_init(|| Driver::new(&url)).await.cloned() }
         };
-        return both(std::process::id(), connect).await;
+        return both(std::process::id(), None, connect).await;
     }
     if way == Way::Echo {
         let address = Echo::serve()?;
-        return both(std::process::id(), move || Echo::connect(address)).await;
+        return both(std::process::id(), drivers, move || Echo::connect(address)).await;
     }
     let cache = if matches!(way, Way::Rest | Way::Grpc) { 8 << 20 } else { 0 };
     let process = start(arena, cache)?;
     ask::is_served(ADDRESS, PATIENCE).await?;
     let found = match way {
-        Way::Rest | Way::RestUncached => both(process.id(), || Rest::connect(ADDRESS)).await,
-        _ => both(process.id(), || Grpc::connect(ADDRESS)).await,
+        Way::Rest | Way::RestUncached => both(process.id(), drivers, || Rest::connect(ADDRESS)).await,
+        _ => both(process.id(), drivers, || Grpc::connect(ADDRESS)).await,
     };
     note(&format!("  {:.1} MB held", Group::only(process.id()).resident_mb()));
     process.stop().await?;
     found
 }
 
-/// Asks as fast as can be, and then at half of that rate. Those who ask have one thread together, as the one who answers
+/// Asks as fast as can be, then at half of that rate, and then as often as all others are asked. Those who ask have one thread together, as the one who answers
 /// has: more of them would only take the processors from him, and from each other.
 async fn both<A: ask::Ask, F: Future<Output = Result<A>>>(
     answering: u32,
+    drivers: Option<f64>,
     connect: impl Fn() -> F + Send + 'static,
 ) -> Result<Turn> {
     let asking = move || -> Result<Turn> {
@@ -150,7 +163,12 @@ async fn both<A: ask::Ask, F: Future<Output = Result<A>>>(
             let answers = closed(&connect, HOT).await?;
             let cost = meter.read(Instant::now(), answers);
             let per_second = answers as f64 / cost.seconds;
-            Ok(Turn { per_second, cost, at_half: open(&connect, HOT, per_second / 2.0).await? })
+            let at_half = open(&connect, HOT, MOST_TOLD.min(per_second / 2.0)).await?;
+            let at_drivers_half = match drivers {
+                Some(drivers) => open(&connect, HOT, drivers / 2.0).await?,
+                None => at_half,
+            };
+            Ok(Turn { per_second, cost, at_half, at_drivers_half })
         })
     };
     // A thread of its own: nobody else is to go first.
@@ -160,7 +178,7 @@ async fn both<A: ask::Ask, F: Future<Output = Result<A>>>(
 
 fn reads(found: &[Vec<Turn>]) -> String {
     let mut table = String::from(
-        "\n| get by id | answers/s | ÷ the driver | µs of whoever answers | of the database | p50 ms | p99 ms at half of that |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        "\n| get by id | answers/s | ÷ the driver | µs of whoever answers | of the database | p50, p99 at half of that, ms | at half of the driver's |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     let direct: Vec<f64> = found.iter().take(1).flatten().map(|turn| turn.per_second).collect();
     for (turns, (_, name)) in found.iter().zip(WAYS) {
@@ -168,13 +186,15 @@ fn reads(found: &[Vec<Turn>]) -> String {
             |of: &dyn Fn(&Turn) -> f64| Spread::of(turns.iter().map(of)).map_or(0.0, |spread| spread.median);
         let ratios = turns.iter().zip(&direct).map(|(turn, direct)| turn.per_second / direct);
         table += &format!(
-            "| {name} | {:.0} | {:.2} | {:.0} | {:.0} | {:.2} | {:.2} |\n",
+            "| {name} | {:.0} | {:.2} | {:.0} | {:.0} | {:.2}, {:.2} | {:.2}, {:.2} |\n",
             median(&|turn| turn.per_second),
             Spread::of(ratios).map_or(0.0, |spread| spread.median),
             median(&|turn| turn.cost.own_us),
             median(&|turn| turn.cost.mongod_us.unwrap_or_default()),
             median(&|turn| turn.at_half.p50),
             median(&|turn| turn.at_half.p99),
+            median(&|turn| turn.at_drivers_half.p50),
+            median(&|turn| turn.at_drivers_half.p99),
         );
     }
     table
