@@ -48,10 +48,15 @@ pub(super) struct Reload {
 }
 
 impl Seen {
-    /// The files of the manifest, and those that settings come from, as they are now.
-    pub(super) fn now(settings: &Settings, paths: &[PathBuf]) -> Self {
+    /// The files of the manifest as they are now, and those that settings come from as they were when they were read.
+    pub(super) fn first(settings: &Settings, paths: &[PathBuf]) -> Self {
+        Self { settings: settings.fingerprint(), ..Self::now(settings, paths) }
+    }
+
+    /// All of them as they are now.
+    fn now(settings: &Settings, paths: &[PathBuf]) -> Self {
         let paths = if paths.is_empty() { &settings.manifest } else { paths };
-        Self { manifest: manifest::fingerprint(paths), settings: settings.fingerprint() }
+        Self { manifest: manifest::fingerprint(paths), settings: settings.fingerprint_now() }
     }
 
     fn differs(self, from: Self) -> What {

@@ -32,9 +32,8 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the sidecar. What is wrong with manifest or settings is found before anything is opened.
 pub(super) fn run(settings: &Settings, paths: &[PathBuf]) -> Outcome {
-    // What changes after this look is seen by the next one, so all is read after it.
-    let before = Seen::now(settings, paths);
-    let settings = &settings.again()?;
+    // What changes after this look is seen by the next one, so the manifest is read after it.
+    let before = Seen::first(settings, paths);
     let manifest = wiring::manifest(settings, paths);
     let broker = manifest.as_ref().map_or(true, |declaration| declaration.needs_broker());
     let addresses = settings.check_addresses(broker).map_err(Failure::from);

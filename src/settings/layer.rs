@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Environment, File, FileFormat, Source, Value, ValueKind};
 
+use super::again::Seen;
 use super::error::{Problem, SettingsError};
 
 /// Every key there is stands in this file with its default.
@@ -33,7 +34,7 @@ pub(super) struct Entry {
     pub(super) value: Value,
     pub(super) origin: Origin,
     /// The file that holds it, where a key with `_file` names one.
-    pub(super) named: Option<PathBuf>,
+    pub(super) named: Option<Seen>,
     key: String,
 }
 
@@ -125,14 +126,14 @@ fn read_named(entry: Entry) -> Result<Entry, Problem> {
     let problem =
         |what: String| Problem { key: entry.key.clone(), given: Some(entry.to_string()), what, advice: None };
     let path = entry.value.clone().into_string().map_err(|_| problem("must name a file".into()))?;
-    let mut text = String::new();
+    let (named, mut text) = (Seen::now(Path::new(&path)), String::new());
     fs::File::open(&path)
         .and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text))
         .map_err(|error| problem(format!("names a file that cannot be read: {error}")))?;
     if text.len() as u64 > LARGEST_FILE {
         return Err(problem(format!("names a file of more than {LARGEST_FILE} bytes")));
     }
-    Ok(Entry { value: text.trim_end_matches(['\r', '\n']).into(), named: Some(path.into()), ..entry })
+    Ok(Entry { value: text.trim_end_matches(['\r', '\n']).into(), named: Some(named), ..entry })
 }
 
 fn unknown(entry: &Entry, known: &[String]) -> Problem {

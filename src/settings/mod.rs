@@ -20,7 +20,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::telemetry::{self, LogFormat};
-use again::Given;
+use again::{Given, Seen};
 use read::{Reader, Shown};
 
 pub use error::{Problem, SettingsError};
@@ -180,12 +180,14 @@ impl Settings {
         flags: &[(String, String)],
     ) -> Result<Self, SettingsError> {
         let mut problems = Vec::new();
+        let itself = file.map(Seen::now);
         let entries = layer::merge(file, environment, flags, &mut problems)?;
         let mut reader = Reader::new(&entries, problems);
         let settings = Self::read(&mut reader);
         if reader.problems.is_empty() {
-            let named = entries.values().filter_map(|entry| entry.named.clone()).collect();
-            Ok(Self { shown: reader.shown, ..settings }.given(file, flags, named))
+            let named = entries.values().filter_map(|entry| entry.named.clone());
+            let files = itself.into_iter().chain(named).collect();
+            Ok(Self { shown: reader.shown, ..settings }.given(file, flags, files))
         } else {
             Err(SettingsError::Wrong(reader.problems))
         }

@@ -121,3 +121,26 @@ async fn a_certificate_that_is_none_is_refused() {
     assert_eq!(read.sidecar.logged("settings.refused").len(), 1, "{}", json!(read.sidecar.log()));
     read.end().await;
 }
+
+/// Whoever has a secret said by a pipe says it once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipe_is_read_once() {
+    let stage = Stage::new().await;
+    let pipe = Secret::of("");
+    fs::remove_file(&pipe.0).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
+    let path = pipe.0.clone();
+    let saying = std::thread::spawn(move || fs::write(path, "a-token-that-is-said-once").unwrap());
+    let mut sidecar = stage.plan().set("fetch.token_file", pipe.path()).start().await;
+    saying.join().unwrap();
+    stage.owner.has("u", 1, "Ada");
+    stage.consumer.sells("p", "u").await;
+    stage.consumer.shows("p", "Ada").await;
+    let tokens: Vec<_> = stage.owner.asked().into_iter().map(|asked| asked.token).collect();
+    assert!(tokens.contains(&Some("a-token-that-is-said-once".into())), "{tokens:?}");
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    sidecar.is("well", |_, report| report["status"] == "ok").await;
+    assert_eq!((sidecar.logged("running").len(), sidecar.logged("settings.refused").len()), (1, 0));
+    sidecar.stop().await;
+    stage.clear().await;
+}
