@@ -35,8 +35,6 @@ mod throughput;
 #[path = "../tests/support/usage.rs"]
 mod usage;
 
-use std::process::ExitCode;
-
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 
@@ -91,14 +89,11 @@ enum Part {
 }
 
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
-    match play(&Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report::note(&format!("FAILED: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+async fn main() {
+    let ended = play(&Arguments::parse()).await;
+    ended.as_ref().err().into_iter().for_each(|error| report::note(&format!("FAILED: {error:#}")));
+    // The driver's tasks end with the process: while a runtime ends, one that comes last may panic, and say so.
+    std::process::exit(i32::from(ended.is_err()))
 }
 
 async fn play(arguments: &Arguments) -> Result<()> {

@@ -14,7 +14,6 @@ mod stage;
 mod story;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -39,16 +38,13 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn main() {
     let arguments = Arguments::parse();
     let report = Report::new();
-    match run(&arguments, &report).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report.broken(&error);
-            ExitCode::FAILURE
-        }
-    }
+    let ended = run(&arguments, &report).await;
+    ended.as_ref().err().into_iter().for_each(|error| report.broken(error));
+    // The driver's tasks end with the process: while a runtime ends, one that comes last may panic, and say so.
+    std::process::exit(i32::from(ended.is_err()))
 }
 
 async fn run(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
