@@ -60,6 +60,8 @@ chart: .toolchain ## the charts, the alerts and the image: rendered, validated, 
 check: .toolchain deny ## formatting, lints, licences and sources of the dependencies
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	@# Once more as it is shipped: what only tests depend on lends it features of its own dependencies.
+	cargo clippy --bin nearcopy -- -D warnings
 
 deny: .toolchain
 	@cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked

@@ -57,7 +57,7 @@ pub(super) fn differs(of: &Subscription) -> bool {
 pub(super) fn freshness(reading: &Reading) -> Value {
     let mut shown = json!({
         "version": reading.record.version().map(Version::get),
-        "origin": reading.origin,
+        "origin": &*reading.origin,
         "age_ms": u64::try_from(reading.age().as_millis()).unwrap_or(u64::MAX),
         "stale": reading.is_stale(),
     });
