@@ -176,23 +176,9 @@ mod tests {
     fn erased(unattributed: usize) -> Erased {
         let key = Key::gone(Version::new(5), Why::Erased, 1);
         let record = Record {
-            id: EntityId::String("4\u{1b}[2J2".into()),
-            state: State::Gone(Why::Erased),
             key: Some(key),
             rev: 1_700_000_000_000_000,
-            need: None,
-            due: None,
-            claim: None,
-            owes: false,
-            tries: 0,
-            asked: None,
-            since: None,
-            batch: None,
-            marked: false,
-            shape: 1,
-            lacks: false,
-            patched: BTreeMap::new(),
-            fields: bson::Document::new(),
+            ..Record::blank(EntityId::String("4\u{1b}[2J2".into()), State::Gone(Why::Erased))
         };
         let documents = |count: u64| BTreeMap::from([("order-user".to_owned(), count)]);
         let left = Holding { record: Some(record), documents: documents(0), parked: 0, unattributed };

@@ -75,25 +75,7 @@ impl Reading {
     /// A live record with nothing in it, of this revision.
     #[cfg(test)]
     pub fn live(id: crate::event::EntityId, rev: i64) -> Self {
-        let record = Record {
-            id,
-            state: State::Live,
-            key: None,
-            shape: 1,
-            lacks: false,
-            rev,
-            need: None,
-            due: None,
-            claim: None,
-            owes: false,
-            tries: 0,
-            asked: None,
-            since: None,
-            batch: None,
-            marked: false,
-            patched: std::collections::BTreeMap::new(),
-            fields: bson::Document::new(),
-        };
+        let record = Record { rev, ..Record::blank(id, State::Live) };
         Self { record: record.into(), origin: "event".into(), event: None, at: None, read: 0 }
     }
 

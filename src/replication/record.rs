@@ -108,6 +108,29 @@ impl Why {
 }
 
 impl Record {
+    /// One that says nothing but who it is and what is known of it.
+    pub fn blank(id: EntityId, state: State) -> Self {
+        Self {
+            id,
+            state,
+            key: None,
+            shape: 1,
+            lacks: false,
+            rev: 0,
+            need: None,
+            due: None,
+            claim: None,
+            owes: false,
+            tries: 0,
+            asked: None,
+            since: None,
+            batch: None,
+            marked: false,
+            patched: BTreeMap::new(),
+            fields: Document::new(),
+        }
+    }
+
     /// The owner's epoch that it is known from.
     pub fn epoch(&self) -> i64 {
         self.key.as_ref().map_or(0, |key| key.epoch)

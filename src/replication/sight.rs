@@ -190,8 +190,6 @@ impl RefPath {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use bson::doc;
 
     use super::*;
@@ -213,23 +211,10 @@ mod tests {
 
     fn record(state: State) -> Record {
         Record {
-            id: EntityId::String("42".into()),
-            state,
             key: Some(Key::floor(0, Version::new(7))),
-            shape: 1,
-            lacks: false,
             rev: 100,
-            need: None,
-            due: None,
-            claim: None,
-            owes: false,
-            tries: 0,
-            asked: None,
-            since: None,
-            batch: None,
-            marked: false,
-            patched: BTreeMap::new(),
             fields: doc! { "name": "Ada" },
+            ..Record::blank(EntityId::String("42".into()), state)
         }
     }
 

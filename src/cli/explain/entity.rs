@@ -247,23 +247,11 @@ mod tests {
 
     fn reading() -> Reading {
         let record = Record {
-            id: EntityId::String("42".into()),
-            state: State::Live,
             key: Some(Key::floor(0, Version::new(7))),
-            shape: 1,
-            lacks: false,
             rev: 1_700_000_000_000_000,
-            need: None,
-            due: None,
-            claim: None,
-            owes: false,
-            tries: 0,
-            asked: None,
-            since: None,
             batch: Some(5),
-            marked: false,
-            patched: std::collections::BTreeMap::new(),
             fields: doc! { "name": "CANARY" },
+            ..Record::blank(EntityId::String("42".into()), State::Live)
         };
         Reading {
             record: record.into(),

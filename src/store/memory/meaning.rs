@@ -24,21 +24,21 @@ pub fn apply(
     match (write, held) {
         (RecordWrite::Placeholder { id, ask, .. }, None) => {
             let due = ask.then_some(now);
-            let pending = Record { due, rev, shape: of.shape, ..blank(id, State::Pending) };
+            let pending = Record { due, rev, shape: of.shape, ..Record::blank(id.clone(), State::Pending) };
             Some(pending)
         }
         (RecordWrite::State { id, create: true, .. }, None) => {
-            let nothing = blank(id, State::Pending);
+            let nothing = Record::blank(id.clone(), State::Pending);
             Some(entered(of, &nothing, write, rev, now, batch))
         }
         (RecordWrite::Revise { id, rev: None, .. }, None) => {
-            Some(revised(of, &blank(id, State::Pending), write, rev, now, batch))
+            Some(revised(of, &Record::blank(id.clone(), State::Pending), write, rev, now, batch))
         }
         (RecordWrite::Revise { rev: read, .. }, Some(held)) => {
             (*read == Some(held.rev)).then(|| revised(of, held, write, rev, now, batch))
         }
         (RecordWrite::Erase { id, create: true, .. }, None) => {
-            Some(erased(of, &blank(id, State::Pending), write, rev))
+            Some(erased(of, &Record::blank(id.clone(), State::Pending), write, rev))
         }
         (RecordWrite::Erase { .. }, Some(held)) => Some(erased(of, held, write, rev)),
         (_, None) | (RecordWrite::Placeholder { .. }, Some(_)) => None,
@@ -168,7 +168,14 @@ fn erased(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64) -> Re
         |version| Key { epoch: held.epoch(), version, rank: floor.rank, shape, hash: Arc::default() };
     let key = held.version().map(deletion).max(Some(floor.clone()));
     let marked = held.marked;
-    Record { key, rev, owes: *owes, marked, shape: of.shape, ..blank(id, State::Gone(Why::Erased)) }
+    Record {
+        key,
+        rev,
+        owes: *owes,
+        marked,
+        shape: of.shape,
+        ..Record::blank(id.clone(), State::Gone(Why::Erased))
+    }
 }
 
 fn answered(of: &Subscription, held: &Record, write: &RecordWrite, rev: i64, now: i64) -> Record {
@@ -224,28 +231,6 @@ fn described(content: &Content) -> (State, Document) {
     match content {
         Content::Live(fields) => (State::Live, fields.to_document()),
         Content::Gone(why) => (State::Gone(*why), Document::new()),
-    }
-}
-
-fn blank(id: &crate::event::EntityId, state: State) -> Record {
-    Record {
-        id: id.clone(),
-        state,
-        key: None,
-        shape: 1,
-        lacks: false,
-        rev: 0,
-        need: None,
-        due: None,
-        claim: None,
-        owes: false,
-        tries: 0,
-        asked: None,
-        since: None,
-        batch: None,
-        marked: false,
-        patched: BTreeMap::new(),
-        fields: Document::new(),
     }
 }
 
