@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::sidecar::{Plan, Sidecar, free_address};
+use crate::port::free_address;
+use crate::sidecar::{Plan, Sidecar};
 use crate::stage::{EXCHANGE, QUEUE, Stage};
 
 /// A token that readers may have.

@@ -1,6 +1,5 @@
 //! Three members of a replica set, which can be stopped, killed, kept from copying, and made to fail.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +9,7 @@ use ::mongodb::Client;
 use bson::{Bson, Document, doc};
 
 use crate::mongodb::services;
+use crate::port::free_port;
 use crate::rabbitmq::eventually;
 
 /// Three servers of this machine, gone with the test.
@@ -127,10 +127,6 @@ impl Drop for ReplicaSet {
         }
         let _removed = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 fn launch(program: &str, folder: &Path, port: u16) -> Member {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use crate::port::free_address;
+
 /// How long it may take to start, to stop, or to come to what a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -321,15 +323,4 @@ fn folder() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(uuid::Uuid::new_v4().to_string());
     fs::create_dir_all(&folder).unwrap();
     folder
-}
-
-/// An address that is free now, below the ports that the system gives to others.
-pub(crate) fn free_address() -> String {
-    loop {
-        let port = 20_000 + uuid::Uuid::new_v4().as_u128() % 12_000;
-        let address = format!("127.0.0.1:{port}");
-        if std::net::TcpListener::bind(&address).is_ok() {
-            return address;
-        }
-    }
 }

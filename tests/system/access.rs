@@ -3,8 +3,9 @@
 use reqwest::{Certificate, Identity};
 use serde_json::{Value, json};
 
+use crate::port::free_address;
 use crate::read::{Read, TOKEN, answer, manifest};
-use crate::sidecar::{Plan, free_address};
+use crate::sidecar::Plan;
 use crate::stage::Stage;
 
 const OTHER: &str = "another-token-of-readers-42";

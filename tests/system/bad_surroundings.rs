@@ -88,7 +88,7 @@ async fn a_database_that_appears_late_is_waited_for() {
     let stage = Stage::new().await;
     let url = stage.consumer.url();
     let host = url.split("://").nth(1).unwrap().split('/').next().unwrap();
-    let later = crate::sidecar::free_address();
+    let later = crate::port::free_address();
     let late = url.replace(host, &later) + "&directConnection=true&serverSelectionTimeoutMS=500";
     let late = late.replace("replicaSet=rs0&", "");
     let mut sidecar = stage.plan().set("mongodb.url", late).spawn();
@@ -107,7 +107,7 @@ async fn a_database_that_appears_late_is_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_appears_late_is_waited_for() {
     let stage = Stage::new().await;
-    let later = crate::sidecar::free_address();
+    let later = crate::port::free_address();
     let late = stage.broker.url().replace(&stage.broker.authority(), &later);
     let mut sidecar = stage.plan().set("rabbitmq.url", late).spawn();
     sidecar.is("degraded", |status, report| status == 200 && report["status"] == "degraded").await;

@@ -16,8 +16,9 @@ use tonic_types::StatusExt;
 
 use crate::grpc_client::{Client, reflect};
 use crate::owner_service::Reply;
+use crate::port::free_address;
 use crate::read::TOKEN;
-use crate::sidecar::{Plan, Sidecar, free_address};
+use crate::sidecar::{Plan, Sidecar};
 use crate::stage::{EXCHANGE, QUEUE, Stage};
 
 const SERVICE: &str = "acme.v1.Foos";

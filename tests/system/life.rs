@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bson::doc;
 
+use crate::port::free_address;
 use crate::proxy::Proxy;
 use crate::rabbitmq::eventually;
-use crate::sidecar::{Plan, Sidecar, free_address};
+use crate::sidecar::{Plan, Sidecar};
 use crate::stage::{QUEUE, Stage, event, products};
 
 /// The usual plan, upon a database at another address, which may not be there yet.

@@ -24,6 +24,8 @@ mod owner;
 mod owner_service;
 #[path = "../support/pod.rs"]
 mod pod;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/rabbitmq.rs"]

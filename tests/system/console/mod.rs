@@ -6,8 +6,9 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use crate::port::free_address;
 use crate::rabbitmq::eventually;
-use crate::sidecar::{Plan, Sidecar, free_address};
+use crate::sidecar::{Plan, Sidecar};
 use crate::stage::{Stage, event};
 
 const TOKEN: &str = "a-token-for-the-console-0123";

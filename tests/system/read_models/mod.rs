@@ -20,8 +20,9 @@ use tokio::time::sleep;
 
 use crate::consumer::Consumer;
 use crate::grpc_client::Client;
+use crate::port::free_address;
 use crate::rabbitmq::{Broker, eventually};
-use crate::sidecar::{Plan, free_address};
+use crate::sidecar::Plan;
 
 const STREAM: &str = "events";
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{Scene, THINGS, event, grown, grown_to};
+use crate::port::free_address;
 use crate::rabbitmq::eventually;
-use crate::sidecar::free_address;
 
 /// P3: while a read model is rebuilt and events come, no reader sees less than before; and what was rebuilt is what was
 /// served, document by document.
