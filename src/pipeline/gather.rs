@@ -1,7 +1,6 @@
 //! Reads gathered: a read costs the database far more than a record in it does, so whoever asks while others are read for
 //! is read for together with all who asked meanwhile. Where nobody else asks, nobody is waited for.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -96,8 +95,10 @@ impl Turn {
         match &self.0[..] {
             [one] => one.ids.clone(),
             all => {
-                let each: BTreeSet<&EntityId> = all.iter().flat_map(|ask| &ask.ids).collect();
-                each.into_iter().cloned().collect()
+                let mut each: Vec<EntityId> = all.iter().flat_map(|ask| &ask.ids).cloned().collect();
+                each.sort_unstable();
+                each.dedup();
+                each
             }
         }
     }
@@ -110,13 +111,17 @@ impl Turn {
             last.map(|only| only.tell.send(found));
             return;
         }
-        let found = found.map(|found| {
-            found.into_iter().map(|reading| (reading.record.id.clone(), reading)).collect::<BTreeMap<_, _>>()
+        let found = found.map(|mut found| {
+            found.sort_unstable_by(|one, other| one.record.id.cmp(&other.record.id));
+            found
         });
+        let of = |id: &EntityId, found: &[Reading]| {
+            let at = found.binary_search_by(|reading| reading.record.id.cmp(id)).ok()?;
+            found.get(at).cloned()
+        };
         for ask in asks.into_iter().chain(last) {
-            let told = found.as_ref().map_err(StoreError::clone).map(|found| {
-                ask.ids.iter().filter_map(|id| found.get(id).cloned()).collect::<Vec<Reading>>()
-            });
+            let told = found.as_ref().map_err(StoreError::clone);
+            let told = told.map(|found| ask.ids.iter().filter_map(|id| of(id, found)).collect());
             drop(ask.tell.send(told));
         }
     }

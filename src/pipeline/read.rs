@@ -3,7 +3,7 @@
 //! A reader has somebody waiting, so nothing here is repeated until it succeeds: it is told what there is when its time
 //! is over, and whether that is what it wished.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,9 +23,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(80);
 
-/// What is held of those who are asked for.
-type Records = BTreeMap<EntityId, Reading>;
-
 /// One replica, as its readers are answered from it.
 pub struct Reader {
     of: Arc<Subscription>,
@@ -43,6 +40,12 @@ pub struct Told {
     pub reading: Option<Reading>,
     /// Whether its time was over before that was what it wished.
     pub late: bool,
+}
+
+impl Told {
+    fn now(id: EntityId, reading: Option<Reading>) -> Self {
+        Self { id, reading, late: false }
+    }
 }
 
 impl Reader {
@@ -74,46 +77,50 @@ impl Reader {
         let (watch, mut pause) = (Stopwatch::start(), FIRST_PAUSE);
         let (of, feed) = (&*self.of, &self.feed);
         feed.wake();
-        let (mut told, mut asked) = (BTreeMap::new(), BTreeSet::new());
-        let mut left: BTreeSet<EntityId> = ids.into_iter().collect();
-        left.retain(|id| match feed.held(id, wish) {
-            Some(reading) => {
-                told.insert(id.clone(), Told { id: id.clone(), reading: Some(reading), late: false });
-                false
-            }
-            None => true,
+        let mut left: Vec<EntityId> = ids.into_iter().collect();
+        left.sort_unstable();
+        left.dedup();
+        let (mut told, mut asked) = (Vec::with_capacity(left.len()), BTreeSet::new());
+        left.retain(|id| {
+            let held = feed.held(id, wish).map(|reading| Told::now(id.clone(), Some(reading)));
+            let is_left = held.is_none();
+            told.extend(held);
+            is_left
         });
         metric::reads_held(of.name.as_str(), told.len(), left.len());
         while !left.is_empty() {
-            let (ids, wish): (Vec<EntityId>, _) = (left.iter().cloned().collect(), &self.still(wish));
-            let found = feed.look_up(ids.clone()).await?;
-            let mut found: Records = found.into_iter().map(|read| (read.record.id.clone(), read)).collect();
+            let wish = &self.still(wish);
+            let mut found = feed.look_up(left.clone()).await?;
+            found.sort_unstable_by(|one, other| one.record.id.cmp(&other.record.id));
             let over = watch.elapsed() >= within;
             let mut asks = Vec::new();
-            for id in ids {
-                let reading = found.remove(&id);
+            for id in std::mem::take(&mut left) {
+                let at = found.binary_search_by(|reading| reading.record.id.cmp(&id));
+                let reading = at.ok().map(|at| found[at].clone());
                 let service = wish.service(of, reading.as_ref(), asked.contains(&id));
-                if service == Service::Ask && !over {
-                    asks.push((id.clone(), reading.map(|reading| reading.record.state)));
-                    asked.insert(id);
-                } else if service == Service::Tell || over {
-                    left.remove(&id);
-                    told.insert(id.clone(), Told { id, reading, late: service != Service::Tell });
+                if service == Service::Tell || over {
+                    told.push(Told { id, reading, late: service != Service::Tell });
+                    continue;
                 }
+                if service == Service::Ask {
+                    asks.push((id.clone(), reading.map(|reading| reading.record.state)));
+                    asked.insert(id.clone());
+                }
+                left.push(id);
             }
             let remaining = within.saturating_sub(watch.elapsed());
-            let unknown = self.ask(asks, remaining).await?;
+            let mut unknown = self.ask(asks, remaining).await?;
             // What is wished for may still come by an event.
-            for id in unknown.into_iter().filter(|_| wish.is_modest()) {
-                left.remove(&id);
-                told.insert(id.clone(), Told { id, reading: None, late: false });
-            }
+            unknown.retain(|_| wish.is_modest());
+            left.retain(|id| unknown.binary_search(id).is_err());
+            told.extend(unknown.into_iter().map(|id| Told::now(id, None)));
             if !left.is_empty() {
                 tokio::time::sleep(pause.min(within.saturating_sub(watch.elapsed()))).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
         }
-        Ok(told.into_values().collect())
+        told.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        Ok(told)
     }
 
     /// What is still to be waited for: not an event that is known to have been settled, whatever came of it. What is read
@@ -155,8 +162,8 @@ impl Reader {
         Watch::begin(self.feed.clone(), self.store.clone(), only, from).await
     }
 
-    /// Has the owner asked, and says whom it does not know. Whoever is missing is wanted from now on: where that is for
-    /// good, only once the owner knows him, or every misspelt id would be asked about for ever.
+    /// Has the owner asked, and says whom it does not know, in the same order. Whoever is missing is wanted from now on:
+    /// where that is for good, only once the owner knows him, or every misspelt id would be asked about for ever.
     async fn ask(
         &self,
         asks: Vec<(EntityId, Option<State>)>,

@@ -11,7 +11,7 @@ use super::{Mongo, Topology};
 use crate::store::{Moment, Refusal, StoreError, Written};
 
 /// How long a command may take before its outcome counts as unknown.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the server waits for the majority.
 const MAJORITY_WAIT_MS: i32 = 10_000;
 /// How many bytes of statements go into one command: below the 16 MB that the server accepts, concern and all.
@@ -45,9 +45,6 @@ impl Mongo {
     }
 
     /// Runs a `find` or `aggregate` and takes all that it finds.
-    ///
-    /// What is found is read raw: the driver's own way takes an object such as `{"$date": …}` for a date written in
-    /// JSON, makes one of it, or finds it broken and with it the whole answer.
     pub(super) async fn fetch_all(
         &self,
         action: &str,
@@ -61,8 +58,22 @@ impl Mongo {
         &self,
         patience: Duration,
         action: &str,
-        mut command: Document,
+        command: Document,
     ) -> Result<Vec<Document>, StoreError> {
+        self.fetch_raw(patience, action, command, |raw| raw.try_into().map(Some)).await
+    }
+
+    /// The same, each read from its bytes in a way of one's own, or left out.
+    ///
+    /// What is found is read raw: the driver's own way takes an object such as `{"$date": …}` for a date written in
+    /// JSON, makes one of it, or finds it broken and with it the whole answer.
+    pub(super) async fn fetch_raw<T>(
+        &self,
+        patience: Duration,
+        action: &str,
+        mut command: Document,
+        read: impl Fn(&RawDocument) -> Result<Option<T>, bson::error::Error>,
+    ) -> Result<Vec<T>, StoreError> {
         if command.contains_key("find") {
             // All in one reply, as far as it has room; else the first has 101, and the rest is asked for.
             command.insert("batchSize", i32::MAX);
@@ -71,10 +82,11 @@ impl Mongo {
         let running = tokio::spawn(async move {
             use futures::TryStreamExt;
             let cursor = database.run_cursor_command(command).await?.with_type::<RawDocumentBuf>();
-            let decoded = cursor.and_then(|raw| async move { Document::try_from(raw).map_err(Error::from) });
-            decoded.try_collect().await
+            cursor.try_collect::<Vec<_>>().await
         });
-        finish_within(patience, action, running).await
+        let found = finish_within(patience, action, running).await?;
+        let found = found.iter().filter_map(|raw| read(raw).transpose()).collect::<Result<_, _>>();
+        found.map_err(|error| classify(action, &Error::from(error)))
     }
 
     /// The same for a command that is encoded already.

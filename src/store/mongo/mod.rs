@@ -32,6 +32,8 @@ mod setup;
 mod shape;
 mod state;
 mod state_statement;
+mod stored;
+mod time;
 mod writer;
 
 use std::sync::Arc;
@@ -66,6 +68,7 @@ pub struct Mongo {
     topology: Topology,
     pod: String,
     folding: Sessions,
+    time: time::Told,
 }
 
 /// What kind of server it is, which decides what it can promise.
@@ -94,8 +97,9 @@ impl Mongo {
         };
         let database = client.database(&name);
         let pod = uuid::Uuid::new_v4().to_string();
-        let folding = Sessions::default();
-        let mut mongo = Self { database, reached, options, topology: Topology::ReplicaSet, pod, folding };
+        let (folding, time) = (Sessions::default(), time::Told::default());
+        let mut mongo =
+            Self { database, reached, options, topology: Topology::ReplicaSet, pod, folding, time };
         let hello = mongo.run("connecting", doc! { "hello": 1 }).await?;
         if !hello.contains_key("setName") && hello.get_str("msg").ok() != Some("isdbgrid") {
             mongo.topology = Topology::Standalone;

@@ -1,18 +1,16 @@
 //! Records as readers are told of them.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 
-use super::record::{limit, parse};
+use super::command::PATIENCE;
+use super::record::limit;
+use super::stored::{self, Stored};
 use super::{Mongo, change};
 use crate::event::EntityId;
 use crate::replication::{Place, Query, Range, Reading, Subscription};
 use crate::store::{Changes, Moment, ReadStore, StoreError};
 
-/// Under which name the database says what time it is, beside what it reads.
-const READ: &str = "_nearcopy_read";
 /// How long the database may take, in milliseconds: readers have somebody waiting.
 const WITHIN: i64 = 5_000;
 
@@ -64,18 +62,20 @@ impl Mongo {
         options: Document,
         after: Option<Moment>,
     ) -> Result<Vec<Reading>, StoreError> {
-        let mut shown = doc! { "_nearcopy": 1, READ: "$$NOW" };
-        shown.extend(of.selection.fields().map(|field| (field.name.clone(), Bson::Int32(1))));
         let mut command = doc! {
             "find": of.name.as_str(),
             "filter": filter,
-            "projection": shown,
             "readConcern": self.read_concern(after),
             "maxTimeMS": WITHIN,
         };
         command.extend(options);
-        let found = self.fetch_all(&format!("reading `{}`", of.name), command).await?;
-        Ok(found.into_iter().filter_map(|stored| reading(of, stored)).collect())
+        let action = format!("reading `{}`", of.name);
+        let kind = of.selection.id_kind();
+        let is_kept = |name: &str| of.selection.fields().any(|field| field.name == name);
+        let found =
+            self.fetch_raw(PATIENCE, &action, command, |raw| stored::parse(kind, raw, is_kept)).await?;
+        let now = self.now().await?;
+        Ok(found.into_iter().map(|stored| reading(stored, now)).collect())
     }
 }
 
@@ -111,11 +111,7 @@ fn behind(query: &Query, place: &Place) -> Document {
     }
 }
 
-fn reading(of: &Subscription, mut stored: Document) -> Option<Reading> {
-    let read = stored.remove(READ)?.as_datetime()?.timestamp_millis();
-    let meta = stored.get_document("_nearcopy").ok()?;
-    let text = |name: &str| meta.get_str(name).ok().map(Arc::from);
-    let (origin, event) = (text("origin").unwrap_or_else(|| "".into()), text("event"));
-    let at = meta.get_datetime("at").ok().map(|at| at.timestamp_millis());
-    Some(Reading { origin, event, at, read, record: parse(of, stored)?.into() })
+fn reading(stored: Stored, read: i64) -> Reading {
+    let Stored { record, origin, event, at } = stored;
+    Reading { record: record.into(), origin: origin.unwrap_or_else(|| "".into()), event, at, read }
 }

@@ -1,14 +1,14 @@
 //! The records of replicas: written by statements, read back by majority.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 
-use super::{Mongo, Topology, command, record_statement};
-use crate::event::{EntityId, Version};
-use crate::replication::{Key, Record, RecordWrite, State, Subscription};
+use super::command::PATIENCE;
+use super::{Mongo, Topology, command, record_statement, stored};
+use crate::event::EntityId;
+use crate::replication::{Record, RecordWrite, Subscription};
 use crate::store::{Backlog, Moment, RecordStore, Records, StoreError, Written};
 
 #[async_trait]
@@ -198,53 +198,16 @@ impl Mongo {
     }
 
     async fn records(&self, of: &Subscription, command: Document) -> Result<Records, StoreError> {
-        let found = self.fetch_all(&format!("reading records of `{}`", of.name), command).await?;
-        let records = found.into_iter().filter_map(|stored| parse(of, stored));
-        Ok(records.map(|record| (record.id.clone(), record)).collect())
+        let (kind, action) = (of.selection.id_kind(), format!("reading records of `{}`", of.name));
+        let found =
+            self.fetch_raw(PATIENCE, &action, command, |raw| stored::parse(kind, raw, |_| true)).await?;
+        Ok(found.into_iter().map(|stored| (stored.record.id.clone(), stored.record)).collect())
     }
 
     /// Whether reads can be tied to a moment at all.
     pub(super) fn is_replica_set(&self) -> bool {
         self.topology == Topology::ReplicaSet
     }
-}
-
-/// Reads a stored record. A document without our marks is none of ours, and is left alone.
-pub(super) fn parse(of: &Subscription, mut stored: Document) -> Option<Record> {
-    let id = EntityId::from_bson(&stored.remove("_id")?, of.selection.id_kind())?;
-    let Bson::Document(meta) = stored.remove("_nearcopy")? else { return None };
-    let millis = |name: &str| meta.get_datetime(name).ok().map(|time| time.timestamp_millis());
-    Some(Record {
-        id,
-        state: State::parse(meta.get_str("state").ok()?, meta.get_str("why").ok())?,
-        shape: shape(&meta),
-        lacks: meta.get_bool("lacks").unwrap_or_default(),
-        key: meta.get_document("key").ok().and_then(Key::from_document),
-        rev: meta.get_i64("rev").ok()?,
-        need: meta.get_i64("need").ok().map(Version::new),
-        due: millis("due"),
-        claim: meta.get_str("claim").ok().map(str::to_owned),
-        owes: meta.get_bool("owes").unwrap_or_default(),
-        tries: meta.get_i64("tries").ok().and_then(|tries| u32::try_from(tries).ok()).unwrap_or_default(),
-        asked: millis("asked").map(|asked| asked.saturating_mul(1000)),
-        since: millis("since").map(|since| since.saturating_mul(1000)),
-        batch: meta.get_i64("batch").ok(),
-        marked: meta.contains_key("mark"),
-        patched: meta.get_document("fv").map(patched).unwrap_or_default(),
-        fields: stored,
-    })
-}
-
-/// The generation that last had a hand in a record.
-fn shape(meta: &Document) -> i32 {
-    let in_key = || meta.get_document("key").ok()?.get_i32("s").ok();
-    meta.get_i32("s").ok().or_else(in_key).unwrap_or(1)
-}
-
-/// The versions of fields that are newer than the key.
-fn patched(stored: &Document) -> BTreeMap<String, Version> {
-    let version = |value: &Bson| value.as_i64().map(Version::new);
-    stored.iter().filter_map(|(field, value)| Some((field.clone(), version(value)?))).collect()
 }
 
 /// A limit as the server takes it.
