@@ -28,9 +28,9 @@ bench: .toolchain ## how fast it is, beside others that do the same (BENCH_ROUND
 	@cargo build --quiet --profile dist --bin nearcopy --example bench --example raw
 	@$(services) && target/dist/examples/bench $(if $(BENCH_ROUNDS),--rounds $(BENCH_ROUNDS)) $(if $(BENCH_EVENTS),--events $(BENCH_EVENTS)) $(if $(BENCH_ONLY),--only $(BENCH_ONLY)) $(if $(BENCH_CONTENDERS),--contenders $(BENCH_CONTENDERS))
 
-bench-read: .toolchain ## how fast replicas are read by REST and gRPC, beside the driver, and what a thousand cost who watch
+bench-read: .toolchain ## how fast replicas are read by REST and gRPC, beside the driver, and what a thousand cost who watch (BENCH_ROUNDS=5)
 	@cargo build --quiet --profile dist --bin nearcopy --example bench
-	@$(services) && target/dist/examples/bench --reads
+	@$(services) && target/dist/examples/bench --reads --rounds $(or $(BENCH_ROUNDS),5)
 
 bench-replay: .toolchain ## how fast a read model is folded from a stream, beside the least program that does the same (EVENTS=1000000)
 	@cargo build --quiet --profile dist --bin nearcopy --example bench

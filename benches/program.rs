@@ -110,5 +110,5 @@ async fn play(arguments: &Arguments) -> Result<()> {
 }
 
 async fn part(arguments: &Arguments) -> Result<()> {
-    if arguments.reads { read::measure().await } else { run::all(arguments).await }
+    if arguments.reads { read::measure(arguments.rounds).await } else { run::all(arguments).await }
 }

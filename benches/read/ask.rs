@@ -4,13 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use axum::http::Request;
 use bson::{Document, doc};
-use bytes::{BufMut, Bytes, BytesMut};
-use h2::client::SendRequest;
 use mongodb::Collection;
 use mongodb::options::{CollectionOptions, ReadConcern};
-use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
@@ -84,72 +80,6 @@ fn length(answer: &[u8]) -> Result<Option<usize>> {
     ensure!(head.starts_with("HTTP/1.1 200"), "{text}");
     let body = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     Ok(Some(head.len() + 4 + body.context("an answer without a length")?.parse::<usize>()?))
-}
-
-/// A connection by gRPC, without what a client of many servers needs, which would cost more than answering does.
-pub(super) struct Grpc {
-    connection: SendRequest<Bytes>,
-    authority: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct GetRequest {
-    #[prost(string, tag = "1")]
-    replica: String,
-    #[prost(string, tag = "2")]
-    id: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Entity {
-    #[prost(string, tag = "1")]
-    id: String,
-    #[prost(bytes = "vec", tag = "2")]
-    fields: Vec<u8>,
-}
-
-impl Grpc {
-    pub(super) async fn connect(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (connection, driving) = h2::client::handshake(stream).await?;
-        // It ends with the one who asks.
-        drop(tokio::spawn(driving));
-        Ok(Self { connection, authority: address.to_owned() })
-    }
-}
-
-impl Ask for Grpc {
-    async fn ask(&mut self, id: &str) -> Result<()> {
-        let request = Request::post(format!("http://{}/nearcopy.v1.Replicas/Get", self.authority))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(())?;
-        let mut connection = self.connection.clone().ready().await?;
-        let (answering, mut asking) = connection.send_request(request, false)?;
-        asking.send_data(framed(&GetRequest { replica: USERS.into(), id: id.into() })?, true)?;
-        let mut answer = answering.await?.into_body();
-        let mut said = BytesMut::new();
-        while let Some(part) = answer.data().await {
-            let part = part?;
-            answer.flow_control().release_capacity(part.len())?;
-            said.extend_from_slice(&part);
-        }
-        let trailers = answer.trailers().await?.context("an answer without a status")?;
-        ensure!(trailers.get("grpc-status").is_some_and(|status| status == "0"), "{trailers:?}");
-        let entity = Entity::decode(said.get(5..).context("an answer without a message")?)?;
-        ensure!(entity.id == id && !entity.fields.is_empty(), "{entity:?}");
-        Ok(())
-    }
-}
-
-/// A message as gRPC sends it: whether it is compressed, how long it is, and what it says.
-fn framed(message: &impl Message) -> Result<Bytes> {
-    let mut framed = BytesMut::with_capacity(5 + message.encoded_len());
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(message.encoded_len())?);
-    message.encode(&mut framed)?;
-    Ok(framed.freeze())
 }
 
 /// A connection to one who says nothing but that he was asked: what is left is the machine.

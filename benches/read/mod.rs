@@ -1,6 +1,7 @@
 //! How fast replicas are read: from the database and from memory, beside the driver itself; and what many cost who watch.
 
 mod ask;
+mod grpc;
 mod load;
 mod watch;
 
@@ -23,7 +24,8 @@ use crate::throughput::last_visible;
 use crate::usage::Group;
 use crate::{machine, run};
 
-use ask::{Driver, Echo, Grpc, Rest};
+use ask::{Driver, Echo, Rest};
+use grpc::Grpc;
 use load::{Latencies, closed, open};
 
 /// Where it is read.
@@ -31,7 +33,6 @@ pub(crate) const ADDRESS: &str = "127.0.0.1:19465";
 /// How many users there are, and how many of them are asked for.
 pub(crate) const USERS: u32 = 20_000;
 const HOT: u32 = 2_000;
-const ROUNDS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who is asked: each row of the table.
@@ -67,15 +68,15 @@ struct Turn {
 /// How often in a second those who ask can be told to, beside all that they ask.
 const MOST_TOLD: f64 = 32_000.0;
 
-/// Measures, and prints what was found.
-pub(crate) async fn measure() -> Result<()> {
+/// Measures in so many rounds, and prints what was found.
+pub(crate) async fn measure(rounds: usize) -> Result<()> {
     let arena = run::arena().await?;
     let machine = machine::describe(&arena).await?;
     note(&format!("{}, {} cores, load {}", machine.processor, machine.cores, machine.load_before));
     fill(&arena).await?;
     let mut found: Vec<Vec<Turn>> = WAYS.iter().map(|_| Vec::new()).collect();
     let mut drivers = None;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         for at in 0..WAYS.len() {
             let (way, name) = WAYS[(at + round) % WAYS.len()];
             let turn = turn(&arena, way, drivers).await?;
