@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use prost::Message;
 use prost_reflect::prost_types::value::Kind;
 use prost_reflect::prost_types::{Duration, ListValue, Struct, Value};
-use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json};
+
+use super::super::read::{self, Absent, Batch, Exists, One, Page};
 
 /// How fresh it must be.
 #[derive(Clone, PartialEq, Message)]
@@ -73,14 +74,11 @@ pub(super) struct WatchRequest {
     pub(super) position: String,
 }
 
-#[derive(Clone, PartialEq, Message, Deserialize)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct Entity {
     #[prost(string, tag = "1")]
-    #[serde(deserialize_with = "id")]
     id: String,
     #[prost(message, optional, tag = "2")]
-    #[serde(deserialize_with = "fields")]
     fields: Option<Struct>,
     #[prost(int64, optional, tag = "3")]
     version: Option<i64>,
@@ -98,11 +96,9 @@ pub(super) struct Entity {
     stale: bool,
 }
 
-#[derive(Clone, PartialEq, Message, Deserialize)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct Missing {
     #[prost(string, tag = "1")]
-    #[serde(deserialize_with = "id")]
     id: String,
     #[prost(string, tag = "2")]
     state: String,
@@ -112,8 +108,7 @@ pub(super) struct Missing {
     late: bool,
 }
 
-#[derive(Clone, PartialEq, Message, Deserialize)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct BatchGetResponse {
     #[prost(message, repeated, tag = "1")]
     found: Vec<Entity>,
@@ -121,8 +116,7 @@ pub(super) struct BatchGetResponse {
     missing: Vec<Missing>,
 }
 
-#[derive(Clone, PartialEq, Message, Deserialize)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct ListResponse {
     #[prost(message, repeated, tag = "1")]
     items: Vec<Entity>,
@@ -130,18 +124,15 @@ pub(super) struct ListResponse {
     next_page_token: String,
 }
 
-#[derive(Clone, PartialEq, Message, Deserialize)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct ExistsResponse {
     #[prost(bool, tag = "1")]
     exists: bool,
     #[prost(string, repeated, tag = "2")]
-    #[serde(deserialize_with = "ids")]
     ids: Vec<String>,
 }
 
-#[derive(Clone, PartialEq, Message, Deserialize)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct WatchResponse {
     #[prost(message, repeated, tag = "1")]
     changed: Vec<Entity>,
@@ -152,23 +143,64 @@ pub(super) struct WatchResponse {
 }
 
 /// Ids are text in messages, whatever the replica declares.
-fn id<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    Json::deserialize(from).map(as_text)
-}
-
-fn ids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    Vec::<Json>::deserialize(from).map(|ids| ids.into_iter().map(as_text).collect())
-}
-
-fn as_text(id: Json) -> String {
-    match id {
-        Json::String(text) => text,
-        other => other.to_string(),
+impl From<&read::Entity<'_>> for Entity {
+    fn from(told: &read::Entity<'_>) -> Self {
+        let fresh = &told.freshness;
+        let fields = told.fields.iter().map(|(name, value)| ((*name).to_owned(), any(value.json())));
+        Self {
+            id: told.id.0.to_string(),
+            fields: Some(Struct { fields: fields.collect() }),
+            version: fresh.version,
+            epoch: fresh.epoch.unwrap_or_default(),
+            origin: fresh.origin.to_owned(),
+            event: fresh.event.unwrap_or_default().to_owned(),
+            changed_at: fresh.changed_at.clone().unwrap_or_default(),
+            age_ms: i64::try_from(fresh.age_ms).unwrap_or(i64::MAX),
+            stale: fresh.stale,
+        }
     }
 }
 
-fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Struct>, D::Error> {
-    Map::deserialize(from).map(|fields| Some(structure(fields)))
+impl From<&One> for Entity {
+    fn from(one: &One) -> Self {
+        (&one.entity()).into()
+    }
+}
+
+impl From<&Absent> for Missing {
+    fn from(told: &Absent) -> Self {
+        let (state, why) = (told.known.state.to_owned(), told.known.why.unwrap_or_default().to_owned());
+        Self { id: told.id.0.to_string(), state, why, late: told.late }
+    }
+}
+
+impl From<Batch> for BatchGetResponse {
+    fn from(told: Batch) -> Self {
+        Self { found: all(&told.found), missing: all(&told.missing) }
+    }
+}
+
+impl From<Page> for ListResponse {
+    fn from(told: Page) -> Self {
+        Self { items: all(&told.items), next_page_token: told.next_page_token.unwrap_or_default() }
+    }
+}
+
+impl From<Exists> for ExistsResponse {
+    fn from(told: Exists) -> Self {
+        Self { exists: told.exists, ids: told.ids.iter().map(|id| id.0.to_string()).collect() }
+    }
+}
+
+impl WatchResponse {
+    /// These have changed, up to there.
+    pub(super) fn new(changed: &[One], gone: &[Absent], position: &str) -> Self {
+        Self { changed: all(changed), gone: all(gone), position: position.to_owned() }
+    }
+}
+
+fn all<'t, T, M: From<&'t T>>(told: &'t [T]) -> Vec<M> {
+    told.iter().map(M::from).collect()
 }
 
 fn structure(fields: Map<String, Json>) -> Struct {
@@ -194,6 +226,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::read::{Freshness, Id, Known, Shown};
+    use crate::event::EntityId;
 
     fn described(name: &str) -> MessageDescriptor {
         let (pool, _) = super::super::described().unwrap();
@@ -201,46 +235,71 @@ mod tests {
     }
 
     /// What a client that has the published file makes of an answer.
-    fn as_read<A: Message + for<'de> Deserialize<'de>>(name: &str, answer: Json) -> Json {
-        let sent = serde_json::from_value::<A>(answer).unwrap().encode_to_vec();
-        let read = DynamicMessage::decode(described(name), sent.as_slice()).unwrap();
+    fn as_read(name: &str, answer: &impl Message) -> Json {
+        let read = DynamicMessage::decode(described(name), answer.encode_to_vec().as_slice()).unwrap();
         assert_eq!(read.unknown_fields().count(), 0);
         let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
         read.serialize_with_options(serde_json::value::Serializer, &options).unwrap()
     }
 
+    fn absent(id: EntityId) -> Absent {
+        Absent { id: Id(id), known: Known { state: "gone", why: Some("404") }, late: true }
+    }
+
     #[test]
     fn answers_are_what_the_published_file_says() {
+        let held = bson::doc! { "no": null, "yes": true, "half": 0.5, "text": "Ann", "all": [1, { "a": "b" }], "in": {} };
+        let fresh = Freshness {
+            version: Some(7),
+            epoch: Some(2),
+            origin: "event",
+            event: Some("e7"),
+            changed_at: Some("2026-01-02T03:04:05Z".into()),
+            age_ms: 12,
+            stale: true,
+        };
+        let mut fields: Vec<_> =
+            held.iter().map(|(name, value)| (name.as_str(), Shown::Held(value))).collect();
+        fields.push(("made", Shown::Made("clear".into())));
+        let ann = || EntityId::String("ann".into());
+        let told = read::Entity { id: Id(ann()), fields, freshness: fresh };
         let entity = json!({
             "id": "ann", "version": 7, "epoch": 2, "origin": "event", "event": "e7", "stale": true,
             "changed_at": "2026-01-02T03:04:05Z", "age_ms": 12,
-            "fields": { "no": null, "yes": true, "half": 0.5, "text": "Ann", "all": [1.0, { "a": "b" }], "in": {} },
+            "fields": {
+                "no": null, "yes": true, "half": 0.5, "text": "Ann", "all": [1.0, { "a": "b" }], "in": {},
+                "made": "clear",
+            },
         });
-        assert_eq!(as_read::<Entity>("Entity", entity.clone()), entity);
-        let missing = json!({ "id": "bob", "state": "gone", "why": "404", "late": true });
-        let answers = [
-            as_read::<BatchGetResponse>(
-                "BatchGetResponse",
-                json!({ "found": [entity], "missing": [missing] }),
-            ),
-            as_read::<ListResponse>("ListResponse", json!({ "items": [entity], "next_page_token": "more" })),
-            as_read::<ExistsResponse>("ExistsResponse", json!({ "exists": true, "ids": [7, "ann"] })),
-            as_read::<WatchResponse>(
-                "WatchResponse",
-                json!({ "changed": [entity], "gone": [missing], "position": "p" }),
-            ),
-        ];
-        let expected = [
-            json!({ "found": [entity], "missing": [missing] }),
-            json!({ "items": [entity], "next_page_token": "more" }),
-            json!({ "exists": true, "ids": ["7", "ann"] }),
-            json!({ "changed": [entity], "gone": [missing], "position": "p" }),
-        ];
-        assert_eq!(answers, expected);
-        let unversioned =
-            json!({ "id": 7, "version": null, "fields": {}, "origin": "fetch", "age_ms": 1, "stale": false });
-        let told = json!({ "id": "7", "fields": {}, "origin": "fetch", "age_ms": 1 });
-        assert_eq!(as_read::<Entity>("Entity", unversioned), told);
+        assert_eq!(as_read("Entity", &Entity::from(&told)), entity);
+        let fresh = Freshness {
+            version: None,
+            epoch: None,
+            origin: "fetch",
+            event: None,
+            changed_at: None,
+            age_ms: 1,
+            stale: false,
+        };
+        let unversioned = read::Entity { id: Id(EntityId::Int(7)), fields: Vec::new(), freshness: fresh };
+        let seven = json!({ "id": "7", "fields": {}, "origin": "fetch", "age_ms": 1 });
+        assert_eq!(as_read("Entity", &Entity::from(&unversioned)), seven);
+
+        let missing = json!({ "id": "ann", "state": "gone", "why": "404", "late": true });
+        let batch = Batch { found: Vec::new(), missing: vec![absent(ann())] };
+        assert_eq!(
+            as_read("BatchGetResponse", &BatchGetResponse::from(batch)),
+            json!({ "missing": [missing] })
+        );
+        let page = Page { items: Vec::new(), next_page_token: Some("more".into()) };
+        assert_eq!(as_read("ListResponse", &ListResponse::from(page)), json!({ "next_page_token": "more" }));
+        let exists = Exists { exists: true, ids: vec![Id(EntityId::Int(7)), Id(ann())] };
+        assert_eq!(
+            as_read("ExistsResponse", &ExistsResponse::from(exists)),
+            json!({ "exists": true, "ids": ["7", "ann"] })
+        );
+        let watched = WatchResponse::new(&[], &[absent(ann())], "p");
+        assert_eq!(as_read("WatchResponse", &watched), json!({ "gone": [missing], "position": "p" }));
     }
 
     /// What is made of a request of a client that has the published file.

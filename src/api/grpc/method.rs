@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use prost::Message;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tonic::server::UnaryService;
 use tonic::{Code, Request, Response, Status};
@@ -34,14 +32,14 @@ pub(super) struct Call {
 /// A request that is answered once.
 pub(super) trait Asks: Message + Default + 'static {
     /// The message it is answered by.
-    type Answer: Message + DeserializeOwned + 'static;
+    type Answer: Message + 'static;
 
     /// What every face answers, for a caller that waits so long.
     fn answered(
         self,
         by: &Answers,
         within: Option<Duration>,
-    ) -> impl Future<Output = Result<Value, Problem>> + Send;
+    ) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
 }
 
 impl<Q: Asks> UnaryService<Q> for Call {
@@ -51,53 +49,47 @@ impl<Q: Asks> UnaryService<Q> for Call {
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (answers, within) = (self.answers.clone(), self.within);
         Box::pin(async move {
-            let answer = request.into_inner().answered(&answers, within).await.map_err(status)?;
-            told(answer).map(Response::new)
+            request.into_inner().answered(&answers, within).await.map(Response::new).map_err(status)
         })
     }
-}
-
-/// An answer as its message.
-pub(super) fn told<A: DeserializeOwned>(answer: Value) -> Result<A, Status> {
-    serde_json::from_value(answer).map_err(|error| Status::internal(error.to_string()))
 }
 
 impl Asks for GetRequest {
     type Answer = Entity;
 
-    async fn answered(self, by: &Answers, within: Option<Duration>) -> Result<Value, Problem> {
-        by.one(&self.replica, &self.id, &asked(self.wish, within)?).await.map(|one| one.entity)
+    async fn answered(self, by: &Answers, within: Option<Duration>) -> Result<Self::Answer, Problem> {
+        by.one(&self.replica, &self.id, &asked(self.wish, within)?).await.map(|one| Entity::from(&one))
     }
 }
 
 impl Asks for BatchGetRequest {
     type Answer = BatchGetResponse;
 
-    async fn answered(self, by: &Answers, within: Option<Duration>) -> Result<Value, Problem> {
-        by.batch(&self.replica, &self.ids, &asked(self.wish, within)?).await
+    async fn answered(self, by: &Answers, within: Option<Duration>) -> Result<Self::Answer, Problem> {
+        by.batch(&self.replica, &self.ids, &asked(self.wish, within)?).await.map(Into::into)
     }
 }
 
 impl Asks for ListRequest {
     type Answer = ListResponse;
 
-    async fn answered(self, by: &Answers, _: Option<Duration>) -> Result<Value, Problem> {
+    async fn answered(self, by: &Answers, _: Option<Duration>) -> Result<Self::Answer, Problem> {
         let size = (self.page_size != 0).then(|| ("page_size".to_owned(), self.page_size.to_string()));
         let token = (!self.page_token.is_empty()).then(|| ("page_token".to_owned(), self.page_token));
         let parameters: Vec<(String, String)> = self.r#where.into_iter().chain(size).chain(token).collect();
-        by.list(&self.replica, &parameters).await
+        by.list(&self.replica, &parameters).await.map(Into::into)
     }
 }
 
 impl Asks for ExistsRequest {
     type Answer = ExistsResponse;
 
-    async fn answered(self, by: &Answers, within: Option<Duration>) -> Result<Value, Problem> {
+    async fn answered(self, by: &Answers, within: Option<Duration>) -> Result<Self::Answer, Problem> {
         let owner = self.owner.then(|| ("consistency".to_owned(), "owner".to_owned()));
         let within = within.map(|within| format!("{}ms", Asked::in_time(within).as_millis()));
         let within = within.map(|within| ("within".to_owned(), within));
         let parameters: Vec<(String, String)> = self.r#where.into_iter().chain(owner).chain(within).collect();
-        by.exists(&self.replica, &parameters).await
+        by.exists(&self.replica, &parameters).await.map(Into::into)
     }
 }
 

@@ -3,14 +3,13 @@
 use std::pin::Pin;
 
 use futures::{Stream, stream};
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tonic::server::ServerStreamingService;
 use tonic::{Request, Response, Status};
 
 use super::super::read::{News, Watched};
 use super::messages::{WatchRequest, WatchResponse};
-use super::method::{Call, status, told};
+use super::method::{Call, status};
 use crate::pipeline::Ended;
 
 type Messages = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
@@ -44,15 +43,10 @@ fn messages(watched: Watched, stop: CancellationToken) -> Messages {
                 News::Nothing => (Vec::new(), Vec::new()),
                 News::End(why) => return why.map(|why| (Err(ended(why)), (None, true))),
             };
-            let message = said(&watched, &changed, &gone);
-            let next = message.is_ok().then_some(watched);
-            Some((message, (next, true)))
+            let message = WatchResponse::new(&changed, &gone, watched.position());
+            Some((Ok(message), (Some(watched), true)))
         }
     }))
-}
-
-fn said(watched: &Watched, changed: &[Value], gone: &[Value]) -> Result<WatchResponse, Status> {
-    told(json!({ "changed": changed, "gone": gone, "position": watched.position() }))
 }
 
 fn ended(why: Ended) -> Status {

@@ -1,14 +1,14 @@
-//! What readers ask for, answered as JSON: the same for every face.
+//! What readers ask for, and what they are answered: the same for every face.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::access::{may_read, sees_clear};
 use super::page::Tokens;
 use super::problem::Problem;
-use super::shown;
+use super::shown::{self, Absent, Id, One};
 use super::watch::Watched;
 use super::wish::Asked;
 use crate::event::EntityId;
@@ -29,12 +29,20 @@ pub(in crate::api) struct Answers {
     tokens: Tokens,
 }
 
-/// An entity that is told.
-pub(in crate::api) struct One {
-    /// What is told of it.
-    pub entity: Value,
-    /// What tells this state of it from any other.
-    pub tag: String,
+/// Those that were asked for, each told or not.
+#[derive(Serialize)]
+pub(in crate::api) struct Batch {
+    pub found: Vec<One>,
+    pub missing: Vec<Absent>,
+}
+
+/// Some of those that meet a query.
+#[derive(Serialize)]
+pub(in crate::api) struct Page {
+    pub items: Vec<One>,
+    /// What the next page is asked for with, if there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
 }
 
 impl Answers {
@@ -59,8 +67,7 @@ impl Answers {
         let told = told.first().ok_or_else(|| Problem::missing("nothing was asked for"))?;
         metric::reads(of.name.as_str(), "get", outcome(told));
         let reading = live(told)?;
-        let clear = sees_clear(replica);
-        Ok(One { entity: shown::entity(of, reading, clear), tag: shown::tag(reading, clear) })
+        Ok(One::new(of, reading, sees_clear(replica)))
     }
 
     pub(in crate::api) async fn batch(
@@ -68,22 +75,22 @@ impl Answers {
         replica: &str,
         ids: &[String],
         asked: &Asked,
-    ) -> Result<Value, Problem> {
+    ) -> Result<Batch, Problem> {
         let reader = self.reader(replica)?;
         let of = reader.of();
         if ids.len() > MOST {
             return Err(Problem::bad(format!("at most {MOST} ids are asked for at once")));
         }
         let ids: Vec<EntityId> = ids.iter().map(|id| entity(of, id)).collect::<Result<_, _>>()?;
-        let (clear, mut found, mut missing) = (sees_clear(replica), Vec::new(), Vec::new());
+        let (clear, mut batch) = (sees_clear(replica), Batch { found: Vec::new(), missing: Vec::new() });
         for told in &reader.read(ids, &asked.wish, asked.within).await? {
             metric::reads(of.name.as_str(), "batch_get", outcome(told));
             match live(told) {
-                Ok(reading) => found.push(shown::entity(of, reading, clear)),
-                Err(_) => missing.push(absent(told)),
+                Ok(reading) => batch.found.push(One::new(of, reading, clear)),
+                Err(_) => batch.missing.push(absent(told)),
             }
         }
-        Ok(json!({ "found": found, "missing": missing }))
+        Ok(batch)
     }
 
     /// A page of those that meet these conditions; `page_size` and `page_token` stand among them.
@@ -91,7 +98,7 @@ impl Answers {
         &self,
         replica: &str,
         parameters: &[(String, String)],
-    ) -> Result<Value, Problem> {
+    ) -> Result<Page, Problem> {
         let reader = self.reader(replica)?;
         let of = reader.of();
         let (mut query, mut size, mut token) = (Query::default(), PAGE, None);
@@ -106,12 +113,10 @@ impl Answers {
         let (found, more) = reader.list(&query, after.as_ref(), size).await?;
         metric::reads(of.name.as_str(), "list", "found");
         let clear = sees_clear(replica);
-        let items: Vec<Value> = found.iter().map(|reading| shown::entity(of, reading, clear)).collect();
-        let mut answer = json!({ "items": items });
-        if let Some(more) = more {
-            answer["next_page_token"] = self.tokens.make(of, &query, &more).into();
-        }
-        Ok(answer)
+        Ok(Page {
+            items: found.iter().map(|reading| One::new(of, reading, clear)).collect(),
+            next_page_token: more.map(|more| self.tokens.make(of, &query, &more)),
+        })
     }
 
     pub(in crate::api) async fn watch(
@@ -146,23 +151,20 @@ impl Answers {
 
 /// What is told of an entity, if it is live and as wished.
 pub(super) fn live(told: &Told) -> Result<&Reading, Problem> {
-    let state = shown::state(told.reading.as_ref());
+    let known = shown::known(told.reading.as_ref());
     match &told.reading {
         Some(reading) if reading.record.state == State::Live && !told.late => Ok(reading),
         Some(reading) if told.late && reading.record.state != State::Pending => {
             let detail = "what is held is not yet what you wished for; see `held`";
             Err(Problem::late(detail).with("held", shown::freshness(reading)))
         }
-        _ if told.late => Err(Problem::late("the owner has not answered yet").with("known", state)),
-        _ => Err(Problem::missing("see `known`").with("known", state)),
+        _ if told.late => Err(Problem::late("the owner has not answered yet").with("known", known)),
+        _ => Err(Problem::missing("see `known`").with("known", known)),
     }
 }
 
-pub(super) fn absent(told: &Told) -> Value {
-    let mut absent = shown::state(told.reading.as_ref());
-    absent["id"] = shown::id(&told.id);
-    absent["late"] = told.late.into();
-    absent
+pub(super) fn absent(told: &Told) -> Absent {
+    Absent { id: Id(told.id.clone()), known: shown::known(told.reading.as_ref()), late: told.late }
 }
 
 fn outcome(told: &Told) -> &'static str {

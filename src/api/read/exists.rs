@@ -1,10 +1,10 @@
 //! Whether anybody has a value: by what is held here, or, for whoever must be certain, by the owner's word.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::answer::Answers;
 use super::problem::Problem;
-use super::shown;
+use super::shown::Id;
 use super::wish::Asked;
 use crate::event::EntityId;
 use crate::pipeline::Reader;
@@ -14,13 +14,20 @@ use crate::telemetry::metric;
 /// How many of those who have the value are named.
 const NAMED: usize = 100;
 
+/// Whether anybody has a value, and who.
+#[derive(Serialize)]
+pub(in crate::api) struct Exists {
+    pub exists: bool,
+    pub ids: Vec<Id>,
+}
+
 impl Answers {
     /// Who has these values; `consistency` and `within` stand among them.
     pub(in crate::api) async fn exists(
         &self,
         replica: &str,
         parameters: &[(String, String)],
-    ) -> Result<Value, Problem> {
+    ) -> Result<Exists, Problem> {
         let reader = self.reader(replica)?;
         let (of, mut query) = (reader.of(), Query::default());
         let is_wish = |name: &str| matches!(name, "consistency" | "within");
@@ -79,7 +86,6 @@ async fn at_owner_of(
     }
 }
 
-fn told(found: &[EntityId]) -> Value {
-    let ids: Vec<Value> = found.iter().take(NAMED).map(shown::id).collect();
-    json!({ "exists": !ids.is_empty(), "ids": ids })
+fn told(found: &[EntityId]) -> Exists {
+    Exists { exists: !found.is_empty(), ids: found.iter().take(NAMED).cloned().map(Id).collect() }
 }

@@ -29,10 +29,14 @@ use crate::replication::Declaration;
 
 pub(in crate::api) use access::guarded;
 pub use access::{Access, Grant};
-pub(in crate::api) use answer::{Answers, MOST};
+pub(in crate::api) use answer::{Answers, Batch, MOST, Page};
+pub(in crate::api) use exists::Exists;
 pub use openapi::document as openapi;
 pub(in crate::api) use problem::Problem;
 pub use shown::value as json;
+pub(in crate::api) use shown::{Absent, Entity, One};
+#[cfg(test)]
+pub(in crate::api) use shown::{Freshness, Id, Known, Shown};
 pub use tls::{Tls, TlsError};
 pub(in crate::api) use watch::{News, Watched};
 pub(in crate::api) use wish::Asked;

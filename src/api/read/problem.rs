@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::replication::QueryError;
@@ -23,8 +24,8 @@ impl Problem {
     }
 
     /// The same with one more member.
-    pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+    pub(super) fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        self.more.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
         self
     }
 

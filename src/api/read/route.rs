@@ -9,11 +9,11 @@ use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answers, One};
+use super::answer::Answers;
 use super::openapi;
 use super::problem::Problem;
 use super::watch;
@@ -77,11 +77,12 @@ async fn one(
     Parameters(parameters): Pairs,
     headers: HeaderMap,
 ) -> Answer {
-    let One { entity, tag } = answers.one(&replica, &id, &Asked::read(&parameters)?).await?;
+    let one = answers.one(&replica, &id, &Asked::read(&parameters)?).await?;
+    let tag = one.tag();
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
     let is_known = known.flat_map(|tags| tags.split(',')).any(|known| matches(known.trim(), &tag));
     let mut response =
-        if is_known { StatusCode::NOT_MODIFIED.into_response() } else { Json(entity).into_response() };
+        if is_known { StatusCode::NOT_MODIFIED.into_response() } else { Json(one).into_response() };
     // It may be kept, and is asked about each time.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
@@ -147,7 +148,7 @@ fn watched<'a>(
     Ok((ids, last.filter(|last| !last.is_empty()).or(from)))
 }
 
-fn told(answer: Value) -> Response {
+fn told(answer: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
 }
 

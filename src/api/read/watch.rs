@@ -10,12 +10,13 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{absent, live};
-use super::shown;
+use super::shown::{self, Absent, One};
 use crate::clock::Stopwatch;
 use crate::pipeline::{Changed, Ended, Told, Watch};
 use crate::replication::Subscription;
@@ -68,11 +69,11 @@ impl Watched {
     }
 
     /// Each entity as any answer tells it: what is live, and what is not.
-    pub(in crate::api) fn entities(&self, changed: &Changed) -> (Vec<Value>, Vec<Value>) {
+    pub(in crate::api) fn entities(&self, changed: &Changed) -> (Vec<One>, Vec<Absent>) {
         let (mut found, mut gone) = (Vec::new(), Vec::new());
         for told in &changed.told {
             match live(told) {
-                Ok(reading) => found.push(shown::entity(&self.of, reading, self.clear)),
+                Ok(reading) => found.push(One::new(&self.of, reading, self.clear)),
                 Err(_) => gone.push(absent(told)),
             }
         }
@@ -114,7 +115,7 @@ pub(super) fn events(watched: Watched, stop: CancellationToken) -> Response {
 }
 
 /// An event for each entity; the last one has the position, since all of them come before it.
-fn say(of: &Subscription, changed: &Changed, clear: bool) -> Bytes {
+fn say(of: &Arc<Subscription>, changed: &Changed, clear: bool) -> Bytes {
     let mut said = Vec::new();
     for (at, told) in changed.told.iter().enumerate() {
         let position = changed.position.as_deref().filter(|_| at + 1 == changed.told.len());
@@ -123,14 +124,15 @@ fn say(of: &Subscription, changed: &Changed, clear: bool) -> Bytes {
     said.into()
 }
 
-fn one(of: &Subscription, told: &Told, position: Option<&str>, clear: bool) -> Bytes {
+fn one(of: &Arc<Subscription>, told: &Told, position: Option<&str>, clear: bool) -> Bytes {
     match live(told) {
-        Ok(reading) => event("changed", position, &shown::entity(of, reading, clear)),
+        Ok(reading) => event("changed", position, &One::new(of, reading, clear)),
         Err(_) => event("gone", position, &absent(told)),
     }
 }
 
-fn event(name: &str, position: Option<&str>, data: &Value) -> Bytes {
+fn event(name: &str, position: Option<&str>, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).unwrap_or_default();
     let position = position.map(|position| format!("id: {position}\n")).unwrap_or_default();
     format!("event: {name}\n{position}data: {data}\n\n").into()
 }

@@ -17,11 +17,10 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::post;
 use prost_reflect::DynamicMessage;
-use serde_json::Value as Json;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 
-use super::super::read::{Answers, Asked, MOST};
+use super::super::read::{Answers, Asked, MOST, Page};
 use super::LARGEST;
 use super::codec::Messages;
 use super::method;
@@ -91,7 +90,7 @@ async fn answer(
             let asked = within.map_or(asked.clone(), |within| asked.within(within));
             let id = asked::text(request, id)?.unwrap_or_default();
             let one = answers.one(&of.from, &id, &asked).await.map_err(method::status)?;
-            told::one(of, &one.entity)
+            told::one(of, &one)
         }
         Asks::Many { conditions, size, paging } => {
             let mut parameters = asked::conditions(request, conditions)?;
@@ -116,15 +115,15 @@ async fn whole(
     answers: &Answers,
     of: &ContractMethod,
     mut parameters: Vec<(String, String)>,
-) -> Result<Json, Status> {
+) -> Result<Page, Status> {
     let size = parameters.len();
     parameters.push(parameter("page_size", MOST.to_string()));
     let list = answers.list(&of.from, &parameters).await.map_err(method::status)?;
-    let Some(token) = list.get("next_page_token").and_then(Json::as_str) else { return Ok(list) };
+    let Some(token) = &list.next_page_token else { return Ok(list) };
     parameters.truncate(size);
-    parameters.extend([parameter("page_size", "1".into()), parameter("page_token", token.into())]);
+    parameters.extend([parameter("page_size", "1".into()), parameter("page_token", token.clone())]);
     let more = answers.list(&of.from, &parameters).await.map_err(method::status)?;
-    if more.get("items").and_then(Json::as_array).is_none_or(Vec::is_empty) {
+    if more.items.is_empty() {
         return Ok(list);
     }
     let text =

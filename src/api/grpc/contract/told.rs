@@ -4,12 +4,14 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Va
 use serde_json::Value as Json;
 use tonic::{Code, Status};
 
+use super::super::super::read::{One, Page};
 use super::super::{message, method};
 use super::say::{self, Unsayable};
 use crate::replication::{ContractMethod, Origin, Paging, Says};
 
 /// The answer that tells of one entity.
-pub(super) fn one(of: &ContractMethod, entity: &Json) -> Result<DynamicMessage, Status> {
+pub(super) fn one(of: &ContractMethod, one: &One) -> Result<DynamicMessage, Status> {
+    let entity = &json(one)?;
     let Some(into) = &of.into else { return told(of, of.method.output(), entity) };
     let mut answer = DynamicMessage::new(of.method.output());
     answer.set_field(into, Value::Message(told(of, inner(into)?, entity)?));
@@ -19,21 +21,23 @@ pub(super) fn one(of: &ContractMethod, entity: &Json) -> Result<DynamicMessage, 
 /// The answer that tells of several.
 pub(super) fn many(
     of: &ContractMethod,
-    list: &Json,
+    page: &Page,
     paging: Option<&Paging>,
 ) -> Result<DynamicMessage, Status> {
     let mut answer = DynamicMessage::new(of.method.output());
     if let Some(into) = &of.into {
         let inner = inner(into)?;
-        let items = list.get("items").and_then(Json::as_array).into_iter().flatten();
-        let told = items.map(|entity| Ok(Value::Message(told(of, inner.clone(), entity)?)));
+        let told = page.items.iter().map(|one| Ok(Value::Message(told(of, inner.clone(), &json(one)?)?)));
         answer.set_field(into, Value::List(told.collect::<Result<_, Status>>()?));
     }
-    let next = list.get("next_page_token").and_then(Json::as_str);
-    if let (Some(next), Some(paging)) = (next, paging) {
-        answer.set_field(&paging.next, Value::String(next.to_owned()));
+    if let (Some(next), Some(paging)) = (&page.next_page_token, paging) {
+        answer.set_field(&paging.next, Value::String(next.clone()));
     }
     Ok(answer)
+}
+
+fn json(one: &One) -> Result<Json, Status> {
+    serde_json::to_value(one).map_err(|error| Status::internal(error.to_string()))
 }
 
 fn inner(field: &FieldDescriptor) -> Result<MessageDescriptor, Status> {
