@@ -31,27 +31,15 @@ fn flat() -> Shows {
 
 fn record(state: State) -> Record {
     Record {
-        id: id("u1"),
-        state,
         key: Some(Key::gone(Version::new(8), Why::Deleted, 1)),
-        shape: 1,
-        lacks: false,
         rev: 1000,
-        need: None,
-        due: None,
-        claim: None,
         owes: true,
-        tries: 0,
-        asked: None,
-        since: None,
-        batch: None,
-        marked: false,
-        patched: std::collections::BTreeMap::new(),
         fields: if state == State::Live {
             doc! { "username": "ann", "extra": 1 }
         } else {
             Document::new()
         },
+        ..Record::blank(id("u1"), state)
     }
 }
 

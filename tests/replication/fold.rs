@@ -87,25 +87,7 @@ impl Held {
 }
 
 fn record(state: State, fields: Document, batch: i64) -> Record {
-    Record {
-        id: id("42"),
-        state,
-        key: None,
-        shape: 1,
-        lacks: false,
-        rev: 1,
-        need: None,
-        due: None,
-        claim: None,
-        owes: false,
-        tries: 0,
-        asked: None,
-        since: None,
-        batch: Some(batch),
-        marked: false,
-        patched: std::collections::BTreeMap::new(),
-        fields,
-    }
+    Record { rev: 1, batch: Some(batch), fields, ..Record::blank(id("42"), state) }
 }
 
 fn any_change() -> impl Strategy<Value = ChangeEvent> {

@@ -81,23 +81,13 @@ pub(crate) fn answers() -> Vec<(&'static str, Answer)> {
 pub(crate) fn record(state: State, key: Option<Key>, need: Option<i64>, settled: bool) -> Record {
     let lag = i64::try_from(SETTLE.as_micros()).unwrap();
     Record {
-        id: id("42"),
-        state,
         key,
-        shape: 1,
-        lacks: false,
         rev: REV,
         need: need.map(Version::new),
         due: Some(CLAIM),
-        claim: None,
-        owes: false,
-        tries: 0,
         asked: Some(REV + if settled { lag } else { lag - 1 }),
-        since: None,
-        batch: None,
-        marked: false,
-        patched: std::collections::BTreeMap::new(),
         fields: if state == State::Live { fields("ann") } else { Document::new() },
+        ..Record::blank(id("42"), state)
     }
 }
 

@@ -215,25 +215,7 @@ fn newest(declarations: &[&Declaration]) -> Declaration {
 
 fn held(fields: Document) -> Record {
     let key = Key::live(Version::new(7), 1, &fields.clone().try_into().unwrap());
-    Record {
-        id: id("42"),
-        state: State::Live,
-        key: Some(key),
-        shape: 1,
-        lacks: false,
-        rev: 1000,
-        need: None,
-        due: None,
-        claim: None,
-        owes: false,
-        tries: 0,
-        asked: None,
-        since: None,
-        batch: None,
-        marked: false,
-        patched: [].into(),
-        fields,
-    }
+    Record { key: Some(key), rev: 1000, fields, ..Record::blank(id("42"), State::Live) }
 }
 
 /// What an upgrade brings, what goes, whether something lacks, when the owner is asked, and the key.

@@ -44,25 +44,8 @@ fn newest(declarations: &[Declaration]) -> Declaration {
 }
 
 fn live(shape: i32, fields: Document) -> Record {
-    Record {
-        id: id("ann"),
-        state: State::Live,
-        key: Some(Key::live(Version::new(7), shape, &fields.clone().try_into().unwrap())),
-        shape,
-        lacks: false,
-        rev: 1000,
-        need: None,
-        due: None,
-        claim: None,
-        owes: false,
-        tries: 0,
-        asked: None,
-        since: None,
-        batch: None,
-        marked: true,
-        patched: [].into(),
-        fields,
-    }
+    let key = Key::live(Version::new(7), shape, &fields.clone().try_into().unwrap());
+    Record { key: Some(key), shape, rev: 1000, marked: true, fields, ..Record::blank(id("ann"), State::Live) }
 }
 
 /// What an upgrade does: the generation in its key, what goes, what comes, whether something lacks, when it asks.

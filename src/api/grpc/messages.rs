@@ -222,7 +222,7 @@ fn any(value: Json) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
+    use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
     use serde_json::json;
 
     use super::*;
@@ -230,7 +230,7 @@ mod tests {
     use crate::event::EntityId;
 
     fn described(name: &str) -> MessageDescriptor {
-        let (pool, _) = super::super::described().unwrap();
+        let pool = DescriptorPool::decode(super::super::described().unwrap().as_slice()).unwrap();
         pool.get_message_by_name(&format!("nearcopy.v1.{name}")).unwrap()
     }
 

@@ -17,7 +17,6 @@ use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::post;
 use prost::Message;
-use prost_reflect::DescriptorPool;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +53,7 @@ struct Served {
 /// The service, with health and reflection beside it.
 pub(super) async fn router(answers: Arc<Answers>, stop: &CancellationToken) -> Result<Router, GrpcError> {
     let failed = |error: &dyn std::fmt::Display| GrpcError(error.to_string());
-    let (_, described) = described().map_err(|error| failed(&error))?;
+    let described = described().map_err(|error| failed(&error))?;
     let served = Arc::new(Served { answers: answers.clone(), stop: stop.clone() });
     let own = answers.contract().cloned();
     let names: Vec<&str> = own.iter().flat_map(|own| own.services()).chain([SERVICE]).collect();
@@ -104,11 +103,11 @@ pub(super) async fn as_status(request: Request, next: Next) -> Response {
     }
 }
 
-/// The service by its descriptors, and these as clients are sent them.
-fn described() -> Result<(DescriptorPool, Vec<u8>), protox::Error> {
+/// The descriptors of the service, as clients are sent them.
+fn described() -> Result<Vec<u8>, protox::Error> {
     let mut compiler = Compiler::with_file_resolver(resolver());
     compiler.include_imports(true).open_file(FILE)?;
-    Ok((compiler.descriptor_pool(), compiler.encode_file_descriptor_set()))
+    Ok(compiler.encode_file_descriptor_set())
 }
 
 async fn call(State(served): State<Arc<Served>>, Path(name): Path<String>, request: Request) -> Response {
