@@ -39,11 +39,12 @@ pub(super) async fn somebody_asks(stage: &mut Stage, report: &Report) -> Result<
     let since = Instant::now();
     let answer = stage.http.get(&url).send().await?.error_for_status()?;
     let tag = answer.headers().get(ETAG).context("an answer without a tag")?.clone();
-    let told: Value = serde_json::from_str(&answer.text().await?)?;
+    let text = answer.text().await?;
+    let told: Value = serde_json::from_str(&text)?;
     let held = stage.users.get(ADA).await?;
     ensure!(told["fields"]["username"] == held["username"], "it is told {told}, UserService has {held}");
     ensure!(told["version"] == held["version"] && told["stale"] == false, "{told}");
-    report.note(&format!("GET /v1/users/{ADA} → {told}"));
+    report.note(&format!("GET /v1/users/{ADA} → {text}"));
     report.kept("a user is told by REST, with version, age and origin", Some(since.elapsed()));
 
     let again = stage.http.get(&url).header(IF_NONE_MATCH, tag).send().await?;
