@@ -142,7 +142,8 @@ pub(super) struct WatchResponse {
     position: String,
 }
 
-/// Ids are text in messages, whatever the replica declares.
+// Ids are text in messages, whatever the replica declares.
+
 impl From<&read::Entity<'_>> for Entity {
     fn from(told: &read::Entity<'_>) -> Self {
         let fresh = &told.freshness;
