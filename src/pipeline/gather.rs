@@ -111,20 +111,25 @@ impl Turn {
             last.map(|only| only.tell.send(found));
             return;
         }
-        let found = found.map(|mut found| {
-            found.sort_unstable_by(|one, other| one.record.id.cmp(&other.record.id));
-            found
-        });
-        let of = |id: &EntityId, found: &[Reading]| {
-            let at = found.binary_search_by(|reading| reading.record.id.cmp(id)).ok()?;
-            found.get(at).cloned()
-        };
+        let found = found.map(in_order);
         for ask in asks.into_iter().chain(last) {
             let told = found.as_ref().map_err(StoreError::clone);
-            let told = told.map(|found| ask.ids.iter().filter_map(|id| of(id, found)).collect());
+            let told = told.map(|found| ask.ids.iter().filter_map(|id| of(id, found).cloned()).collect());
             drop(ask.tell.send(told));
         }
     }
+}
+
+/// The same, each to be found by its id.
+pub(super) fn in_order(mut found: Vec<Reading>) -> Vec<Reading> {
+    found.sort_unstable_by(|one, other| one.record.id.cmp(&other.record.id));
+    found
+}
+
+/// What was found of an entity, among those that are in order.
+pub(super) fn of<'f>(id: &EntityId, found: &'f [Reading]) -> Option<&'f Reading> {
+    let at = found.binary_search_by(|reading| reading.record.id.cmp(id)).ok()?;
+    found.get(at)
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Pipeline;
 use super::feed::Feed;
 use super::watch::Watch;
+use super::{Pipeline, gather};
 use crate::clock::Stopwatch;
 use crate::event::EntityId;
 use crate::replication::{
@@ -90,13 +90,11 @@ impl Reader {
         metric::reads_held(of.name.as_str(), told.len(), left.len());
         while !left.is_empty() {
             let wish = &self.still(wish);
-            let mut found = feed.look_up(left.clone()).await?;
-            found.sort_unstable_by(|one, other| one.record.id.cmp(&other.record.id));
+            let found = gather::in_order(feed.look_up(left.clone()).await?);
             let over = watch.elapsed() >= within;
             let mut asks = Vec::new();
             for id in std::mem::take(&mut left) {
-                let at = found.binary_search_by(|reading| reading.record.id.cmp(&id));
-                let reading = at.ok().map(|at| found[at].clone());
+                let reading = gather::of(&id, &found).cloned();
                 let service = wish.service(of, reading.as_ref(), asked.contains(&id));
                 if service == Service::Tell || over {
                     told.push(Told { id, reading, late: service != Service::Tell });

@@ -115,9 +115,10 @@ mod tests {
     #[test]
     fn a_record_is_read_with_what_is_wanted_of_it() {
         let time = bson::DateTime::from_millis(1_700_000_000_123);
+        let key = doc! { "e": 2_i64, "v": 8_i64, "g": 1, "s": 3, "h": "hash" };
         let marks = doc! {
             "state": "gone", "why": "out", "rev": 7_i64, "need": 9_i64, "due": time, "claim": "c", "owes": true, "lacks": true,
-            "key": { "e": 2_i64, "v": 8_i64, "g": 1, "s": 3, "h": "hash" }, "tries": 4_i64, "asked": time, "since": time,
+            "key": &key, "tries": 4_i64, "asked": time, "since": time,
             "batch": 5_i64, "mark": 1, "fv": { "email": 6_i64 }, "origin": "event", "event": "e1", "at": time, "unknown": [],
         };
         let read = read(
@@ -130,7 +131,7 @@ mod tests {
         );
         let id = EntityId::parse("ann", IdKind::String).unwrap();
         let expected = Record {
-            key: record.key.clone(),
+            key: Key::from_document(&key),
             shape: 3,
             lacks: true,
             rev: 7,

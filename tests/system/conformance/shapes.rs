@@ -1,7 +1,5 @@
 //! Documents of every shape that a consumer may leave where an embed reads or writes.
 
-use std::collections::BTreeMap;
-
 use bson::{Bson, Document, doc};
 use fastrand::Rng;
 use nearcopy::event::{EntityId, EntityType, Version};
@@ -66,24 +64,13 @@ pub(super) fn record(dice: &mut Rng) -> Record {
             fields.insert(name, value);
         }
     }
+    let id = choose(dice, &entities());
     Record {
-        id: choose(dice, &entities()),
-        state,
         key: dice.bool().then(|| Key::gone(Version::new(dice.i64(0..9)), Why::Deleted, 1)),
-        shape: 1,
-        lacks: false,
         rev: choose(dice, &REVS),
-        need: None,
-        due: None,
-        claim: None,
         owes: true,
-        tries: 0,
-        asked: None,
-        since: None,
-        batch: None,
-        marked: false,
-        patched: BTreeMap::new(),
         fields,
+        ..Record::blank(id, state)
     }
 }
 
